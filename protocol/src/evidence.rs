@@ -1,0 +1,77 @@
+//! Evidence: two signed messages that their author must never have signed both, provable by anyone.
+//! Not for: omission, which proves nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::agreement::{Ack, Vote};
+use crate::charter::Charter;
+use crate::envelope::{Header, Kind, MessageRejected, Payload, Signed, Verified};
+use crate::id::{ParticipantId, RosterIndex};
+use crate::order::Order;
+use crate::reading::Reading;
+use crate::roster::Roster;
+
+/// Two messages of one author for one slot that differ (P20): two orders or acks of one interval,
+/// two votes of one stage, or two readings of one instant or sequence number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// A signed message.
+    pub first: Vec<u8>,
+    /// Another one for the same slot.
+    pub second: Vec<u8>,
+}
+
+impl Evidence {
+    /// Checks that the two messages convict their author, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`MessageRejected`] where they prove nothing.
+    pub fn culprit(
+        &self,
+        charter: &Charter,
+        roster: &Roster,
+    ) -> Result<ParticipantId, MessageRejected> {
+        match Header::peek(&self.first)?.kind {
+            Kind::Order => self.convict::<Order>(charter, roster, |_, _| true),
+            Kind::Ack => self.convict::<Ack>(charter, roster, |_, _| true),
+            Kind::Vote => {
+                self.convict::<Vote>(charter, roster, |a, b| a.view == b.view && a.stage == b.stage)
+            }
+            Kind::Reading => self.convict::<Reading>(charter, roster, |a, b| {
+                a.at == b.at || a.sequence == b.sequence
+            }),
+            Kind::Proposal | Kind::TradeConfirm | Kind::Evidence | Kind::PeerRecord => {
+                Err(MessageRejected::Body("two messages of this kind prove nothing"))
+            }
+        }
+    }
+
+    fn convict<T: Payload>(
+        &self,
+        charter: &Charter,
+        roster: &Roster,
+        same_slot: impl FnOnce(&T, &T) -> bool,
+    ) -> Result<ParticipantId, MessageRejected> {
+        let verify = |bytes: &[u8]| -> Result<Verified<T>, MessageRejected> {
+            Signed::decode(bytes)?.verify(charter, roster)
+        };
+        let (first, second) = (verify(&self.first)?, verify(&self.second)?);
+        if first.participant() == second.participant()
+            && first.interval() == second.interval()
+            && first.hash() != second.hash()
+            && same_slot(first.body(), second.body())
+        {
+            Ok(first.participant())
+        } else {
+            Err(MessageRejected::Body("the two messages do not contradict each other"))
+        }
+    }
+
+    /// The place of the culprit, for evidence that was verified.
+    #[must_use]
+    pub fn culprit_index(&self, roster: &Roster) -> Option<RosterIndex> {
+        let header = Header::peek(&self.first).ok()?;
+        roster.index_of(&header.author)
+    }
+}

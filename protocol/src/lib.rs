@@ -1,0 +1,28 @@
+//! What nodes say to each other: units, ids, charter, roster, messages, signatures and their bytes.
+//!
+//! The rules are numbered in `PROTOCOL.md` (P1, P2, …) and cited where the code follows them.
+//! Not for: sockets, clocks, disks or chance. Everything here is a function of its arguments.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing)
+)]
+
+pub mod agreement;
+pub mod bitmap;
+pub mod charter;
+pub mod codec;
+pub mod confirm;
+pub mod enrolment;
+pub mod envelope;
+pub mod evidence;
+pub mod id;
+pub mod message;
+pub mod order;
+mod payload;
+pub mod peer;
+pub mod reading;
+pub mod roster;
+pub mod signing;
+pub mod topic;
+pub mod units;

@@ -1,0 +1,159 @@
+//! Everything one node can say to another, and the one gate through which it comes in.
+//!
+//! Not for: whether a message is new, in time or true; the market judges that.
+
+use std::sync::Arc;
+
+use crate::agreement::{Ack, Proposal, Vote};
+use crate::charter::Charter;
+use crate::confirm::TradeConfirm;
+use crate::envelope::{Header, Kind, MessageRejected, Payload, Signed, Verified};
+use crate::evidence::Evidence;
+use crate::order::Order;
+use crate::peer::PeerRecord;
+use crate::reading::Reading;
+use crate::roster::{Roster, Rosters};
+use crate::units::{Interval, Timestamp};
+
+/// How many intervals back a message may be: as far as books are still settled (P9).
+pub const INTERVALS_BACK: u64 = 3;
+/// How many intervals ahead a message may be: no order window opens earlier (P9).
+pub const INTERVALS_AHEAD: u64 = 3;
+
+/// A verified message of any kind.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// An order.
+    Order(Verified<Order>),
+    /// An ack.
+    Ack(Verified<Ack>),
+    /// A proposal.
+    Proposal(Verified<Proposal>),
+    /// A vote.
+    Vote(Verified<Vote>),
+    /// A confirm.
+    Confirm(Verified<TradeConfirm>),
+    /// A reading.
+    Reading(Verified<Reading>),
+    /// Evidence.
+    Evidence(Verified<Evidence>),
+    /// A peer record.
+    PeerRecord(Verified<PeerRecord>),
+}
+
+/// Why bytes do not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EntryRejected {
+    /// An interval too long ago: a replay.
+    #[error("a message of an interval long past")]
+    Stale,
+    /// An interval too far ahead.
+    #[error("a message of an interval to come")]
+    Future,
+    /// Nobody is enrolled then.
+    #[error("there is no roster for the message's interval")]
+    NoRoster,
+    /// The message itself.
+    #[error(transparent)]
+    Message(#[from] MessageRejected),
+}
+
+impl EntryRejected {
+    /// A stable name for counting.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Future => "future",
+            Self::NoRoster => "no_roster",
+            Self::Message(rejected) => rejected.reason(),
+        }
+    }
+}
+
+/// Turns received bytes into verified messages of one grid.
+#[derive(Clone, Debug)]
+pub struct Gatekeeper {
+    charter: Arc<Charter>,
+    rosters: Rosters,
+}
+
+impl Gatekeeper {
+    /// A gatekeeper of one grid.
+    #[must_use]
+    pub const fn new(charter: Arc<Charter>, rosters: Rosters) -> Self {
+        Self { charter, rosters }
+    }
+
+    /// The roster of an interval.
+    pub fn roster(&mut self, interval: Interval) -> Arc<Roster> {
+        self.rosters.at(interval)
+    }
+
+    /// Decodes and verifies a message of any kind, received at `now`.
+    ///
+    /// The cheap checks come first: a stranger cannot make us verify signatures of other grids,
+    /// other times or people who are not members.
+    ///
+    /// # Errors
+    ///
+    /// [`EntryRejected`].
+    pub fn admit(
+        &mut self,
+        bytes: impl Into<Arc<[u8]>>,
+        now: Timestamp,
+    ) -> Result<Message, EntryRejected> {
+        let bytes = bytes.into();
+        let header = Header::peek(&bytes).map_err(MessageRejected::from)?;
+        if header.grid != self.rosters.grid() {
+            return Err(MessageRejected::WrongGrid.into());
+        }
+        let current = self.charter.interval.interval_at(now);
+        let interval = if header.kind == Kind::PeerRecord { current } else { header.interval };
+        if interval < current.minus(INTERVALS_BACK) {
+            return Err(EntryRejected::Stale);
+        }
+        if interval > current.plus(INTERVALS_AHEAD) {
+            return Err(EntryRejected::Future);
+        }
+        let roster = self.rosters.at(interval);
+        if roster.members().is_empty() {
+            return Err(EntryRejected::NoRoster);
+        }
+        let gate = (self.charter.as_ref(), roster.as_ref());
+        Ok(match header.kind {
+            Kind::Order => Message::Order(verify(bytes, gate)?),
+            Kind::Ack => Message::Ack(verify(bytes, gate)?),
+            Kind::Proposal => Message::Proposal(verify(bytes, gate)?),
+            Kind::Vote => Message::Vote(verify(bytes, gate)?),
+            Kind::TradeConfirm => Message::Confirm(verify(bytes, gate)?),
+            Kind::Reading => Message::Reading(verify(bytes, gate)?),
+            Kind::Evidence => Message::Evidence(verify(bytes, gate)?),
+            Kind::PeerRecord => Message::PeerRecord(verify(bytes, gate)?),
+        })
+    }
+}
+
+fn verify<T: Payload>(
+    bytes: Arc<[u8]>,
+    (charter, roster): (&Charter, &Roster),
+) -> Result<Verified<T>, MessageRejected> {
+    Signed::<T>::decode(bytes)?.verify(charter, roster)
+}
+
+impl Message {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Order(_) => Kind::Order,
+            Self::Ack(_) => Kind::Ack,
+            Self::Proposal(_) => Kind::Proposal,
+            Self::Vote(_) => Kind::Vote,
+            Self::Confirm(_) => Kind::TradeConfirm,
+            Self::Reading(_) => Kind::Reading,
+            Self::Evidence(_) => Kind::Evidence,
+            Self::PeerRecord(_) => Kind::PeerRecord,
+        }
+    }
+}

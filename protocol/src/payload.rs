@@ -1,0 +1,120 @@
+//! What each kind of message must satisfy before anyone looks at what it means, and how long it may be.
+
+use crate::agreement::{Ack, Proposal, Vote};
+use crate::confirm::TradeConfirm;
+use crate::envelope::{Context, Kind, MessageRejected, Payload};
+use crate::evidence::Evidence;
+use crate::order::Order;
+use crate::peer::{ADDRESS_MAX, ADDRESSES_MAX, LIFETIME_MAX_MS, PeerRecord};
+use crate::reading::Reading;
+use crate::roster::Member;
+use crate::signing::PublicKey;
+
+fn require(holds: bool, problem: &'static str) -> Result<(), MessageRejected> {
+    if holds { Ok(()) } else { Err(MessageRejected::Body(problem)) }
+}
+
+fn require_voter(context: &Context<'_>) -> Result<(), MessageRejected> {
+    if context.member.enrolment.votes { Ok(()) } else { Err(MessageRejected::NotAVoter) }
+}
+
+impl Payload for Order {
+    const KIND: Kind = Kind::Order;
+    const LIMIT: usize = 1024;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        let author = (context.author, &context.member.enrolment);
+        Ok(Self::check(self, context.charter, author, context.roster.members().len())?)
+    }
+}
+
+impl Payload for Ack {
+    const KIND: Kind = Kind::Ack;
+    const LIMIT: usize = 1024;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        require_voter(context)?;
+        let fits = self.held.fits(context.roster.members().len());
+        require(fits, "the bitmap is not over the roster")
+    }
+}
+
+impl Payload for Proposal {
+    const KIND: Kind = Kind::Proposal;
+    const LIMIT: usize = 192 * 1024;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        let Context { charter, roster, author, interval, .. } = *context;
+        require(self.view < charter.interval.views, "a view beyond the charter's")?;
+        require(roster.leader(interval, self.view) == Some(author), "not this view's leader")?;
+        require(self.valid_view.is_none_or(|valid| valid < self.view), "a valid view to come")?;
+        require(self.acks.len() == roster.quorum(), "not a quorum of acks")?;
+        require(self.book.is_well_formed(roster), "the book is not in order")
+    }
+}
+
+impl Payload for Vote {
+    const KIND: Kind = Kind::Vote;
+    const LIMIT: usize = 512;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        require_voter(context)?;
+        require(self.view < context.charter.interval.views, "a view beyond the charter's")
+    }
+}
+
+impl Payload for TradeConfirm {
+    const KIND: Kind = Kind::TradeConfirm;
+    const LIMIT: usize = 512;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        let terms = &self.terms;
+        require(
+            context.author == terms.seller || context.author == terms.buyer,
+            "signed by neither side",
+        )?;
+        require(terms.seller != terms.buyer, "both sides are one")
+    }
+}
+
+impl Payload for Reading {
+    const KIND: Kind = Kind::Reading;
+    const LIMIT: usize = 512;
+
+    fn key(member: &Member) -> &PublicKey {
+        &member.meter_key
+    }
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        let edge = context.charter.interval.start_of(context.interval);
+        require(self.at == edge, "not a reading of its interval's start")
+    }
+}
+
+impl Payload for Evidence {
+    const KIND: Kind = Kind::Evidence;
+    const LIMIT: usize = 4096;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        self.culprit(context.charter, context.roster).map(|_| ())
+    }
+}
+
+impl Payload for PeerRecord {
+    const KIND: Kind = Kind::PeerRecord;
+    const LIMIT: usize = 4096;
+    const BOUND: bool = false;
+
+    fn check(&self, _: &Context<'_>) -> Result<(), MessageRejected> {
+        require((1..=ADDRESSES_MAX).contains(&self.addresses.len()), "no addresses, or too many")?;
+        require(
+            self.addresses.iter().all(|address| address.len() <= ADDRESS_MAX),
+            "an address is too long",
+        )?;
+        require(
+            self.made_at < self.expires_at
+                && self.expires_at.ms_since(self.made_at) <= LIFETIME_MAX_MS,
+            "it lives too long, or not at all",
+        )
+    }
+}

@@ -1,0 +1,255 @@
+//! The roster: the sorted members of one epoch, who votes, and how many are enough.
+//! Not for: admission (see [`crate::enrolment`]) or which peers are connected right now.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::charter::{Charter, MEMBERS_MAX};
+use crate::enrolment::{CertifiedEnrolment, Enrolment, EnrolmentRejected};
+use crate::id::{GridId, ParticipantId, RosterHash, RosterIndex};
+use crate::signing::PublicKey;
+use crate::units::Interval;
+
+/// One member, with its keys ready to verify.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// What the registrars certified.
+    pub enrolment: Enrolment,
+    pub(crate) participant_key: PublicKey,
+    pub(crate) meter_key: PublicKey,
+}
+
+/// The members of one epoch. Cheap to share, never changed.
+///
+/// Invariants: members are sorted by participant, each once; voters are ascending places in them.
+#[derive(Clone, Debug)]
+pub struct Roster {
+    grid: GridId,
+    hash: RosterHash,
+    members: Vec<Member>,
+    voters: Vec<RosterIndex>,
+}
+
+/// Why a set of enrolments is not a roster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RosterRejected {
+    /// One of the enrolments.
+    #[error("the enrolment of {participant}: {source}")]
+    Enrolment {
+        /// Whose.
+        participant: ParticipantId,
+        /// What is wrong with it.
+        source: EnrolmentRejected,
+    },
+    /// Too many members.
+    #[error("a roster has at most {MEMBERS_MAX} members; split the region into several grids")]
+    TooMany,
+}
+
+impl Roster {
+    /// The roster that holds in `interval` (P7): of every participant the latest enrolment that is
+    /// valid at the start of the epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`RosterRejected`], naming the enrolment that does not verify.
+    pub fn at(
+        charter: &Charter,
+        enrolments: &[CertifiedEnrolment],
+        interval: Interval,
+    ) -> Result<Self, RosterRejected> {
+        let epoch_starts = epoch_start(charter, interval);
+        let mut latest: BTreeMap<ParticipantId, &Enrolment> = BTreeMap::new();
+        for certified in enrolments {
+            let enrolment = certified.verify(charter).map_err(|source| {
+                RosterRejected::Enrolment { participant: certified.enrolment.participant, source }
+            })?;
+            if !(enrolment.valid_from..enrolment.valid_until).contains(&epoch_starts) {
+                continue;
+            }
+            let age = |enrolment: &Enrolment| (enrolment.valid_from, enrolment.hash());
+            let slot = latest.entry(enrolment.participant).or_insert(enrolment);
+            if age(slot) < age(enrolment) {
+                *slot = enrolment;
+            }
+        }
+        let members: Vec<Member> = latest.into_values().filter_map(Member::new).collect();
+        if u32::try_from(members.len()).is_ok_and(|count| count <= MEMBERS_MAX) {
+            Ok(Self::of(charter.grid_id(), members))
+        } else {
+            Err(RosterRejected::TooMany)
+        }
+    }
+
+    fn of(grid: GridId, members: Vec<Member>) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("boltgrid 1 roster");
+        hasher.update(grid.as_bytes());
+        for member in &members {
+            hasher.update(&member.enrolment.hash());
+        }
+        let hash = RosterHash::from_bytes(hasher.finalize().into());
+        let voters = (0_u32..)
+            .zip(&members)
+            .filter(|(_, member)| member.enrolment.votes)
+            .map(|(index, _)| RosterIndex::new(index))
+            .collect();
+        Self { grid, hash, members, voters }
+    }
+
+    /// The grid.
+    #[must_use]
+    pub const fn grid(&self) -> GridId {
+        self.grid
+    }
+
+    /// The hash that every message of the epoch carries.
+    #[must_use]
+    pub const fn hash(&self) -> RosterHash {
+        self.hash
+    }
+
+    /// All members, sorted by participant.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The member at a place.
+    #[must_use]
+    pub fn member(&self, index: RosterIndex) -> Option<&Member> {
+        self.members.get(index.as_usize())
+    }
+
+    /// The participant at a place.
+    #[must_use]
+    pub fn participant(&self, index: RosterIndex) -> Option<ParticipantId> {
+        self.member(index).map(|member| member.enrolment.participant)
+    }
+
+    /// The place of a participant.
+    #[must_use]
+    pub fn index_of(&self, participant: &ParticipantId) -> Option<RosterIndex> {
+        self.members
+            .binary_search_by(|member| member.enrolment.participant.cmp(participant))
+            .ok()
+            .and_then(|index| u32::try_from(index).ok())
+            .map(RosterIndex::new)
+    }
+
+    /// The members that ack, propose and vote, ascending.
+    #[must_use]
+    pub fn voters(&self) -> &[RosterIndex] {
+        &self.voters
+    }
+
+    /// Whether the member at this place votes.
+    #[must_use]
+    pub fn is_voter(&self, index: RosterIndex) -> bool {
+        self.voters.binary_search(&index).is_ok()
+    }
+
+    /// `f`: how many voters may be faulty, `⌊(w−1)/3⌋` (P11).
+    #[must_use]
+    pub fn faulty_max(&self) -> usize {
+        self.voters.len().saturating_sub(1).div_euclid(3)
+    }
+
+    /// `q = w − f`: how many acks or votes decide (P11). Any two such sets share an honest voter.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        self.voters.len().saturating_sub(self.faulty_max())
+    }
+
+    /// The leader of a view (P12): voters take turns from a place that the interval's hash picks,
+    /// so `f + 1` views in a row have at least one honest leader. `None` where nobody votes.
+    #[must_use]
+    pub fn leader(&self, interval: Interval, view: u32) -> Option<RosterIndex> {
+        let mut hasher = blake3::Hasher::new_derive_key("boltgrid 1 leader");
+        hasher.update(self.hash.as_bytes());
+        hasher.update(&interval.to_number().to_be_bytes());
+        let mut first = [0; 8];
+        hasher.finalize_xof().fill(&mut first);
+        let voters = u64::try_from(self.voters.len()).ok()?;
+        let turn = u64::from_be_bytes(first).checked_rem(voters)?;
+        let turn = turn.saturating_add(u64::from(view)).checked_rem(voters)?;
+        self.voters.get(usize::try_from(turn).ok()?).copied()
+    }
+}
+
+impl Member {
+    fn new(enrolment: &Enrolment) -> Option<Self> {
+        // Both keys were checked when the enrolment was verified.
+        Some(Self {
+            participant_key: PublicKey::of_participant(&enrolment.participant).ok()?,
+            meter_key: PublicKey::of_meter(&enrolment.meter).ok()?,
+            enrolment: enrolment.clone(),
+        })
+    }
+}
+
+/// The first interval of the epoch that `interval` is in.
+#[must_use]
+pub fn epoch_start(charter: &Charter, interval: Interval) -> Interval {
+    let length = charter.membership.roster_epoch_intervals;
+    let into_epoch = interval.to_number().checked_rem(length).unwrap_or(0);
+    interval.minus(into_epoch)
+}
+
+/// Rosters kept at hand; older epochs are dropped and made again when asked for.
+const EPOCHS_KEPT: usize = 4;
+
+/// The rosters of all epochs, from one set of verified enrolments.
+#[derive(Clone, Debug)]
+pub struct Rosters {
+    charter: Arc<Charter>,
+    enrolments: Vec<CertifiedEnrolment>,
+    grid: GridId,
+    at_hand: BTreeMap<Interval, Arc<Roster>>,
+}
+
+impl Rosters {
+    /// Verifies the enrolments once, for all epochs.
+    ///
+    /// # Errors
+    ///
+    /// [`RosterRejected`], naming the enrolment that does not verify.
+    pub fn new(
+        charter: Arc<Charter>,
+        enrolments: Vec<CertifiedEnrolment>,
+    ) -> Result<Self, RosterRejected> {
+        if !usize::try_from(MEMBERS_MAX).is_ok_and(|most| enrolments.len() <= most) {
+            return Err(RosterRejected::TooMany);
+        }
+        for certified in &enrolments {
+            certified.verify(&charter).map_err(|source| RosterRejected::Enrolment {
+                participant: certified.enrolment.participant,
+                source,
+            })?;
+        }
+        let grid = charter.grid_id();
+        Ok(Self { charter, enrolments, grid, at_hand: BTreeMap::new() })
+    }
+
+    /// The grid.
+    #[must_use]
+    pub const fn grid(&self) -> GridId {
+        self.grid
+    }
+
+    /// The roster that holds in `interval`; empty when nobody is enrolled then.
+    pub fn at(&mut self, interval: Interval) -> Arc<Roster> {
+        let epoch = epoch_start(&self.charter, interval);
+        if let Some(roster) = self.at_hand.get(&epoch) {
+            return Arc::clone(roster);
+        }
+        // The enrolments were verified and counted before, so no epoch can be refused.
+        let roster = Roster::at(&self.charter, &self.enrolments, interval)
+            .unwrap_or_else(|_| Roster::of(self.grid, Vec::new()));
+        let roster = Arc::new(roster);
+        while self.at_hand.len() >= EPOCHS_KEPT {
+            self.at_hand.pop_first();
+        }
+        self.at_hand.insert(epoch, Arc::clone(&roster));
+        roster
+    }
+}
