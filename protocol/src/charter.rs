@@ -4,29 +4,47 @@
 //! Not for: what one participant chooses for itself (that is the node's configuration).
 
 mod tariff;
+#[cfg(test)]
+mod tests;
 mod timing;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::id::{GridId, ParticipantId};
-use crate::units::{Power, Price};
+use crate::units::{MILLION, Msat, Power, Price};
 
 pub use tariff::{Tariff, TariffClock, TariffPeriod, TariffPrices};
 pub use timing::{Schedule, Timing};
 
-/// Longest name of a grid, in bytes.
+/// Longest name of a grid, a feeder or a connection point, in bytes.
 pub const NAME_MAX: usize = 64;
 /// Most registrars.
 pub const REGISTRARS_MAX: usize = 32;
 /// Most feeders.
 pub const FEEDERS_MAX: usize = 256;
+/// Longest epoch of a roster: eleven days of one-second intervals.
+const EPOCH_MAX_INTERVALS: u64 = 1_000_000;
+/// Longest bar: nine years of five-minute intervals.
+const BAR_MAX_INTERVALS: u64 = 1_000_000;
 /// Most members a roster may have; above that, a region is several grids.
 pub const MEMBERS_MAX: u32 = 1000;
-/// The widest price band: a thousand bitcoin per kWh either way, far inside 64-bit arithmetic.
-const PRICE_ABS_MAX_MSAT_PER_KWH: u64 = 100_000_000_000_000;
+/// The widest price band: a million satoshi per kWh either way.
+const PRICE_ABS_MAX_MSAT_PER_KWH: u64 = 1_000_000_000;
+/// What one member can order in one interval at most: a gigawatt for an hour.
+const ORDER_MAX_MWH: u64 = 1_000_000_000_000;
 /// The largest grid connection: a terawatt in mW, far inside 64-bit arithmetic.
 const CAPACITY_MAX_W: u64 = 1_000_000_000_000;
+
+// All that all members contract for in one interval, at the highest price, is less than there are
+// bitcoin, so sums of money over a clearing cannot overflow.
+const _: () = assert!(
+    (ORDER_MAX_MWH as u128 * PRICE_ABS_MAX_MSAT_PER_KWH as u128 / MILLION as u128)
+        * (MEMBERS_MAX as u128)
+        <= Msat::MAX.to_millisatoshi() as u128
+);
 
 /// The constitution of one grid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +157,18 @@ pub enum CharterRejected {
     },
 }
 
+/// Whether `text` can be the name of something: 1 to [`NAME_MAX`] bytes that a terminal shows as
+/// they are.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=NAME_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+fn require_name(text: &str, parameter: &'static str) -> Result<(), CharterRejected> {
+    require(is_name(text), parameter, || {
+        format!("must have 1 to {NAME_MAX} bytes and no control characters, is {text:?}")
+    })
+}
+
 /// Rejects `parameter` unless `holds`.
 pub(crate) fn require(
     holds: bool,
@@ -174,9 +204,7 @@ impl Charter {
     ///
     /// The first parameter that is wrong, and why.
     pub fn check(&self) -> Result<(), CharterRejected> {
-        require((1..=NAME_MAX).contains(&self.name.len()), "name", || {
-            format!("must have 1 to {NAME_MAX} bytes, has {}", self.name.len())
-        })?;
+        require_name(&self.name, "name")?;
         self.interval.check()?;
         self.check_price()?;
         self.check_connection()?;
@@ -230,22 +258,38 @@ impl Charter {
             "membership.registrar_threshold",
             || format!("must be 1 to {count} (the number of registrars), is {threshold}"),
         )?;
-        require(members.roster_epoch_intervals >= 1, "membership.roster_epoch_intervals", || {
-            "must be at least 1".to_owned()
-        })
+        for (parameter, intervals, range) in [
+            (
+                "membership.roster_epoch_intervals",
+                members.roster_epoch_intervals,
+                1..=EPOCH_MAX_INTERVALS,
+            ),
+            ("membership.bar_intervals", members.bar_intervals, 0..=BAR_MAX_INTERVALS),
+        ] {
+            require(range.contains(&intervals), parameter, || {
+                format!("must be {} to {}, is {intervals}", range.start(), range.end())
+            })?;
+        }
+        Ok(())
     }
 
     fn check_feeders(&self) -> Result<(), CharterRejected> {
         require(self.feeders.len() <= FEEDERS_MAX, "feeder", || {
             format!("must be at most {FEEDERS_MAX}, are {}", self.feeders.len())
         })?;
-        let mut points: Vec<&String> =
-            self.feeders.iter().flat_map(|feeder| &feeder.connection_points).collect();
-        points.sort_unstable();
-        let twice = points.iter().zip(points.iter().skip(1)).find(|(a, b)| a == b);
-        require(twice.is_none(), "feeder.connection_points", || {
-            format!("names {:?} twice", twice.map_or("", |(point, _)| point))
-        })
+        let mut names = BTreeSet::new();
+        let mut points = BTreeSet::new();
+        for Feeder { name, connection_points } in &self.feeders {
+            require_name(name, "feeder.name")?;
+            require(names.insert(name), "feeder.name", || format!("is {name:?} twice"))?;
+            for point in connection_points {
+                require_name(point, "feeder.connection_points")?;
+                require(points.insert(point), "feeder.connection_points", || {
+                    format!("names {point:?} twice")
+                })?;
+            }
+        }
+        Ok(())
     }
 }
 

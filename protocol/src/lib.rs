@@ -26,3 +26,11 @@ pub mod roster;
 pub mod signing;
 pub mod topic;
 pub mod units;
+
+// The tests here and the tests outside share one sample grid, which names this crate from outside.
+#[cfg(test)]
+extern crate self as boltgrid_protocol;
+#[cfg(test)]
+#[path = "../tests/wire/fixture.rs"]
+#[allow(dead_code, reason = "the tests outside need other parts of it")]
+mod fixture;

@@ -147,9 +147,16 @@ impl Tariff {
         require(self.periods.len() <= PERIODS_MAX, "tariff.period", || {
             format!("must be at most {PERIODS_MAX}, are {}", self.periods.len())
         })?;
-        self.base.check(band)?;
+        self.base
+            .check(band, ["tariff.base.retail_msat_per_kwh", "tariff.base.feed_in_msat_per_kwh"])?;
         for period in &self.periods {
-            period.prices.check(band)?;
+            period.prices.check(
+                band,
+                [
+                    "tariff.period.prices.retail_msat_per_kwh",
+                    "tariff.period.prices.feed_in_msat_per_kwh",
+                ],
+            )?;
             require(
                 !period.months.is_empty()
                     && period.months.iter().all(|month| (1..=12).contains(month)),
@@ -168,23 +175,21 @@ impl Tariff {
 }
 
 impl TariffPrices {
-    fn check(&self, band: &PriceBand) -> Result<(), CharterRejected> {
-        require(
-            self.feed_in_msat_per_kwh <= self.retail_msat_per_kwh,
-            "tariff.feed_in_msat_per_kwh",
-            || {
-                "must not be above retail_msat_per_kwh: the supplier would pay for a circle"
-                    .to_owned()
-            },
-        )?;
-        require(
-            band.contains(self.retail_msat_per_kwh) && band.contains(self.feed_in_msat_per_kwh),
-            "tariff.retail_msat_per_kwh",
-            || {
-                "and feed_in_msat_per_kwh must be inside the price band, or nobody could match them"
-                    .to_owned()
-            },
-        )
+    fn check(
+        &self,
+        band: &PriceBand,
+        [retail, feed_in]: [&'static str; 2],
+    ) -> Result<(), CharterRejected> {
+        for (parameter, price) in
+            [(retail, self.retail_msat_per_kwh), (feed_in, self.feed_in_msat_per_kwh)]
+        {
+            require(band.contains(price), parameter, || {
+                format!("must be inside the price band, or nobody could match it, is {price}")
+            })?;
+        }
+        require(self.feed_in_msat_per_kwh <= self.retail_msat_per_kwh, feed_in, || {
+            format!("must not be above {retail}: the supplier would pay for a circle")
+        })
     }
 }
 
