@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::charter::Charter;
+use crate::charter::{Charter, NAME_MAX, is_name};
 use crate::codec::{self, CodecRejected};
 use crate::id::{GridId, MeterKey, ParticipantId};
 use crate::signing::{Keypair, PublicKey, Signature};
@@ -14,7 +14,9 @@ use crate::units::{Interval, Power};
 /// Most bytes of one certified enrolment.
 pub const CERTIFIED_ENROLMENT_MAX: usize = 8 * 1024;
 /// Longest name of a connection point, in bytes.
-pub const CONNECTION_POINT_MAX: usize = 64;
+pub const CONNECTION_POINT_MAX: usize = NAME_MAX;
+/// Most power a connection point may be rated for: a gigawatt.
+const RATED_MAX: Power = Power::from_milliwatts(1_000_000_000_000);
 
 /// What registrars certify about one member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +98,12 @@ impl Enrolment {
         blake3::derive_key("boltgrid 1 enrolment", &codec::canonical(self))
     }
 
+    /// Whether it is valid in `interval`.
+    #[must_use]
+    pub fn holds_in(&self, interval: Interval) -> bool {
+        (self.valid_from..self.valid_until).contains(&interval)
+    }
+
     fn check(&self, charter: &Charter) -> Result<(), EnrolmentRejected> {
         let field = |holds, problem| {
             if holds { Ok(()) } else { Err(EnrolmentRejected::Field(problem)) }
@@ -104,10 +112,10 @@ impl Enrolment {
             return Err(EnrolmentRejected::WrongGrid(self.grid));
         }
         field(
-            (1..=CONNECTION_POINT_MAX).contains(&self.connection_point.len()),
-            "connection_point must have 1 to 64 bytes",
+            is_name(&self.connection_point),
+            "connection_point must have 1 to 64 bytes and no control characters",
         )?;
-        let rated = |power: Power| (0..=1_000_000_000_000).contains(&power.to_milliwatts());
+        let rated = |power: Power| (Power::ZERO..=RATED_MAX).contains(&power);
         field(rated(self.rated_import_mw), "rated_import_mw must be 0 to 1 GW")?;
         field(rated(self.rated_export_mw), "rated_export_mw must be 0 to 1 GW")?;
         field(self.valid_from < self.valid_until, "valid_until must be after valid_from")?;
@@ -174,3 +182,6 @@ impl CertifiedEnrolment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

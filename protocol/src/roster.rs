@@ -1,12 +1,13 @@
 //! The roster: the sorted members of one epoch, who votes, and how many are enough.
 //! Not for: admission (see [`crate::enrolment`]) or which peers are connected right now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::charter::{Charter, MEMBERS_MAX};
 use crate::enrolment::{CertifiedEnrolment, Enrolment, EnrolmentRejected};
 use crate::id::{GridId, ParticipantId, RosterHash, RosterIndex};
+use crate::message::{INTERVALS_AHEAD, INTERVALS_BACK};
 use crate::signing::PublicKey;
 use crate::units::Interval;
 
@@ -15,6 +16,8 @@ use crate::units::Interval;
 pub struct Member {
     /// What the registrars certified.
     pub enrolment: Enrolment,
+    /// [`Enrolment::hash`].
+    enrolment_hash: [u8; 32],
     pub(crate) participant_key: PublicKey,
     pub(crate) meter_key: PublicKey,
 }
@@ -41,8 +44,11 @@ pub enum RosterRejected {
         /// What is wrong with it.
         source: EnrolmentRejected,
     },
-    /// Too many members.
-    #[error("a roster has at most {MEMBERS_MAX} members; split the region into several grids")]
+    /// Enrolments of more participants than a roster may have members.
+    #[error(
+        "more than {MEMBERS_MAX} participants are enrolled; remove those whose enrolment has ended, \
+         or split the region into several grids"
+    )]
     TooMany,
 }
 
@@ -58,34 +64,27 @@ impl Roster {
         enrolments: &[CertifiedEnrolment],
         interval: Interval,
     ) -> Result<Self, RosterRejected> {
-        let epoch_starts = epoch_start(charter, interval);
-        let mut latest: BTreeMap<ParticipantId, &Enrolment> = BTreeMap::new();
-        for certified in enrolments {
-            let enrolment = certified.verify(charter).map_err(|source| {
-                RosterRejected::Enrolment { participant: certified.enrolment.participant, source }
-            })?;
-            if !(enrolment.valid_from..enrolment.valid_until).contains(&epoch_starts) {
-                continue;
-            }
-            let age = |enrolment: &Enrolment| (enrolment.valid_from, enrolment.hash());
-            let slot = latest.entry(enrolment.participant).or_insert(enrolment);
-            if age(slot) < age(enrolment) {
-                *slot = enrolment;
-            }
-        }
-        let members: Vec<Member> = latest.into_values().filter_map(Member::new).collect();
-        if u32::try_from(members.len()).is_ok_and(|count| count <= MEMBERS_MAX) {
-            Ok(Self::of(charter.grid_id(), members))
-        } else {
-            Err(RosterRejected::TooMany)
-        }
+        let admitted = admit(charter, enrolments)?;
+        Ok(Self::of_epoch(charter.grid_id(), &admitted, epoch_start(charter, interval)))
     }
 
-    fn of(grid: GridId, members: Vec<Member>) -> Self {
+    /// The roster of the epoch that starts at `epoch`.
+    fn of_epoch(grid: GridId, admitted: &[Member], epoch: Interval) -> Self {
+        let mut latest: BTreeMap<ParticipantId, &Member> = BTreeMap::new();
+        for member in admitted.iter().filter(|member| member.enrolment.holds_in(epoch)) {
+            let slot = latest.entry(member.enrolment.participant).or_insert(member);
+            if slot.age() < member.age() {
+                *slot = member;
+            }
+        }
+        Self::of_members(grid, latest.into_values().cloned().collect())
+    }
+
+    fn of_members(grid: GridId, members: Vec<Member>) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("boltgrid 1 roster");
         hasher.update(grid.as_bytes());
         for member in &members {
-            hasher.update(&member.enrolment.hash());
+            hasher.update(&member.enrolment_hash);
         }
         let hash = RosterHash::from_bytes(hasher.finalize().into());
         let voters = (0_u32..)
@@ -178,13 +177,40 @@ impl Roster {
 
 impl Member {
     fn new(enrolment: &Enrolment) -> Option<Self> {
-        // Both keys were checked when the enrolment was verified.
         Some(Self {
             participant_key: PublicKey::of_participant(&enrolment.participant).ok()?,
             meter_key: PublicKey::of_meter(&enrolment.meter).ok()?,
+            enrolment_hash: enrolment.hash(),
             enrolment: enrolment.clone(),
         })
     }
+
+    /// Later enrolments are greater; of two that start together, lots are drawn.
+    const fn age(&self) -> (Interval, [u8; 32]) {
+        (self.enrolment.valid_from, self.enrolment_hash)
+    }
+}
+
+/// Verifies every enrolment and makes its keys ready.
+fn admit(
+    charter: &Charter,
+    enrolments: &[CertifiedEnrolment],
+) -> Result<Vec<Member>, RosterRejected> {
+    let mut participants = BTreeSet::new();
+    let mut admitted = Vec::with_capacity(enrolments.len());
+    for certified in enrolments {
+        let participant = certified.enrolment.participant;
+        let rejected = |source| RosterRejected::Enrolment { participant, source };
+        let enrolment = certified.verify(charter).map_err(rejected)?;
+        let member = Member::new(enrolment).ok_or_else(|| rejected(EnrolmentRejected::BadKey))?;
+        participants.insert(participant);
+        if u32::try_from(participants.len()).is_ok_and(|count| count <= MEMBERS_MAX) {
+            admitted.push(member);
+        } else {
+            return Err(RosterRejected::TooMany);
+        }
+    }
+    Ok(admitted)
 }
 
 /// The first interval of the epoch that `interval` is in.
@@ -195,15 +221,17 @@ pub fn epoch_start(charter: &Charter, interval: Interval) -> Interval {
     interval.minus(into_epoch)
 }
 
-/// Rosters kept at hand; older epochs are dropped and made again when asked for.
-const EPOCHS_KEPT: usize = 4;
+/// Rosters kept at hand: more than the epochs that messages can be of at once, were every interval
+/// an epoch. Older ones are dropped and made again when asked for.
+const EPOCHS_KEPT: usize = 8;
+const _: () = assert!((EPOCHS_KEPT as u64) > INTERVALS_BACK + INTERVALS_AHEAD);
 
 /// The rosters of all epochs, from one set of verified enrolments.
 #[derive(Clone, Debug)]
 pub struct Rosters {
     charter: Arc<Charter>,
-    enrolments: Vec<CertifiedEnrolment>,
     grid: GridId,
+    admitted: Vec<Member>,
     at_hand: BTreeMap<Interval, Arc<Roster>>,
 }
 
@@ -217,17 +245,9 @@ impl Rosters {
         charter: Arc<Charter>,
         enrolments: Vec<CertifiedEnrolment>,
     ) -> Result<Self, RosterRejected> {
-        if !usize::try_from(MEMBERS_MAX).is_ok_and(|most| enrolments.len() <= most) {
-            return Err(RosterRejected::TooMany);
-        }
-        for certified in &enrolments {
-            certified.verify(&charter).map_err(|source| RosterRejected::Enrolment {
-                participant: certified.enrolment.participant,
-                source,
-            })?;
-        }
+        let admitted = admit(&charter, &enrolments)?;
         let grid = charter.grid_id();
-        Ok(Self { charter, enrolments, grid, at_hand: BTreeMap::new() })
+        Ok(Self { charter, grid, admitted, at_hand: BTreeMap::new() })
     }
 
     /// The grid.
@@ -242,10 +262,7 @@ impl Rosters {
         if let Some(roster) = self.at_hand.get(&epoch) {
             return Arc::clone(roster);
         }
-        // The enrolments were verified and counted before, so no epoch can be refused.
-        let roster = Roster::at(&self.charter, &self.enrolments, interval)
-            .unwrap_or_else(|_| Roster::of(self.grid, Vec::new()));
-        let roster = Arc::new(roster);
+        let roster = Arc::new(Roster::of_epoch(self.grid, &self.admitted, epoch));
         while self.at_hand.len() >= EPOCHS_KEPT {
             self.at_hand.pop_first();
         }
@@ -253,3 +270,6 @@ impl Rosters {
         roster
     }
 }
+
+#[cfg(test)]
+mod tests;
