@@ -1,6 +1,7 @@
 //! An order: the whole net curve of one site for one interval, and the checks it must pass.
 //! Not for: how a site arrives at its order (`market::strategy`), or what becomes of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,7 @@ pub struct Step {
 }
 
 /// Whom or what an order would rather trade with. Changes nobody's price.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Preference {
     /// A participant.
     Partner(RosterIndex),
@@ -109,7 +110,7 @@ pub enum OrderRejected {
     #[error("the order exceeds the rated power of its connection point")]
     AboveRating,
     /// A partner or preference is not in the roster, is the author, or is named twice.
-    #[error("a named partner is unknown, named twice, or the author itself")]
+    #[error("a partner or preference is unknown, named twice, or the author itself")]
     BadPartner,
 }
 
@@ -181,20 +182,18 @@ impl Order {
 
     fn check_partners(&self, author: RosterIndex, roster_len: usize) -> Result<(), OrderRejected> {
         let known = |partner: RosterIndex| partner != author && partner.as_usize() < roster_len;
-        let mut named = self.channel_partners.clone();
-        named.sort_unstable();
-        named.dedup();
-        let preferred_known = self.preferences.iter().all(|preference| match preference {
-            Preference::Partner(partner) => known(*partner),
-            Preference::Source(_) => true,
-        });
-        if named.len() == self.channel_partners.len()
-            && named.into_iter().all(known)
-            && preferred_known
-        {
-            Ok(())
-        } else {
-            Err(OrderRejected::BadPartner)
-        }
+        let partners: BTreeSet<_> = self.channel_partners.iter().collect();
+        let preferences: BTreeSet<_> = self.preferences.iter().collect();
+        let all_known = partners.iter().all(|partner| known(**partner))
+            && preferences.iter().all(|preference| match preference {
+                Preference::Partner(partner) => known(*partner),
+                Preference::Source(_) => true,
+            });
+        let none_twice = partners.len() == self.channel_partners.len()
+            && preferences.len() == self.preferences.len();
+        if all_known && none_twice { Ok(()) } else { Err(OrderRejected::BadPartner) }
     }
 }
+
+#[cfg(test)]
+mod tests;
