@@ -12,7 +12,9 @@ use crate::reading::Reading;
 use crate::roster::Roster;
 
 /// Two messages of one author for one slot that differ (P20): two orders or acks of one interval,
-/// two votes of one stage, or two readings of one instant or sequence number.
+/// two votes of one stage of one view, or two readings of one instant or sequence number.
+///
+/// Both belong to one roster, and so does the message that carries them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// A signed message.
@@ -33,13 +35,14 @@ impl Evidence {
         roster: &Roster,
     ) -> Result<ParticipantId, MessageRejected> {
         match Header::peek(&self.first)?.kind {
-            Kind::Order => self.convict::<Order>(charter, roster, |_, _| true),
-            Kind::Ack => self.convict::<Ack>(charter, roster, |_, _| true),
-            Kind::Vote => {
-                self.convict::<Vote>(charter, roster, |a, b| a.view == b.view && a.stage == b.stage)
-            }
+            Kind::Order => self.convict::<Order>(charter, roster, same_interval),
+            Kind::Ack => self.convict::<Ack>(charter, roster, same_interval),
+            Kind::Vote => self.convict::<Vote>(charter, roster, |a, b| {
+                let (first, second) = (a.body(), b.body());
+                same_interval(a, b) && (first.view, first.stage) == (second.view, second.stage)
+            }),
             Kind::Reading => self.convict::<Reading>(charter, roster, |a, b| {
-                a.at == b.at || a.sequence == b.sequence
+                same_interval(a, b) || a.body().sequence == b.body().sequence
             }),
             Kind::Proposal | Kind::TradeConfirm | Kind::Evidence | Kind::PeerRecord => {
                 Err(MessageRejected::Body("two messages of this kind prove nothing"))
@@ -51,16 +54,15 @@ impl Evidence {
         &self,
         charter: &Charter,
         roster: &Roster,
-        same_slot: impl FnOnce(&T, &T) -> bool,
+        same_slot: impl FnOnce(&Verified<T>, &Verified<T>) -> bool,
     ) -> Result<ParticipantId, MessageRejected> {
         let verify = |bytes: &[u8]| -> Result<Verified<T>, MessageRejected> {
             Signed::decode(bytes)?.verify(charter, roster)
         };
         let (first, second) = (verify(&self.first)?, verify(&self.second)?);
         if first.participant() == second.participant()
-            && first.interval() == second.interval()
             && first.hash() != second.hash()
-            && same_slot(first.body(), second.body())
+            && same_slot(&first, &second)
         {
             Ok(first.participant())
         } else {
@@ -75,3 +77,10 @@ impl Evidence {
         roster.index_of(&header.author)
     }
 }
+
+fn same_interval<T>(a: &Verified<T>, b: &Verified<T>) -> bool {
+    a.interval() == b.interval()
+}
+
+#[cfg(test)]
+mod tests;
