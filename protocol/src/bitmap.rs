@@ -67,4 +67,33 @@ mod tests {
         assert_eq!(held, [0, 9]);
         assert!(bitmap.fits(10) && !bitmap.fits(9) && !bitmap.fits(17));
     }
+
+    #[test]
+    fn a_bit_beyond_the_roster_does_not_fit() {
+        for members in [1, 7, 9, 15] {
+            let mut bitmap = Bitmap::empty(members);
+            assert!(bitmap.fits(members));
+            bitmap.insert(RosterIndex::new(u32::try_from(members).unwrap()));
+            assert!(!bitmap.fits(members), "{members}");
+        }
+    }
+
+    #[test]
+    fn a_place_beyond_the_length_is_not_added() {
+        for members in [0, 8, 16] {
+            let mut bitmap = Bitmap::empty(members);
+            for beyond in [u32::try_from(members).unwrap(), u32::MAX] {
+                bitmap.insert(RosterIndex::new(beyond));
+                assert!(!bitmap.contains(RosterIndex::new(beyond)));
+            }
+            assert_eq!(bitmap, Bitmap::empty(members));
+        }
+    }
+
+    #[test]
+    fn the_empty_set_over_nobody_fits_nobody_only() {
+        let nobody = Bitmap::empty(0);
+        assert!(nobody.fits(0) && !nobody.fits(1));
+        assert_eq!(nobody.iter().count(), 0);
+    }
 }

@@ -1,7 +1,8 @@
 //! The one place that turns values into bytes and back, and the only one that names bincode.
 //!
 //! Integers are fixed-width and big-endian, so a value has exactly one encoding (P4). Decoding is
-//! bounded: a length prefix cannot claim more than the type's limit, and trailing bytes are refused.
+//! bounded: whatever a length prefix claims, at most 1 MiB is reserved before the bytes are seen to
+//! be there (serde's own bound), and trailing bytes are refused.
 //! Not for: signatures (see [`crate::envelope`]) or text formats.
 
 use bincode::config::{BigEndian, Configuration, Fixint, Limit};
@@ -13,7 +14,9 @@ pub const MAGIC: [u8; 2] = *b"BG";
 /// Version of the encoding. Another version is another protocol.
 pub const VERSION: u16 = 1;
 /// Most bytes of any encoded value; types set lower limits of their own.
-pub const ENCODED_MAX: usize = 256 * 1024;
+///
+/// The largest is a proposal in a grid of [`crate::charter::MEMBERS_MAX`] voters, which a test makes.
+pub const ENCODED_MAX: usize = 288 * 1024;
 
 /// Bytes of magic and version in front of every encoded value.
 const PREFIX_LEN: usize = 4;
@@ -77,7 +80,7 @@ fn append<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
 ///
 /// # Errors
 ///
-/// [`CodecRejected`]; nothing is allocated beyond the limit.
+/// [`CodecRejected`].
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, CodecRejected> {
     let (value, rest) = decode_prefix(bytes, limit)?;
     if rest.is_empty() { Ok(value) } else { Err(CodecRejected::Trailing) }
@@ -87,7 +90,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, Code
 ///
 /// # Errors
 ///
-/// [`CodecRejected`]; nothing is allocated beyond the limit.
+/// [`CodecRejected`].
 pub(crate) fn decode_prefix<T: DeserializeOwned>(
     bytes: &[u8],
     limit: usize,

@@ -1,6 +1,7 @@
 //! What each kind of message must satisfy before anyone looks at what it means, and how long it may be.
 
 use crate::agreement::{Ack, Proposal, Vote};
+use crate::codec;
 use crate::confirm::TradeConfirm;
 use crate::envelope::{Context, Kind, MessageRejected, Payload};
 use crate::evidence::Evidence;
@@ -41,7 +42,7 @@ impl Payload for Ack {
 
 impl Payload for Proposal {
     const KIND: Kind = Kind::Proposal;
-    const LIMIT: usize = 192 * 1024;
+    const LIMIT: usize = codec::ENCODED_MAX;
 
     fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
         let Context { charter, roster, author, interval, .. } = *context;
@@ -73,7 +74,10 @@ impl Payload for TradeConfirm {
             context.author == terms.seller || context.author == terms.buyer,
             "signed by neither side",
         )?;
-        require(terms.seller != terms.buyer, "both sides are one")
+        require(terms.seller != terms.buyer, "both sides are one")?;
+        let is_member = |side| context.roster.member(side).is_some();
+        require(is_member(terms.seller) && is_member(terms.buyer), "a side is not a member")?;
+        require(!terms.energy_mwh.is_zero(), "a trade without energy")
     }
 }
 
