@@ -44,11 +44,11 @@ pub enum Message {
 /// Why bytes do not come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryRejected {
-    /// An interval too long ago: a replay.
-    #[error("a message of an interval long past")]
+    /// An interval too long ago, or a peer record that has ended: a replay.
+    #[error("a message of an interval long past, or a peer record that has ended")]
     Stale,
-    /// An interval too far ahead.
-    #[error("a message of an interval to come")]
+    /// An interval too far ahead, or a peer record made later than clocks can differ.
+    #[error("a message of an interval to come, or a peer record of a time to come")]
     Future,
     /// Nobody is enrolled then.
     #[error("there is no roster for the message's interval")]
@@ -129,8 +129,24 @@ impl Gatekeeper {
             Kind::TradeConfirm => Message::Confirm(verify(bytes, gate)?),
             Kind::Reading => Message::Reading(verify(bytes, gate)?),
             Kind::Evidence => Message::Evidence(verify(bytes, gate)?),
-            Kind::PeerRecord => Message::PeerRecord(verify(bytes, gate)?),
+            Kind::PeerRecord => Message::PeerRecord(self.in_force(verify(bytes, gate)?, now)?),
         })
+    }
+
+    /// Refuses a peer record that does not hold at `now` (P19).
+    fn in_force(
+        &self,
+        record: Verified<PeerRecord>,
+        now: Timestamp,
+    ) -> Result<Verified<PeerRecord>, EntryRejected> {
+        let skew_ms = self.charter.interval.clock_skew_max_ms;
+        if record.body().holds_at(now, skew_ms) {
+            Ok(record)
+        } else if record.body().expires_at <= now {
+            Err(EntryRejected::Stale)
+        } else {
+            Err(EntryRejected::Future)
+        }
     }
 }
 
@@ -157,3 +173,6 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
