@@ -55,6 +55,19 @@ pub enum Source {
     Generator,
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Load => "load",
+            Self::Pv => "pv",
+            Self::PvMustRun => "pv_must_run",
+            Self::Battery => "battery",
+            Self::Miner => "miner",
+            Self::Generator => "generator",
+        })
+    }
+}
+
 /// One step of the curve: so much energy at this limit or better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Step {

@@ -1,0 +1,113 @@
+//! What the market wants done, in the order in which it must be done.
+//!
+//! Invariant (write-ahead, P21): a [`Effect::Persist`] stands before every effect that lets the same
+//! bytes leave the node. Whoever carries effects out stops at the first that fails.
+
+use std::sync::Arc;
+
+use boltgrid_protocol::id::{ParticipantId, RosterIndex};
+use boltgrid_protocol::topic::Topic;
+use boltgrid_protocol::units::Interval;
+
+use crate::notice::Notice;
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Store durably what was signed, before it leaves.
+    Persist(JournalEntry),
+    /// Publish to everyone.
+    Gossip(Topic, Arc<[u8]>),
+    /// Send a confirm to the other side of a trade.
+    SendConfirm {
+        /// The other side.
+        to: ParticipantId,
+        /// The signed confirm.
+        bytes: Arc<[u8]>,
+    },
+    /// Say what becomes of a gossiped message.
+    Judge {
+        /// Which message, as given with the input.
+        token: u64,
+        /// Pass it on or not.
+        verdict: Verdict,
+    },
+    /// Ask these members for orders that a proposal names and we lack.
+    FetchOrders {
+        /// Of which interval.
+        interval: Interval,
+        /// Whose orders.
+        authors: Vec<RosterIndex>,
+        /// Who has them.
+        from: Vec<ParticipantId>,
+    },
+    /// Ask these members whether they hold the interval's certificate.
+    FetchCertificate {
+        /// The interval.
+        interval: Interval,
+        /// Whom to ask.
+        from: Vec<ParticipantId>,
+    },
+    /// The order window is open: ask the site's strategy for its order.
+    AskOrder(Interval),
+    /// Something happened that others may want to know; nothing depends on it.
+    Tell(Notice),
+}
+
+/// What becomes of a gossiped message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Pass it on.
+    Accept,
+    /// Do not pass it on; its sender did nothing wrong.
+    Ignore,
+    /// Do not pass it on; no correct node would have sent it.
+    Reject,
+}
+
+/// A place in the journal that is filled once: what we sign once only, and what proves a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// The order of an interval.
+    Order(Interval),
+    /// The ack of an interval.
+    Ack(Interval),
+    /// The proposal of a view.
+    Proposal(Interval, u32),
+    /// The prevote of a view.
+    Prevote(Interval, u32),
+    /// The precommit of a view.
+    Precommit(Interval, u32),
+    /// The confirm of the trade with this index.
+    Confirm(Interval, u32),
+    /// The other side's confirm of the trade with this index: the proof of what it owes.
+    Countersigned(Interval, u32),
+    /// The reading at the start of an interval.
+    Reading(Interval),
+}
+
+impl Slot {
+    /// The interval that the slot belongs to.
+    #[must_use]
+    pub const fn interval(self) -> Interval {
+        match self {
+            Self::Order(interval)
+            | Self::Ack(interval)
+            | Self::Proposal(interval, _)
+            | Self::Prevote(interval, _)
+            | Self::Precommit(interval, _)
+            | Self::Confirm(interval, _)
+            | Self::Countersigned(interval, _)
+            | Self::Reading(interval) => interval,
+        }
+    }
+}
+
+/// Signed bytes and the slot that they fill for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// The slot.
+    pub slot: Slot,
+    /// The signed message.
+    pub bytes: Arc<[u8]>,
+}

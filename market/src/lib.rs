@@ -1,0 +1,32 @@
+//! How a price is made at one node: orders, agreement on the book, clearing, trades, settlement.
+//!
+//! ```text
+//!   Input ──► Market ──► Vec<Effect>           one value per node, no I/O inside
+//!               │
+//!               ├─ Round, one per open interval: orders → acks → votes → book → clearing → confirms
+//!               ├─ Readings at interval edges ──► settlement ──► ledger
+//!               └─ bars of members that contradicted themselves
+//!   strategy: what one site orders, and how it keeps to it
+//! ```
+//!
+//! The rules (P1, P2, …) are those of `protocol/PROTOCOL.md`.
+//! Not for: sockets, clocks, disks, chance, or floats.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing)
+)]
+
+pub mod auction;
+pub mod clear;
+pub mod effect;
+pub mod input;
+pub mod ledger;
+pub mod market;
+pub mod notice;
+mod readings;
+mod round;
+pub mod settlement;
+
+pub use market::Market;
+pub use readings::GridPower;

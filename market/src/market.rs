@@ -1,0 +1,372 @@
+//! The market of one node as a value: what happens goes in, what is to be done comes out.
+//!
+//! It never reads a clock, a socket, a disk or a random source, so the simulator runs the very code
+//! that the node runs, and the log of its inputs is a replay. Not for: carrying effects out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::envelope::{MessageRejected, Verified};
+use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::id::{ParticipantId, RosterIndex};
+use boltgrid_protocol::message::Message;
+use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::roster::{Roster, Rosters};
+use boltgrid_protocol::signing::Keypair;
+use boltgrid_protocol::topic::Topic;
+use boltgrid_protocol::units::{Interval, Timestamp};
+
+use crate::effect::{Effect, JournalEntry};
+use crate::input::Input;
+use crate::notice::Notice;
+use crate::readings::{GridPower, Noted, Readings};
+use crate::round::{Judgement, Round, Seat};
+use crate::settlement::{Contract, Delivery, settle};
+
+/// The market of one node.
+///
+/// Invariants: rounds are open from before their order window until their readings are due, so there
+/// are a handful; bars are of members only.
+#[derive(Debug)]
+pub struct Market {
+    charter: Arc<Charter>,
+    rosters: Rosters,
+    key: Keypair,
+    participant: ParticipantId,
+    rounds: BTreeMap<Interval, Round>,
+    /// The latest interval that was opened.
+    opened: Option<Interval>,
+    /// Journal entries of rounds that are not open yet.
+    journal: Vec<JournalEntry>,
+    readings: Readings,
+    barred: BTreeMap<ParticipantId, Interval>,
+}
+
+impl Market {
+    /// The market of the participant with this key, taking up what its journal holds.
+    #[must_use]
+    pub fn new(
+        charter: Arc<Charter>,
+        rosters: Rosters,
+        key: Keypair,
+        journal: Vec<JournalEntry>,
+    ) -> Self {
+        Self {
+            charter,
+            rosters,
+            participant: key.participant_id(),
+            key,
+            rounds: BTreeMap::new(),
+            opened: None,
+            journal,
+            readings: Readings::default(),
+            barred: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one input at `now` and says what is to be done, in order.
+    pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Effect> {
+        let mut effects = self.open_rounds(now);
+        effects.extend(match input {
+            Input::Tick => Vec::new(),
+            Input::Place { interval, order } => self
+                .rounds
+                .get_mut(&interval)
+                .map_or_else(|| not_taken("no_round"), |round| round.place(now, &order)),
+            Input::Heard { message, token } => self.hear(now, *message, token),
+            Input::Metered(reading) => self.meter(*reading),
+            Input::Certificate(certificate) => {
+                self.rounds.get_mut(&certificate.interval).map_or_else(
+                    || not_taken("no_round"),
+                    |round| round.hear_certificate(*certificate),
+                )
+            }
+        });
+        effects.extend(self.advance(now));
+        effects
+    }
+
+    /// When something is due at the latest although nothing is heard.
+    #[must_use]
+    pub fn next_wakeup(&self, now: Timestamp) -> Timestamp {
+        let next = self.opened.map_or(now, |opened| self.opens_at(opened.next()));
+        let due = self.rounds.values().filter_map(|round| round.next_moment(now)).min();
+        due.map_or(next, |due| due.min(next)).max(now.plus_ms(1))
+    }
+
+    fn opens_at(&self, interval: Interval) -> Timestamp {
+        let skew = self.charter.interval.clock_skew_max_ms;
+        self.charter.interval.schedule(interval).orders_open.minus_ms(skew)
+    }
+
+    /// Opens the rounds whose order window is near, and after a restart those that are still alive.
+    fn open_rounds(&mut self, now: Timestamp) -> Vec<Effect> {
+        let current = self.charter.interval.interval_at(now);
+        let mut next =
+            self.opened.map_or(current.previous(), Interval::next).max(current.previous());
+        let mut effects = Vec::new();
+        while self.opens_at(next) <= now {
+            effects.extend(self.open_round(next, now));
+            self.opened = Some(next);
+            next = next.next();
+        }
+        effects
+    }
+
+    fn open_round(&mut self, interval: Interval, now: Timestamp) -> Vec<Effect> {
+        let roster = self.rosters.at(interval);
+        let seat = Seat {
+            charter: Arc::clone(&self.charter),
+            me: roster.index_of(&self.participant),
+            roster,
+            key: self.key.clone(),
+            participant: self.participant,
+        };
+        let mut round = Round::new(interval, seat);
+        let (ours, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.journal)
+            .into_iter()
+            .partition(|entry| entry.slot.interval() == interval);
+        self.journal = later;
+        let restored: Result<(), MessageRejected> =
+            ours.iter().try_for_each(|entry| round.restore(entry));
+        if restored.is_err() {
+            // Slots of this interval may be filled with what we cannot read: sign nothing in it.
+            return not_taken("journal_of_another_roster");
+        }
+        let effects = round.resume(now);
+        self.rounds.insert(interval, round);
+        effects
+    }
+
+    fn hear(&mut self, now: Timestamp, message: Message, token: Option<u64>) -> Vec<Effect> {
+        let (judgement, mut effects) = self.judge(now, message, token.is_some());
+        if let Some(token) = token {
+            effects.insert(0, Effect::Judge { token, verdict: judgement.verdict });
+        }
+        effects.extend(judgement.why.into_iter().flat_map(not_taken));
+        if let Some(evidence) = judgement.evidence {
+            effects.push(Effect::Gossip(Topic::Evidence, Arc::clone(evidence.bytes())));
+            effects.extend(self.bar(&evidence));
+        }
+        effects
+    }
+
+    fn judge(
+        &mut self,
+        now: Timestamp,
+        message: Message,
+        gossiped: bool,
+    ) -> (Judgement, Vec<Effect>) {
+        let none = Vec::new();
+        match message {
+            Message::Reading(reading) => return (self.hear_reading(now, reading), none),
+            Message::Evidence(evidence) => return self.hear_evidence(&evidence),
+            Message::PeerRecord(_) => return (Judgement::KNOWN, none),
+            Message::Order(_)
+            | Message::Ack(_)
+            | Message::Proposal(_)
+            | Message::Vote(_)
+            | Message::Confirm(_) => {}
+        }
+        let interval = interval_of(&message);
+        let Some(round) = self.rounds.get_mut(&interval) else {
+            return (Judgement::ignore("no_round"), none);
+        };
+        match message {
+            Message::Order(order) => {
+                let is_barred = is_barred(&self.barred, &order.participant(), interval);
+                (round.hear_order(now, order, gossiped, is_barred), none)
+            }
+            Message::Ack(ack) => (round.hear_ack(ack), none),
+            Message::Proposal(proposal) => (round.hear_proposal(&proposal), none),
+            Message::Vote(vote) => (round.hear_vote(vote), none),
+            Message::Confirm(confirm) => (Judgement::KNOWN, round.hear_confirm(now, confirm)),
+            Message::Reading(_) | Message::Evidence(_) | Message::PeerRecord(_) => {
+                (Judgement::KNOWN, none)
+            }
+        }
+    }
+
+    fn hear_reading(&mut self, now: Timestamp, reading: Verified<Reading>) -> Judgement {
+        let timing = &self.charter.interval;
+        let at = reading.body().at;
+        if at > now.plus_ms(timing.clock_skew_max_ms) {
+            return Judgement::ignore("reading_early");
+        }
+        if now > at.plus_ms(timing.readings_by_after_delivery_ms) {
+            return Judgement::ignore("reading_late");
+        }
+        let (interval, second) = (reading.interval(), Arc::clone(reading.bytes()));
+        match self.readings.note(reading) {
+            Noted::New => Judgement::ACCEPT,
+            Noted::Known => Judgement::KNOWN,
+            Noted::Contradicts(first) => {
+                let round = self.rounds.get(&interval);
+                let evidence = round.and_then(|round| round.seat.accuse(interval, &first, &second));
+                Judgement { evidence, ..Judgement::ignore("double_reading") }
+            }
+        }
+    }
+
+    fn hear_evidence(&mut self, evidence: &Verified<Evidence>) -> (Judgement, Vec<Effect>) {
+        let effects = self.bar(evidence);
+        // What is known already is not passed on again: one proof per culprit crosses the grid.
+        (if effects.is_empty() { Judgement::KNOWN } else { Judgement::ACCEPT }, effects)
+    }
+
+    /// Keeps the culprit's orders out of our acks for as long as the charter says (P20).
+    fn bar(&mut self, evidence: &Verified<Evidence>) -> Vec<Effect> {
+        let interval = evidence.interval();
+        let roster = self.rosters.at(interval);
+        let culprit =
+            evidence.body().culprit_index(&roster).and_then(|index| roster.participant(index));
+        let Some(culprit) = culprit.filter(|culprit| !is_barred(&self.barred, culprit, interval))
+        else {
+            return Vec::new();
+        };
+        let until = interval.plus(self.charter.membership.bar_intervals);
+        self.barred.insert(culprit, until);
+        vec![Effect::Tell(Notice::Barred { culprit, until })]
+    }
+
+    /// Publishes our own reading, which whoever signed it has stored.
+    fn meter(&mut self, reading: Verified<Reading>) -> Vec<Effect> {
+        let gossip = Effect::Gossip(Topic::Readings, Arc::clone(reading.bytes()));
+        match self.readings.note(reading) {
+            Noted::New | Noted::Known => vec![gossip],
+            Noted::Contradicts(_) => not_taken("own_reading_twice"),
+        }
+    }
+
+    fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for (interval, round) in &mut self.rounds {
+            let barred = &self.barred;
+            effects.extend(round.advance(now, |member| is_barred(barred, member, *interval)));
+        }
+        effects.extend(self.settle(now));
+        self.rounds.retain(|_, round| now <= round.schedule.readings_by);
+        let current = self.charter.interval.interval_at(now);
+        self.barred.retain(|_, until| *until > current);
+        effects
+    }
+
+    /// Settles the intervals whose delivery has ended, once all readings are there or too late.
+    fn settle(&mut self, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for round in self.rounds.values_mut() {
+            let Some(me) = round.seat.me.filter(|_| now >= round.schedule.delivery_ends) else {
+                continue;
+            };
+            if round.settled {
+                continue;
+            }
+            let interval = round.interval;
+            let mine = self.readings.metered(&self.participant, interval);
+            let contracts = contracts(round, me, &self.readings);
+            let all_measured = mine.is_some()
+                && contracts
+                    .iter()
+                    .all(|contract| contract.seller.is_some() && contract.buyer.is_some());
+            if !all_measured && now <= round.schedule.readings_by {
+                continue;
+            }
+            round.settled = true;
+            let delivery = Delivery {
+                interval,
+                me,
+                metered: mine,
+                prices: self.charter.tariff.at(round.schedule.delivery_starts),
+                loss_ppm: self.charter.connection.loss_ppm,
+            };
+            effects.push(Effect::Tell(match settle(&delivery, &contracts) {
+                Ok(settlement) => Notice::Settled(Box::new(settlement)),
+                Err(error) => Notice::NotSettled(interval, error),
+            }));
+        }
+        effects
+    }
+
+    /// The roster of an interval.
+    pub fn roster(&mut self, interval: Interval) -> Arc<Roster> {
+        self.rosters.at(interval)
+    }
+
+    /// The signed orders kept of some members, for a peer that lacks them.
+    #[must_use]
+    pub fn orders_of(&self, interval: Interval, authors: &[RosterIndex]) -> Vec<Arc<[u8]>> {
+        let Some(round) = self.rounds.get(&interval) else {
+            return Vec::new();
+        };
+        authors.iter().flat_map(|author| round.orders_of(*author)).cloned().collect()
+    }
+
+    /// The certificate of an interval that is still open.
+    #[must_use]
+    pub fn certificate(&self, interval: Interval) -> Option<Arc<[u8]>> {
+        self.rounds.get(&interval)?.certificate().cloned()
+    }
+
+    /// How many orders of an interval came in time.
+    #[must_use]
+    pub fn orders_in_time(&self, interval: Interval) -> usize {
+        self.rounds.get(&interval).map_or(0, Round::orders_in_time)
+    }
+
+    /// What all members together take from the grid connection, as of the latest readings.
+    #[must_use]
+    pub fn grid_power(&mut self, now: Timestamp) -> GridPower {
+        let current = self.charter.interval.interval_at(now);
+        let members = self.rosters.at(current).members().len();
+        self.readings.grid_power(members)
+    }
+}
+
+/// Our firm trades of a round with everything that their settlement needs.
+fn contracts(round: &Round, me: RosterIndex, readings: &Readings) -> Vec<Contract> {
+    let roster = &round.seat.roster;
+    let metered = |index| {
+        let member = roster.participant(index)?;
+        readings.metered(&member, round.interval)
+    };
+    round
+        .firm_trades()
+        .filter_map(|terms| {
+            let other = if terms.seller == me { terms.buyer } else { terms.seller };
+            Some(Contract {
+                terms,
+                counterparty: roster.participant(other)?,
+                seller_total: round.total(|trade| trade.seller == terms.seller),
+                buyer_total: round.total(|trade| trade.buyer == terms.buyer),
+                seller: metered(terms.seller),
+                buyer: metered(terms.buyer),
+            })
+        })
+        .collect()
+}
+
+fn interval_of(message: &Message) -> Interval {
+    match message {
+        Message::Order(it) => it.interval(),
+        Message::Ack(it) => it.interval(),
+        Message::Proposal(it) => it.interval(),
+        Message::Vote(it) => it.interval(),
+        Message::Confirm(it) => it.interval(),
+        Message::Reading(it) => it.interval(),
+        Message::Evidence(it) => it.interval(),
+        Message::PeerRecord(it) => it.interval(),
+    }
+}
+
+fn is_barred(
+    barred: &BTreeMap<ParticipantId, Interval>,
+    member: &ParticipantId,
+    interval: Interval,
+) -> bool {
+    barred.get(member).is_some_and(|until| interval < *until)
+}
+
+fn not_taken(why: &'static str) -> Vec<Effect> {
+    vec![Effect::Tell(Notice::NotTaken(why))]
+}

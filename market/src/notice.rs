@@ -1,0 +1,70 @@
+//! What the market tells those who keep history, show status or write logs.
+
+use std::sync::Arc;
+
+use boltgrid_protocol::confirm::TradeTerms;
+use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
+use boltgrid_protocol::units::{Energy, Interval, Price};
+
+use crate::settlement::{Settlement, SettlementError};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A message was not taken, and why; to be counted.
+    NotTaken(&'static str),
+    /// The interval's book is certified and cleared.
+    Cleared(Box<ClearedInterval>),
+    /// No book in time: the interval is supplied at the tariff.
+    NoDecision(Interval),
+    /// Both sides signed one of our trades.
+    Confirmed {
+        /// The interval.
+        interval: Interval,
+        /// The trade.
+        terms: TradeTerms,
+    },
+    /// One of our trades lapsed, since the other side did not sign in time.
+    Lapsed {
+        /// The interval.
+        interval: Interval,
+        /// The trade.
+        terms: TradeTerms,
+    },
+    /// What was delivered, and who owes what.
+    Settled(Box<Settlement>),
+    /// An interval that cannot be settled, since its amounts do not fit.
+    NotSettled(Interval, SettlementError),
+    /// A participant is barred from the book for what it provably did.
+    Barred {
+        /// Who.
+        culprit: ParticipantId,
+        /// Until which interval.
+        until: Interval,
+    },
+}
+
+/// A certified book and its clearing.
+#[derive(Clone, Debug)]
+pub struct ClearedInterval {
+    /// The interval.
+    pub interval: Interval,
+    /// The view that decided.
+    pub view: u32,
+    /// From gate closure to the certificate, on this node's clock.
+    pub decide_ms: u64,
+    /// The certificate.
+    pub certificate: Arc<[u8]>,
+    /// The orders of the book, signed, in its order.
+    pub orders: Vec<Arc<[u8]>>,
+    /// The book.
+    pub book: BookHash,
+    /// The clearing's digest.
+    pub clearing: ClearingDigest,
+    /// The clearing price; none where nothing matched.
+    pub price_msat_per_kwh: Option<Price>,
+    /// The matched volume.
+    pub volume_mwh: Energy,
+    /// All trades.
+    pub trades: Vec<TradeTerms>,
+}

@@ -1,0 +1,97 @@
+//! The signed readings of all members at the latest interval edges.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::units::{Interval, Power};
+
+use crate::settlement::Metered;
+
+/// How many edges are kept: those of the interval being settled, of the one being delivered, and one.
+const EDGES_KEPT: usize = 5;
+
+/// The first reading of each member at each of the latest edges.
+///
+/// Bounded by [`EDGES_KEPT`] × members.
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    edges: BTreeMap<Interval, BTreeMap<ParticipantId, Verified<Reading>>>,
+}
+
+/// What became of a reading.
+#[derive(Debug)]
+pub(crate) enum Noted {
+    /// The first of its meter at this edge.
+    New,
+    /// It was there, or its edge is no longer of interest.
+    Known,
+    /// The meter said something else before.
+    Contradicts(Arc<[u8]>),
+}
+
+/// The sum of the latest readings of all members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GridPower {
+    /// Net power of all members, import positive: what flows across the grid connection.
+    pub power_mw: Power,
+    /// What it would be if nothing were turned down.
+    pub potential_mw: Power,
+    /// How many members' readings are in the sums.
+    pub members: usize,
+}
+
+impl Readings {
+    pub(crate) fn note(&mut self, reading: Verified<Reading>) -> Noted {
+        let edge = reading.interval();
+        let oldest = self.edges.first_key_value().map(|(edge, _)| *edge);
+        if self.edges.len() >= EDGES_KEPT && oldest.is_some_and(|oldest| edge < oldest) {
+            return Noted::Known;
+        }
+        let at_edge = self.edges.entry(edge).or_default();
+        let noted = match at_edge.get(&reading.participant()) {
+            None => {
+                at_edge.insert(reading.participant(), reading);
+                Noted::New
+            }
+            Some(earlier) if earlier.hash() == reading.hash() => Noted::Known,
+            Some(earlier) => Noted::Contradicts(Arc::clone(earlier.bytes())),
+        };
+        while self.edges.len() > EDGES_KEPT {
+            self.edges.pop_first();
+        }
+        noted
+    }
+
+    /// What a member's registers advanced by over an interval, if both edges were heard and neither
+    /// register ran backwards.
+    pub(crate) fn metered(&self, member: &ParticipantId, interval: Interval) -> Option<Metered> {
+        let start = self.edges.get(&interval)?.get(member)?.body();
+        let end = self.edges.get(&interval.next())?.get(member)?.body();
+        Some(Metered {
+            import: end.import_register_mwh.checked_sub(start.import_register_mwh)?,
+            export: end.export_register_mwh.checked_sub(start.export_register_mwh)?,
+        })
+    }
+
+    /// The sum of all readings at the latest edge that at least half of the members were heard at.
+    pub(crate) fn grid_power(&self, members: usize) -> GridPower {
+        let heard = |at_edge: &&BTreeMap<_, _>| at_edge.len().saturating_mul(2) >= members;
+        let Some(at_edge) = self.edges.values().rev().find(heard) else {
+            return GridPower::default();
+        };
+        let sum = |power: fn(&Reading) -> Power| {
+            at_edge
+                .values()
+                .map(|reading| power(reading.body()))
+                .fold(Power::ZERO, |sum, power| sum.checked_add(power).unwrap_or(sum))
+        };
+        GridPower {
+            power_mw: sum(|reading| reading.power_mw),
+            potential_mw: sum(|reading| reading.potential_mw.unwrap_or(reading.power_mw)),
+            members: at_edge.len(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The votes of one interval and what follows from them: locks, valid books, decisions (P15, P16).
+//!
+//! Single-decree Tendermint (Buchman, Kwon, Milosevic, *The latest gossip on BFT consensus*, 2018,
+//! algorithm 1; `L22` and the like name its lines). What a node is locked on is not a variable that a
+//! crash could lose: it is what its own stored precommits say.
+
+use std::collections::BTreeMap;
+
+use boltgrid_protocol::agreement::{Stage, Vote};
+use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::id::{BookHash, RosterIndex};
+
+/// All votes of one interval, the first of each voter, view and stage.
+///
+/// Bounded by voters × views × stages: a vote's view is below the charter's when it is verified.
+#[derive(Debug, Default)]
+pub(super) struct Ballot {
+    votes: BTreeMap<(u32, Stage), BTreeMap<RosterIndex, Verified<Vote>>>,
+}
+
+/// What became of a vote.
+#[derive(Debug)]
+pub(super) enum Cast {
+    /// It counts.
+    New,
+    /// It was there.
+    Known,
+    /// The voter said something else before.
+    Contradicts(Box<Verified<Vote>>),
+}
+
+/// A book that won a stage of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Won {
+    pub(super) view: u32,
+    pub(super) book: BookHash,
+}
+
+impl Ballot {
+    pub(super) fn cast(&mut self, vote: Verified<Vote>) -> Cast {
+        let Vote { view, stage, .. } = *vote.body();
+        let votes = self.votes.entry((view, stage)).or_default();
+        match votes.get(&vote.author()) {
+            None => {
+                votes.insert(vote.author(), vote);
+                Cast::New
+            }
+            Some(earlier) if earlier.hash() == vote.hash() => Cast::Known,
+            Some(earlier) => Cast::Contradicts(Box::new(earlier.clone())),
+        }
+    }
+
+    /// Whether `voter` voted in this stage of this view.
+    pub(super) fn has(&self, view: u32, stage: Stage, voter: RosterIndex) -> bool {
+        self.votes.get(&(view, stage)).is_some_and(|votes| votes.contains_key(&voter))
+    }
+
+    /// What a quorum voted for in this stage of this view, if there is one.
+    pub(super) fn winner(
+        &self,
+        view: u32,
+        stage: Stage,
+        quorum: usize,
+    ) -> Option<Option<BookHash>> {
+        let mut tally: BTreeMap<Option<BookHash>, usize> = BTreeMap::new();
+        for vote in self.votes.get(&(view, stage))?.values() {
+            let count = tally.entry(vote.body().book).or_default();
+            *count = count.saturating_add(1);
+        }
+        tally.into_iter().find(|(_, count)| *count >= quorum).map(|(book, _)| book)
+    }
+
+    /// The latest book that `voter` precommitted: what it is locked on (L38).
+    pub(super) fn locked(&self, voter: RosterIndex) -> Option<Won> {
+        self.votes.iter().rev().filter(|((_, stage), _)| *stage == Stage::Precommit).find_map(
+            |((view, _), votes)| {
+                let book = votes.get(&voter)?.body().book?;
+                Some(Won { view: *view, book })
+            },
+        )
+    }
+
+    /// The latest book that a quorum prevoted: what a leader proposes again (L42).
+    pub(super) fn valid(&self, quorum: usize) -> Option<Won> {
+        self.latest(Stage::Prevote, quorum)
+    }
+
+    /// The book that a quorum precommitted in one view: the decision (L49).
+    pub(super) fn decided(&self, quorum: usize) -> Option<Won> {
+        self.latest(Stage::Precommit, quorum)
+    }
+
+    fn latest(&self, wanted: Stage, quorum: usize) -> Option<Won> {
+        self.votes.keys().rev().filter(|(_, stage)| *stage == wanted).find_map(|(view, stage)| {
+            let book = self.winner(*view, *stage, quorum)??;
+            Some(Won { view: *view, book })
+        })
+    }
+
+    /// The signed precommits for a decision, ascending by voter.
+    pub(super) fn precommits(&self, won: Won) -> impl Iterator<Item = &Verified<Vote>> {
+        self.votes
+            .get(&(won.view, Stage::Precommit))
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter(move |vote| vote.body().book == Some(won.book))
+    }
+
+    /// The voters heard in any stage, whom to ask for what we lack.
+    pub(super) fn voters(&self) -> impl Iterator<Item = RosterIndex> {
+        self.votes.values().flat_map(|votes| votes.keys().copied())
+    }
+}

@@ -1,0 +1,220 @@
+//! One interval among several honest markets, and among some that are dead, cut off or dishonest.
+
+mod grid;
+
+use std::sync::Arc;
+
+use boltgrid_market::effect::Slot;
+use boltgrid_market::input::Input;
+use boltgrid_market::notice::Notice;
+use boltgrid_protocol::agreement::{Stage, Vote};
+use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::units::Interval;
+
+use grid::{Grid, order};
+
+/// All living nodes decided the same, and both sides of each trade signed it.
+fn assert_agreed(grid: &Grid, interval: Interval, living: usize) {
+    let cleared = grid.cleared(interval);
+    assert_eq!(cleared.len(), living, "every living node decides");
+    assert!(cleared.iter().all(|it| it.clearing == cleared[0].clearing), "and the same");
+    assert!(!cleared[0].trades.is_empty());
+    let confirmed: usize = grid.nodes.iter().map(|node| node.confirmed(interval)).sum();
+    assert_eq!(confirmed, 2 * cleared[0].trades.len(), "both sides confirm each trade");
+}
+
+#[test]
+fn honest_nodes_decide_in_the_first_view_and_confirm_every_trade() {
+    for count in [1, 2, 3, 4, 7, 13] {
+        let mut grid = Grid::new(count);
+        let interval = grid.next_interval();
+        grid.run_market(interval);
+        let cleared = grid.cleared(interval);
+        assert_eq!(cleared.len(), usize::from(count), "{count} nodes");
+        assert!(cleared.iter().all(|it| it.view == 0 && it.clearing == cleared[0].clearing));
+        if count > 1 {
+            assert_agreed(&grid, interval, count.into());
+        }
+    }
+}
+
+#[test]
+fn intervals_follow_each_other() {
+    let mut grid = Grid::new(4);
+    let first = grid.next_interval();
+    for interval in (0..5).map(|count| first.plus(count)) {
+        grid.run_market(interval);
+        assert_agreed(&grid, interval, 4);
+    }
+}
+
+#[test]
+fn a_third_of_the_voters_may_be_dead_even_the_first_leaders() {
+    let mut grid = Grid::new(13);
+    let interval = grid.next_interval();
+    for view in 0..4 {
+        let leader = grid.leader(interval, view);
+        grid.kill(leader);
+    }
+    grid.run_market(interval);
+    assert!(grid.cleared(interval).iter().all(|it| it.view == 4));
+    assert_eq!(grid.cleared(interval).len(), 9);
+}
+
+#[test]
+fn without_a_quorum_everyone_knows_that_there_is_no_decision() {
+    let mut grid = Grid::new(13);
+    let interval = grid.next_interval();
+    (0..5).for_each(|index| grid.kill(index));
+    grid.run_market(interval);
+    assert!(grid.cleared(interval).is_empty());
+    assert!(grid.nodes[5..].iter().all(|node| node.fell_back(interval)));
+}
+
+#[test]
+fn a_leader_that_dies_after_proposing_does_not_split_the_others() {
+    let mut grid = Grid::new(7);
+    let interval = grid.next_interval();
+    let leader = grid.leader(interval, 0);
+    // The proposal reaches two nodes only.
+    let deaf: Vec<usize> = (0..7).filter(|index| *index != leader).skip(2).collect();
+    let schedule = grid.charter.interval.schedule(interval);
+    grid.run_until(schedule.first_view.minus_ms(20));
+    deaf.iter().for_each(|index| {
+        grid.cut.insert((leader.min(*index), leader.max(*index)));
+    });
+    grid.run_market(interval);
+    let cleared = grid.cleared(interval);
+    assert!(cleared.len() >= 6);
+    assert!(cleared.iter().all(|it| it.clearing == cleared[0].clearing));
+}
+
+#[test]
+fn an_order_handed_to_few_after_the_gate_is_out_and_one_held_by_all_is_in() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    // Node 3 is heard by nobody until just after the gate.
+    (0..3).for_each(|index| {
+        grid.cut.insert((index, 3));
+    });
+    grid.run_until(schedule.gate.plus_ms(20));
+    grid.cut.clear();
+    grid.run_market(interval);
+    let cleared = grid.cleared(interval);
+    assert!(cleared.len() >= 3);
+    assert_eq!(cleared[0].orders.len(), 3);
+}
+
+#[test]
+fn a_node_that_missed_the_decision_fetches_it_and_still_confirms() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    let leader = grid.leader(interval, 0);
+    let late = (leader + 1) % 4;
+    grid.run_until(schedule.gate.plus_ms(100));
+    (0..4).filter(|index| *index != late).for_each(|index| {
+        grid.cut.insert((index.min(late), index.max(late)));
+    });
+    grid.run_until(schedule.views_end().plus_ms(20));
+    assert!(grid.nodes[late].cleared(interval).is_none());
+    grid.cut.clear();
+    grid.run_market(interval);
+    assert_agreed(&grid, interval, 4);
+}
+
+#[test]
+fn a_node_killed_at_any_moment_signs_nothing_anew_and_trades_on() {
+    let probe = Grid::new(4);
+    let interval = probe.next_interval();
+    let schedule = probe.charter.interval.schedule(interval);
+    let span = schedule.delivery_starts.ms_since(schedule.orders_open);
+    for after_ms in (0..span).step_by(330) {
+        let mut grid = Grid::new(4);
+        grid.run_until(schedule.orders_open.plus_ms(after_ms));
+        grid.kill(2);
+        grid.run_until(grid.now.plus_ms(150));
+        // Filling a slot twice with other bytes fails inside the grid.
+        grid.start(2);
+        grid.run_market(interval);
+        let cleared = grid.cleared(interval);
+        assert!(cleared.iter().all(|it| it.clearing == cleared[0].clearing), "at {after_ms} ms");
+        grid.run_market(interval.next());
+        assert_agreed(&grid, interval.next(), 4);
+    }
+}
+
+#[test]
+fn a_second_order_convicts_and_bars_its_author() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    grid.run_until(schedule.orders_open.plus_ms(300));
+    let (key, roster, charter) =
+        (grid.nodes[0].key.clone(), grid.roster(interval), Arc::clone(&grid.charter));
+    let mut other = order(0);
+    other.steps[0].limit_msat_per_kwh = order(1).steps[0].limit_msat_per_kwh;
+    let author = (&key.participant_id(), &key);
+    let second = Verified::sign(&other, interval, author, (&charter, &roster)).unwrap();
+    grid.post(0, 1, second.bytes());
+    grid.run_market(interval);
+    let culprit = key.participant_id();
+    assert!(grid.nodes[1..].iter().all(|node| {
+        node.notices
+            .iter()
+            .any(|notice| matches!(notice, Notice::Barred { culprit: it, .. } if *it == culprit))
+    }));
+    grid.run_market(interval.next());
+    let cleared = grid.cleared(interval.next());
+    assert_eq!(cleared[0].orders.len(), 3, "the barred member's order is not in the next book");
+}
+
+#[test]
+fn a_double_voter_is_convicted_and_changes_nothing() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let (key, roster, charter) =
+        (grid.nodes[0].key.clone(), grid.roster(interval), Arc::clone(&grid.charter));
+    let schedule = grid.charter.interval.schedule(interval);
+    grid.run_until(schedule.gate.plus_ms(50));
+    let vote = Vote { view: 0, stage: Stage::Prevote, book: None };
+    let author = (&key.participant_id(), &key);
+    let nil = Verified::sign(&vote, interval, author, (&charter, &roster)).unwrap();
+    (1..4).for_each(|to| grid.post(0, to, nil.bytes()));
+    grid.run_market(interval);
+    assert_agreed(&grid, interval, 4);
+    assert!(grid.nodes[1..].iter().any(|node| node.was_told("double_vote")));
+}
+
+#[test]
+fn two_halves_without_a_quorum_both_fall_back_and_recover() {
+    let mut grid = Grid::new(8);
+    let interval = grid.next_interval();
+    for left in 0..4 {
+        (4..8).for_each(|right| {
+            grid.cut.insert((left, right));
+        });
+    }
+    grid.run_market(interval);
+    assert!(grid.nodes.iter().all(|node| node.fell_back(interval)));
+    assert!(grid.nodes.iter().all(|node| node.confirmed(interval) == 0));
+    grid.cut.clear();
+    grid.run_market(interval.next());
+    grid.run_market(interval.plus(2));
+    assert_agreed(&grid, interval.plus(2), 8);
+}
+
+#[test]
+fn an_order_of_ones_own_is_placed_once_and_in_time() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    grid.run_until(schedule.orders_open.plus_ms(50));
+    grid.input(0, Input::Place { interval, order: order(2) });
+    assert!(grid.nodes[0].was_told("own_order_already_placed"));
+    assert!(grid.nodes[0].journal.contains_key(&Slot::Order(interval)));
+    grid.run_until(schedule.gate);
+    grid.input(0, Input::Place { interval: interval.next().next(), order: order(2) });
+    assert!(grid.nodes[0].was_told("no_round"));
+}

@@ -1,0 +1,189 @@
+//! The latest intervals as this node saw them, ready to be shown.
+//!
+//! Not for: keeping anything for good; books and settlements are in the archive.
+
+use std::collections::BTreeMap;
+
+use boltgrid_market::notice::{ClearedInterval, Notice};
+use boltgrid_market::settlement::Settlement;
+use boltgrid_protocol::confirm::TradeTerms;
+use boltgrid_protocol::id::{ParticipantId, RosterIndex};
+use boltgrid_protocol::order::Order;
+use boltgrid_protocol::roster::Roster;
+use boltgrid_protocol::units::{Interval, Price};
+
+use crate::status::{
+    IntervalOutcome, IntervalReport, SettlementReport, StepReport, TradeReport, TradeState,
+};
+
+/// Intervals held in memory: a day and a half of five-minute intervals.
+const INTERVALS_KEPT: usize = 432;
+
+/// The latest intervals, bounded by [`INTERVALS_KEPT`], and counts of what was not taken.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    intervals: BTreeMap<Interval, IntervalReport>,
+    not_taken: BTreeMap<&'static str, u64>,
+}
+
+impl History {
+    /// One interval.
+    #[must_use]
+    pub fn interval(&self, interval: Interval) -> Option<&IntervalReport> {
+        self.intervals.get(&interval)
+    }
+
+    /// The latest interval that was decided or fell back.
+    #[must_use]
+    pub fn last_concluded(&self) -> Option<&IntervalReport> {
+        self.intervals.values().rev().find(|it| it.outcome != IntervalOutcome::Open)
+    }
+
+    /// Messages not taken, by reason.
+    #[must_use]
+    pub fn not_taken(&self) -> BTreeMap<String, u64> {
+        self.not_taken.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect()
+    }
+
+    /// Clearing prices of the latest intervals, oldest first.
+    #[must_use]
+    pub fn prices(&self) -> Vec<(Interval, Price)> {
+        self.intervals
+            .iter()
+            .filter_map(|(interval, report)| {
+                let price = report.price_msat_per_kwh?;
+                Some((*interval, Price::from_msat_per_kwh(price)))
+            })
+            .collect()
+    }
+
+    /// Notes the site's own order.
+    pub fn note_order(&mut self, interval: Interval, order: &Order) {
+        self.entry(interval).own_order = order.steps.iter().map(StepReport::from).collect();
+    }
+
+    /// Notes what the market told.
+    pub fn note(&mut self, notice: &Notice, me: &ParticipantId, roster: &Roster) {
+        match notice {
+            Notice::NotTaken(why) => {
+                let count = self.not_taken.entry(why).or_default();
+                *count = count.saturating_add(1);
+            }
+            Notice::Cleared(cleared) => self.note_cleared(cleared, me, roster),
+            Notice::NoDecision(interval) => {
+                self.entry(*interval).outcome = IntervalOutcome::NoDecision;
+            }
+            Notice::Confirmed { interval, terms } => {
+                self.note_trade(*interval, terms, TradeState::Confirmed);
+            }
+            Notice::Lapsed { interval, terms } => {
+                self.note_trade(*interval, terms, TradeState::Lapsed);
+            }
+            Notice::Settled(settlement) => self.note_settled(settlement),
+            Notice::NotSettled(..) | Notice::Barred { .. } => {}
+        }
+    }
+
+    fn entry(&mut self, interval: Interval) -> &mut IntervalReport {
+        while self.intervals.len() >= INTERVALS_KEPT && !self.intervals.contains_key(&interval) {
+            self.intervals.pop_first();
+        }
+        self.intervals.entry(interval).or_insert_with(|| IntervalReport {
+            interval: interval.to_number(),
+            outcome: IntervalOutcome::Open,
+            view: None,
+            decide_ms: None,
+            orders: 0,
+            book_hash: None,
+            clearing_digest: None,
+            price_msat_per_kwh: None,
+            volume_mwh: 0,
+            trades: 0,
+            own_order: Vec::new(),
+            own_trades: Vec::new(),
+            settlement: None,
+        })
+    }
+
+    fn note_cleared(&mut self, cleared: &ClearedInterval, me: &ParticipantId, roster: &Roster) {
+        let me = roster.index_of(me);
+        let report = self.entry(cleared.interval);
+        report.outcome = IntervalOutcome::Decided;
+        report.view = Some(cleared.view);
+        report.decide_ms = Some(cleared.decide_ms);
+        report.orders = count(cleared.orders.len());
+        report.book_hash = Some(cleared.book.to_string());
+        report.clearing_digest = Some(cleared.clearing.to_string());
+        report.price_msat_per_kwh = cleared.price_msat_per_kwh.map(Price::to_msat_per_kwh);
+        report.volume_mwh = cleared.volume_mwh.to_milliwatt_hours();
+        report.trades = count(cleared.trades.len());
+        report.own_trades = cleared
+            .trades
+            .iter()
+            .filter_map(|terms| TradeReport::of(terms, me?, roster))
+            .collect();
+    }
+
+    fn note_trade(&mut self, interval: Interval, terms: &TradeTerms, state: TradeState) {
+        let report = self.entry(interval);
+        if let Some(trade) = report.own_trades.iter_mut().find(|it| it.index == terms.index) {
+            trade.state = state;
+        }
+    }
+
+    fn note_settled(&mut self, settlement: &Settlement) {
+        let report = self.entry(settlement.interval);
+        for settled in &settlement.trades {
+            let index = settled.terms.index;
+            if let Some(trade) = report.own_trades.iter_mut().find(|it| it.index == index) {
+                trade.delivered_mwh = Some(settled.delivered_mwh.to_milliwatt_hours());
+                trade.due_msat = Some(settled.due_msat.to_millisatoshi());
+            }
+        }
+        report.settlement = Some(SettlementReport {
+            metered_mwh: settlement.metered_mwh.map(|it| it.to_milliwatt_hours()),
+            losses_mwh: settlement.losses_mwh.to_milliwatt_hours(),
+            supplier_mwh: settlement.supplier_mwh.to_milliwatt_hours(),
+            supplier_due_msat: settlement.supplier_due_msat.to_millisatoshi(),
+            deviation_mwh: settlement.deviation_mwh.to_milliwatt_hours(),
+            trades_due_msat: settlement.trades_due().map_or(0, |it| it.to_millisatoshi()),
+            is_balanced: settlement.entry().is_ok(),
+        });
+    }
+}
+
+impl From<&boltgrid_protocol::order::Step> for StepReport {
+    fn from(step: &boltgrid_protocol::order::Step) -> Self {
+        Self {
+            side: step.side.to_string(),
+            source: step.source.to_string(),
+            energy_mwh: step.energy_mwh.to_milliwatt_hours(),
+            limit_msat_per_kwh: step.limit_msat_per_kwh.to_msat_per_kwh(),
+        }
+    }
+}
+
+impl TradeReport {
+    fn of(terms: &TradeTerms, me: RosterIndex, roster: &Roster) -> Option<Self> {
+        let (side, other) = match (terms.seller == me, terms.buyer == me) {
+            (true, false) => ("sell", terms.buyer),
+            (false, true) => ("buy", terms.seller),
+            _ => return None,
+        };
+        Some(Self {
+            index: terms.index,
+            side: side.to_owned(),
+            counterparty: roster.participant(other)?.to_string(),
+            energy_mwh: terms.energy_mwh.to_milliwatt_hours(),
+            price_msat_per_kwh: terms.price_msat_per_kwh.to_msat_per_kwh(),
+            state: TradeState::Cleared,
+            delivered_mwh: None,
+            due_msat: None,
+        })
+    }
+}
+
+/// A count that fits, or the largest.
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}

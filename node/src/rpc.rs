@@ -1,0 +1,187 @@
+//! JSON-RPC of a node, on loopback by default: how it is, and what it knows of an interval.
+//!
+//! HTTP and WebSocket share one port. Everything here only reads; nothing can be traded, signed or
+//! changed through it. Not for: the shapes of the answers, which are in [`crate::status`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::roster::Rosters;
+use boltgrid_protocol::units::{Interval, Timestamp};
+use jsonrpsee::core::{RpcResult, async_trait};
+use jsonrpsee::proc_macros::rpc;
+use jsonrpsee::server::{Server, ServerConfig, ServerHandle};
+use jsonrpsee::types::ErrorObjectOwned;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::history::History;
+use crate::site::SiteState;
+use crate::status::{BookReport, IntervalReport, NetworkStatus, NodeStatus, SiteStatus};
+use crate::store::Archive;
+
+/// Connections served at once.
+const CONNECTIONS_MAX: u32 = 32;
+/// Most bytes of a request: no method takes more than a number.
+const REQUEST_MAX: u32 = 64 * 1024;
+/// Most bytes of an answer: the book of a thousand members.
+const RESPONSE_MAX: u32 = 8 * 1024 * 1024;
+
+/// The archive cannot be read; the cause is in the node's log.
+const CODE_ARCHIVE: i32 = -32001;
+/// An interval is not a decimal number.
+const CODE_BAD_INTERVAL: i32 = -32002;
+
+/// What a node answers.
+#[rpc(server, client, namespace = "node", namespace_separator = ".")]
+pub trait NodeRpc {
+    /// How the node is.
+    #[method(name = "status")]
+    async fn status(&self) -> RpcResult<NodeStatus>;
+}
+
+/// What a node knows of the market. Intervals are decimal strings.
+#[rpc(server, client, namespace = "market", namespace_separator = ".")]
+pub trait MarketRpc {
+    /// What the node knows of one interval; null where it knows nothing.
+    #[method(name = "interval")]
+    async fn interval(&self, interval: String) -> RpcResult<Option<IntervalReport>>;
+
+    /// The stored book of one interval, to be cleared again; null where there is none.
+    #[method(name = "book")]
+    async fn book(&self, interval: String) -> RpcResult<Option<BookReport>>;
+}
+
+/// Where the answers come from.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// Who the node is.
+    pub participant: ParticipantId,
+    /// Its grid.
+    pub charter: Arc<Charter>,
+    /// Its members.
+    pub rosters: Rosters,
+    /// Since when it runs.
+    pub started_at: Timestamp,
+    /// The latest intervals.
+    pub history: watch::Receiver<History>,
+    /// The site as last measured.
+    pub site: watch::Receiver<Option<SiteState>>,
+    /// The network.
+    pub network: watch::Receiver<NetworkStatus>,
+    /// Books and clearings of the past.
+    pub archive: Archive,
+}
+
+/// Why JSON-RPC cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("JSON-RPC cannot listen on {address}: {source}; set another `rpc.listen` in the config")]
+pub struct RpcError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// A bound server that is yet to be waited for.
+#[derive(Debug)]
+pub struct Rpc {
+    handle: ServerHandle,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Rpc {
+    /// Binds the port and starts to answer.
+    ///
+    /// # Errors
+    ///
+    /// [`RpcError`] when the port cannot be had.
+    pub async fn open(address: SocketAddr, answers: Answers) -> Result<Self, RpcError> {
+        let config = ServerConfig::builder()
+            .max_connections(CONNECTIONS_MAX)
+            .max_request_body_size(REQUEST_MAX)
+            .max_response_body_size(RESPONSE_MAX)
+            .build();
+        let failed = |source| RpcError { address, source };
+        let server =
+            Server::builder().set_config(config).build(address).await.map_err(failed)?;
+        let address = server.local_addr().map_err(failed)?;
+        let mut methods = NodeRpcServer::into_rpc(answers.clone());
+        methods
+            .merge(MarketRpcServer::into_rpc(answers))
+            .expect("the two namespaces have no method in common");
+        Ok(Self { handle: server.start(methods), address })
+    }
+
+    /// Answers until shutdown.
+    pub async fn run(self, shutdown: CancellationToken) {
+        shutdown.cancelled().await;
+        if self.handle.stop().is_ok() {
+            self.handle.stopped().await;
+        }
+    }
+}
+
+#[async_trait]
+impl NodeRpcServer for Answers {
+    async fn status(&self) -> RpcResult<NodeStatus> {
+        let now = clock::now();
+        let interval = self.charter.interval.interval_at(now);
+        let roster = self.rosters.clone().at(interval);
+        let place = roster.index_of(&self.participant);
+        let history = self.history.borrow();
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        Ok(NodeStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            participant: self.participant.to_string(),
+            grid_id: roster.grid().to_string(),
+            grid_name: self.charter.name.clone(),
+            is_member: place.is_some(),
+            is_voter: place.is_some_and(|place| roster.is_voter(place)),
+            members: count(roster.members().len()),
+            voters: count(roster.voters().len()),
+            started_at_unix_ms: self.started_at.to_unix_ms(),
+            now_unix_ms: now.to_unix_ms(),
+            interval: interval.to_number(),
+            site: self.site.borrow().as_ref().map(SiteStatus::from),
+            network: self.network.borrow().clone(),
+            not_taken: history.not_taken(),
+            last_interval: history.last_concluded().cloned(),
+        })
+    }
+}
+
+#[async_trait]
+impl MarketRpcServer for Answers {
+    async fn interval(&self, interval: String) -> RpcResult<Option<IntervalReport>> {
+        let interval = parse(&interval)?;
+        Ok(self.history.borrow().interval(interval).cloned())
+    }
+
+    async fn book(&self, interval: String) -> RpcResult<Option<BookReport>> {
+        let interval = parse(&interval)?;
+        let book = self.archive.book(interval).map_err(unreadable)?;
+        let clearing = self.archive.clearing(interval).map_err(unreadable)?;
+        Ok(book.zip(clearing).map(|(book, clearing)| BookReport {
+            certificate_hex: hex::encode(&book.certificate),
+            orders_hex: book.orders.iter().map(hex::encode).collect(),
+            clearing_digest: clearing.clearing.to_string(),
+        }))
+    }
+}
+
+fn parse(interval: &str) -> Result<Interval, ErrorObjectOwned> {
+    interval.parse().map(Interval::from_number).map_err(|_| {
+        let message = "an interval is a decimal number in a string, such as \"5933334\"";
+        ErrorObjectOwned::owned(CODE_BAD_INTERVAL, message, None::<BTreeMap<(), ()>>)
+    })
+}
+
+fn unreadable(error: crate::store::ArchiveError) -> ErrorObjectOwned {
+    tracing::error!(%error, "archive not readable");
+    let message = "the archive cannot be read; see the node's log";
+    ErrorObjectOwned::owned(CODE_ARCHIVE, message, None::<BTreeMap<(), ()>>)
+}

@@ -1,0 +1,296 @@
+//! What a node tells about itself and about one interval: the JSON of `node.status` and
+//! `market.interval`.
+//!
+//! Names end in their unit; 64-bit integers are strings, which JavaScript can hold.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Serde for 64-bit integers as strings.
+pub mod quoted {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes a number as text.
+    ///
+    /// # Errors
+    ///
+    /// Those of the serializer.
+    pub fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    /// Reads a number from text.
+    ///
+    /// # Errors
+    ///
+    /// Those of the deserializer, or text that is not such a number.
+    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+
+    /// The same for a number that may be absent.
+    pub mod option {
+        use super::{Deserialize, Deserializer, Display, Error, FromStr, Serializer};
+
+        /// Writes a number as text, or null.
+        ///
+        /// # Errors
+        ///
+        /// Those of the serializer.
+        pub fn serialize<T: Display, S: Serializer>(
+            value: &Option<T>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match value {
+                Some(value) => serializer.serialize_some(&value.to_string()),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        /// Reads a number from text, or null.
+        ///
+        /// # Errors
+        ///
+        /// Those of the deserializer, or text that is not such a number.
+        pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+        where
+            T: FromStr<Err: Display>,
+            D: Deserializer<'de>,
+        {
+            let text = Option::<String>::deserialize(deserializer)?;
+            text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+        }
+    }
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The node's version.
+    pub version: String,
+    /// Who it is.
+    pub participant: String,
+    /// Its grid.
+    pub grid_id: String,
+    /// The grid's name.
+    pub grid_name: String,
+    /// Whether it is in the current roster, and votes.
+    pub is_member: bool,
+    /// Whether it votes.
+    pub is_voter: bool,
+    /// Members of the current roster.
+    pub members: u32,
+    /// Voters of the current roster.
+    pub voters: u32,
+    /// Since when it runs.
+    #[serde(with = "quoted")]
+    pub started_at_unix_ms: u64,
+    /// What its clock shows.
+    #[serde(with = "quoted")]
+    pub now_unix_ms: u64,
+    /// The interval being delivered.
+    #[serde(with = "quoted")]
+    pub interval: u64,
+    /// The site as last measured; none before the first sample.
+    pub site: Option<SiteStatus>,
+    /// The network.
+    pub network: NetworkStatus,
+    /// Messages not taken, by reason.
+    pub not_taken: BTreeMap<String, u64>,
+    /// The latest interval that was cleared or fell back.
+    pub last_interval: Option<IntervalReport>,
+}
+
+/// The site as last measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteStatus {
+    /// When.
+    #[serde(with = "quoted")]
+    pub at_unix_ms: u64,
+    /// Why the values cannot be relied on, if so.
+    pub stale: Option<String>,
+    /// Net power, import positive.
+    #[serde(with = "quoted")]
+    pub power_mw: i64,
+    /// Consumption.
+    #[serde(with = "quoted")]
+    pub load_mw: i64,
+    /// Photovoltaics, as a positive amount.
+    #[serde(with = "quoted")]
+    pub pv_mw: i64,
+    /// What photovoltaics could give.
+    #[serde(with = "quoted")]
+    pub pv_potential_mw: i64,
+    /// Battery power, charging positive; none without a battery.
+    #[serde(with = "quoted::option")]
+    pub battery_mw: Option<i64>,
+    /// Energy in the battery; none without one.
+    #[serde(with = "quoted::option")]
+    pub stored_mwh: Option<u64>,
+}
+
+/// The network as this node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// Addresses it listens at.
+    pub listening: Vec<String>,
+    /// Connected peers.
+    pub peers: u32,
+    /// Connected peers that are members.
+    pub members_connected: u32,
+    /// Payload bytes received.
+    #[serde(with = "quoted")]
+    pub bytes_in: u64,
+    /// Payload bytes sent.
+    #[serde(with = "quoted")]
+    pub bytes_out: u64,
+    /// Rejected messages by topic or protocol, then reason.
+    pub rejected: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// How an interval stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntervalOutcome {
+    /// Not decided yet.
+    Open,
+    /// The book is certified and cleared.
+    Decided,
+    /// No book in time: supplied at the tariff.
+    NoDecision,
+}
+
+/// What this node knows of one interval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalReport {
+    /// The interval.
+    #[serde(with = "quoted")]
+    pub interval: u64,
+    /// How it stands.
+    pub outcome: IntervalOutcome,
+    /// The view that decided.
+    pub view: Option<u32>,
+    /// From gate closure to the decision on this node's clock.
+    #[serde(with = "quoted::option")]
+    pub decide_ms: Option<u64>,
+    /// Orders in the book.
+    pub orders: u32,
+    /// The certified book.
+    pub book_hash: Option<String>,
+    /// The digest of its clearing.
+    pub clearing_digest: Option<String>,
+    /// The clearing price; none where nothing matched.
+    #[serde(with = "quoted::option")]
+    pub price_msat_per_kwh: Option<i64>,
+    /// The matched volume.
+    #[serde(with = "quoted")]
+    pub volume_mwh: u64,
+    /// All trades of the clearing.
+    pub trades: u32,
+    /// The steps of this node's own order.
+    pub own_order: Vec<StepReport>,
+    /// This node's trades.
+    pub own_trades: Vec<TradeReport>,
+    /// What followed from the meters; none until the interval is settled.
+    pub settlement: Option<SettlementReport>,
+}
+
+/// One step of an own order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// `buy` or `sell`.
+    pub side: String,
+    /// What stands behind it.
+    pub source: String,
+    /// How much.
+    #[serde(with = "quoted")]
+    pub energy_mwh: u64,
+    /// At what limit.
+    #[serde(with = "quoted")]
+    pub limit_msat_per_kwh: i64,
+}
+
+/// How far a trade has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TradeState {
+    /// Cleared, and not signed by both sides yet.
+    Cleared,
+    /// Signed by both sides.
+    Confirmed,
+    /// Not signed by both sides in time.
+    Lapsed,
+}
+
+/// One of this node's trades.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TradeReport {
+    /// Its place in the clearing.
+    pub index: u32,
+    /// `buy` or `sell`, from this node's side.
+    pub side: String,
+    /// The other side.
+    pub counterparty: String,
+    /// How much is contracted.
+    #[serde(with = "quoted")]
+    pub energy_mwh: u64,
+    /// At what price.
+    #[serde(with = "quoted")]
+    pub price_msat_per_kwh: i64,
+    /// How far it has come.
+    pub state: TradeState,
+    /// What was delivered; none until settled.
+    #[serde(with = "quoted::option")]
+    pub delivered_mwh: Option<u64>,
+    /// What is due, to this node positive; none until settled.
+    #[serde(with = "quoted::option")]
+    pub due_msat: Option<i64>,
+}
+
+/// What followed from the meters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettlementReport {
+    /// What the meter took on balance, given negative; none without readings.
+    #[serde(with = "quoted::option")]
+    pub metered_mwh: Option<i64>,
+    /// Lost on the lines of what was sold.
+    #[serde(with = "quoted")]
+    pub losses_mwh: u64,
+    /// From the supplier, to it negative.
+    #[serde(with = "quoted")]
+    pub supplier_mwh: i64,
+    /// Due from the supplier, to it negative.
+    #[serde(with = "quoted")]
+    pub supplier_due_msat: i64,
+    /// Contracted and not delivered.
+    #[serde(with = "quoted")]
+    pub deviation_mwh: u64,
+    /// Due from all trades together, to pay negative.
+    #[serde(with = "quoted")]
+    pub trades_due_msat: i64,
+    /// Whether the ledger entry of the interval sums to zero in energy and in money.
+    pub is_balanced: bool,
+}
+
+/// A stored book, to be cleared again: the result of `market.book`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BookReport {
+    /// The certificate, in hexadecimal.
+    pub certificate_hex: String,
+    /// The signed orders, in hexadecimal.
+    pub orders_hex: Vec<String>,
+    /// The digest that this node computed when it cleared the book.
+    pub clearing_digest: String,
+}
