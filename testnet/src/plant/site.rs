@@ -1,0 +1,117 @@
+//! One site of the plant: load, PV and battery behind one meter.
+
+use boltgrid_protocol::units::{Energy, MILLION, Power};
+
+use super::Nameplate;
+use super::battery::{Battery, BatteryRange};
+use super::nameplate::{BatteryNameplate, PvNameplate};
+use super::register::Register;
+use crate::scenario::{Profiles, SHARE_MAX_PPM, Site, Source};
+
+/// Mean powers over one tick, as contributions to the import of the site, in mW.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flows {
+    pub(super) load_mw: i64,
+    pub(super) pv_potential_mw: i64,
+    pub(super) pv_mw: i64,
+    pub(super) battery_mw: i64,
+}
+
+impl Flows {
+    /// What the meter sees.
+    pub(super) const fn net_mw(self) -> i64 {
+        self.load_mw + self.pv_mw + self.battery_mw
+    }
+}
+
+/// A site, what it has been told and what has passed its meter.
+#[derive(Clone, Debug)]
+pub(super) struct SitePlant {
+    pub(super) site: Site,
+    pub(super) nameplate: Nameplate,
+    /// Heard during this tick and heeded from the next one on.
+    pub(super) pv_limit_ppm: Option<u32>,
+    /// Heard during this tick and heeded from the next one on.
+    pub(super) battery_range: BatteryRange,
+    pub(super) battery: Option<Battery>,
+    /// The tick that is running.
+    pub(super) flows: Flows,
+    pub(super) imported: Register,
+    pub(super) exported: Register,
+    pub(super) produced: Register,
+}
+
+impl SitePlant {
+    /// A site whose battery has `part / whole` of its capacity and that has been told nothing.
+    pub(super) fn new(site: Site, part: u64, whole: u64) -> Self {
+        let battery = site.battery.as_ref().map(|rating| Battery::new(rating, part, whole));
+        Self {
+            nameplate: nameplate(&site, battery.as_ref().map(Battery::capacity)),
+            site,
+            pv_limit_ppm: None,
+            battery_range: BatteryRange::exactly(Power::ZERO),
+            battery,
+            flows: Flows::default(),
+            imported: Register::new(),
+            exported: Register::new(),
+            produced: Register::new(),
+        }
+    }
+
+    /// Begins a tick of `ms` during `row` of the profiles, heeding what was told.
+    pub(super) fn begin_tick(&mut self, profiles: &Profiles, row: usize, ms: u64) {
+        let row = row + self.site.shift_rows;
+        let of_row = |sources: &[Source]| -> i64 {
+            sources.iter().map(|source| power_mw(source, profiles, row)).sum()
+        };
+        let load_mw = of_row(&self.site.loads);
+        let potential_mw = self.site.pv.as_ref().map_or(0, |pv| of_row(&pv.sources));
+        let limit_mw = self
+            .pv_limit_ppm
+            .zip(self.site.pv.as_ref())
+            .map_or(i64::MAX, |(ppm, pv)| share_mw(pv.rated.to_milliwatts(), ppm));
+        let battery = self.battery.as_ref();
+        let battery_mw = battery.map_or(0, |battery| battery.power_for(self.battery_range, ms));
+        let pv_potential_mw = -potential_mw;
+        self.flows =
+            Flows { load_mw, pv_potential_mw, pv_mw: -potential_mw.min(limit_mw), battery_mw };
+    }
+
+    /// Ends a tick of `ms`: the registers take in what flowed.
+    pub(super) fn end_tick(&mut self, ms: u64) {
+        let flows = self.flows;
+        self.imported.add(flows.net_mw(), ms);
+        self.exported.add(-flows.net_mw(), ms);
+        self.produced.add(-flows.pv_mw, ms);
+        if let Some(battery) = &mut self.battery {
+            battery.run(flows.battery_mw, ms);
+        }
+    }
+}
+
+fn power_mw(source: &Source, profiles: &Profiles, row: usize) -> i64 {
+    share_mw(source.rated.to_milliwatts(), profiles.share_ppm(source.profile, row))
+}
+
+fn share_mw(rated_mw: i64, ppm: u32) -> i64 {
+    let mw = i128::from(rated_mw) * i128::from(ppm) / i128::from(MILLION);
+    i64::try_from(mw).expect("ratings are bounded when the scenario is read")
+}
+
+fn nameplate(site: &Site, capacity: Option<Energy>) -> Nameplate {
+    let most = |mw: i64| Power::from_milliwatts(share_mw(mw, SHARE_MAX_PPM));
+    let load_mw: i64 = site.loads.iter().map(|load| load.rated.to_milliwatts()).sum();
+    let pv_mw = site.pv.as_ref().map_or(0, |pv| pv.rated.to_milliwatts());
+    let battery_mw = site.battery.map_or(0, |battery| battery.rated.to_milliwatts());
+    Nameplate {
+        name: site.name.clone(),
+        rated_import: most(load_mw + battery_mw),
+        rated_export: most(pv_mw + battery_mw),
+        pv: site.pv.as_ref().map(|pv| PvNameplate { rated: pv.rated, curtailable: pv.curtailable }),
+        battery: site.battery.zip(capacity).map(|(battery, capacity)| BatteryNameplate {
+            rated: battery.rated,
+            capacity,
+            efficiency_ppm: battery.efficiency_ppm,
+        }),
+    }
+}
