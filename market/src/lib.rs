@@ -27,6 +27,7 @@ pub mod notice;
 mod readings;
 mod round;
 pub mod settlement;
+pub mod strategy;
 
 pub use market::Market;
 pub use readings::GridPower;

@@ -1,0 +1,125 @@
+//! What to do in an interval whose outcome is known: the battery's set point and the PV limit.
+//!
+//! First the meter is to show what was contracted; losses come on top of what was sold. What the site
+//! lacks or has beyond that, the battery covers as far as it is cheaper than the supplier. What still
+//! is too much goes to the supplier, unless PV can be turned down and the supplier would have to be
+//! paid for it or the grid connection is full.
+
+use boltgrid_protocol::charter::{Charter, TariffPrices};
+use boltgrid_protocol::units::{Energy, OutOfRange, Power};
+
+use super::{Battery, PvControl, Site, Situation, Throttle, battery, curve};
+use crate::settlement::before_losses_ceil;
+
+/// Milliwatt-milliseconds in a milliwatt-hour.
+const MW_MS_PER_MWH: i128 = 3_600_000;
+
+/// What the site traded for an interval, by confirmed trades.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contracted {
+    /// What it bought.
+    pub bought: Energy,
+    /// What it sold, as it arrives at the buyers.
+    pub sold: Energy,
+}
+
+/// What the site's devices are to do during an interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dispatch {
+    /// The battery's power at its terminals, charging positive.
+    pub battery: Power,
+    /// The most that PV may give, as a positive amount; `None` for all it can.
+    pub pv_at_most: Option<Power>,
+}
+
+/// What to do during the interval of `situation`. Where numbers are beyond what energy can be, nothing.
+#[must_use]
+pub fn dispatch(
+    charter: &Charter,
+    site: &Site,
+    situation: &Situation,
+    contracted: &Contracted,
+    throttle: Throttle,
+) -> Dispatch {
+    let interval_ms = charter.interval.interval_ms;
+    let prices = charter.tariff.at(charter.interval.start_of(situation.interval));
+    let delivery = Delivery { site, situation, contracted, prices, interval_ms };
+    delivery.dispatch(charter.connection.loss_ppm, throttle).unwrap_or_default()
+}
+
+/// Amounts in here are mWh over the interval, in 128 bits, where no sum of amounts overflows.
+struct Delivery<'a> {
+    site: &'a Site,
+    situation: &'a Situation,
+    contracted: &'a Contracted,
+    prices: TariffPrices,
+    interval_ms: u64,
+}
+
+impl Delivery<'_> {
+    fn dispatch(&self, loss_ppm: u32, throttle: Throttle) -> Result<Dispatch, OutOfRange> {
+        let net = curve::net(&self.situation.expected, self.interval_ms)?;
+        let sold = before_losses_ceil(self.contracted.sold, loss_ppm)?;
+        let contract = mwh(self.contracted.bought).saturating_sub(mwh(sold));
+        let lack = i128::from(net.to_milliwatt_hours()).saturating_sub(contract);
+        let charge = self.site.battery.map_or(0, |battery| self.cover(&battery, lack));
+        Ok(Dispatch {
+            battery: self.power(charge),
+            pv_at_most: self.pv_at_most(lack.saturating_add(charge), throttle)?,
+        })
+    }
+
+    /// What the battery takes, or gives where negative, so that the site lacks and spares less.
+    ///
+    /// It keeps a contract at any price: the order named one at which it pays. Beyond the contract it
+    /// gives what is cheaper from it than from the supplier, and takes what is worth more in it.
+    fn cover(&self, battery: &Battery, lack: i128) -> i128 {
+        let Situation { stored, outlook, .. } = *self.situation;
+        let able = if lack > 0 {
+            battery.discharges(stored, outlook, self.interval_ms)
+        } else {
+            battery.charges(stored, outlook, self.interval_ms)
+        };
+        let willing = able.into_iter().filter(|tranche| {
+            if lack > 0 {
+                !self.contracted.sold.is_zero() || tranche.limit <= self.prices.retail_msat_per_kwh
+            } else {
+                !self.contracted.bought.is_zero()
+                    || tranche.limit >= self.prices.feed_in_msat_per_kwh
+            }
+        });
+        let most = mwh(battery::sum(&willing.collect::<Vec<_>>()));
+        lack.saturating_neg().clamp(most.saturating_neg(), most)
+    }
+
+    /// The limit for PV when the site, its battery included, still lacks `lack`, or spares it where
+    /// negative.
+    fn pv_at_most(&self, lack: i128, throttle: Throttle) -> Result<Option<Power>, OutOfRange> {
+        let spare = u64::try_from(lack.saturating_neg()).unwrap_or(0);
+        let spare = Energy::from_milliwatt_hours(spare);
+        let worthless = self.prices.feed_in_msat_per_kwh.is_negative();
+        let let_out = if worthless { Energy::ZERO } else { throttle.let_out(spare) };
+        if self.site.pv == PvControl::MustRun || (!worthless && let_out == spare) {
+            return Ok(None);
+        }
+        let expected = self.situation.expected.pv.max(Power::ZERO);
+        let expected = mwh(expected.energy_over_floor(self.interval_ms)?);
+        let used = expected.saturating_add(lack).max(0);
+        Ok(Some(self.power(used.saturating_add(mwh(let_out)))))
+    }
+
+    /// The power that moves `energy_mwh` over the interval, rounded away from zero: a meter that
+    /// shows a little too much keeps the contract, one that shows too little does not.
+    fn power(&self, energy_mwh: i128) -> Power {
+        let interval_ms = i128::from(self.interval_ms);
+        let moved = energy_mwh.saturating_abs().saturating_mul(MW_MS_PER_MWH);
+        let rounded_up = moved.saturating_add(interval_ms.saturating_sub(1));
+        let mw = rounded_up.checked_div_euclid(interval_ms).unwrap_or(0);
+        let mw = i64::try_from(mw.saturating_mul(energy_mwh.signum())).unwrap_or(0);
+        Power::from_milliwatts(mw)
+    }
+}
+
+fn mwh(energy: Energy) -> i128 {
+    i128::from(energy.to_milliwatt_hours())
+}
