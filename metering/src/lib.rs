@@ -1,1 +1,12 @@
-//! Stub.
+//! What flowed: from a device's registers to signed, chained readings at the edges of intervals.
+//!
+//! Everything but [`drivers`] is pure: it takes the time and what a device showed as arguments.
+//! Not for: when a device is asked or a reading is made (the node decides), or what follows from one.
+
+pub mod chain;
+pub mod drivers;
+pub mod edge;
+pub mod integrate;
+pub mod register;
+pub mod sample;
+pub mod scale;

@@ -1,0 +1,11 @@
+//! Drivers: from a device's own language to [`crate::sample`]. One kind of device is one folder.
+//!
+//! A driver keeps no state but its connection. It rejects what no device could mean, and it never
+//! panics; whoever runs it should still give it a task of its own, for the libraries below it.
+
+mod bus;
+mod error;
+pub mod sunspec;
+
+pub use bus::{Bus, BusAddress, DeviceAddress};
+pub use error::{DeviceError, PointRejected};

@@ -1,0 +1,95 @@
+//! What can go wrong with a device: the way to it, its kind, or what it says.
+
+use std::sync::Arc;
+
+use sunspec::DecodeError;
+use sunspec::client::ModbusError;
+
+use crate::scale::ScaleRejected;
+
+/// Why a device's point is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PointRejected {
+    /// The device says that it does not implement what is needed.
+    #[error("is not implemented")]
+    NotImplemented,
+    /// The number has no meaning.
+    #[error("cannot be read: {0}")]
+    Scale(#[from] ScaleRejected),
+    /// The number means something that cannot be. In thousandths of the unit.
+    #[error("shows {shown}, which is not within {least} and {most} (thousandths)")]
+    Impossible {
+        /// What it shows.
+        shown: i64,
+        /// The least that can be.
+        least: i64,
+        /// The most that can be.
+        most: i64,
+    },
+}
+
+/// Why a device did not do as asked. Each names the device as the configuration does.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The device, or the way to it, failed. The next request connects anew where that may help.
+    #[error("{device}: {doing} failed: {source}")]
+    Modbus {
+        /// The device.
+        device: Arc<str>,
+        /// What was tried.
+        doing: &'static str,
+        /// What went wrong.
+        source: ModbusError,
+    },
+    /// There is a device, but it does not speak SunSpec.
+    #[error(
+        "{device}: no SunSpec device at {address}; check its address, its unit and its settings"
+    )]
+    NotSunSpec {
+        /// The device.
+        device: Arc<str>,
+        /// Where.
+        address: String,
+    },
+    /// It lacks what a device of its kind has.
+    #[error("{device}: no {wanted} among its SunSpec models {found:?}; is `kind` right?")]
+    ModelMissing {
+        /// The device.
+        device: Arc<str>,
+        /// What is needed.
+        wanted: &'static str,
+        /// The models it has (of those known here).
+        found: Vec<u16>,
+    },
+    /// A model is not laid out as SunSpec says.
+    #[error("{device}: model {model} is malformed: {source}")]
+    Malformed {
+        /// The device.
+        device: Arc<str>,
+        /// The model's number.
+        model: u16,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// A point shows what cannot be.
+    #[error("{device}: point {point} {source}")]
+    Point {
+        /// The device.
+        device: Arc<str>,
+        /// The point, by its SunSpec name.
+        point: &'static str,
+        /// What is wrong with it.
+        source: PointRejected,
+    },
+}
+
+impl DeviceError {
+    /// Whether it must be set up otherwise before it can work: no use in trying again soon.
+    #[must_use]
+    pub const fn is_misconfiguration(&self) -> bool {
+        match self {
+            Self::NotSunSpec { .. } | Self::ModelMissing { .. } => true,
+            Self::Modbus { .. } | Self::Malformed { .. } | Self::Point { .. } => false,
+        }
+    }
+}

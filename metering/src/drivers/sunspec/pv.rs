@@ -1,0 +1,134 @@
+//! A SunSpec PV inverter: its power, what it could give, and turning it down.
+
+use boltgrid_protocol::units::Power;
+use sunspec::EnumValue;
+use sunspec::models::model120::Model120;
+use sunspec::models::model122::Model122;
+use sunspec::models::model123::{Model123, WMaxLimEna};
+
+use super::point::{optional_thousandths, power, rating, thousandths};
+use super::unit::Unit;
+use super::{ac, strings};
+use crate::drivers::{Bus, DeviceError, PointRejected};
+use crate::sample::PvSample;
+use crate::scale::{ScaleFactor, ScaleRejected};
+
+/// A PV inverter.
+#[derive(Debug)]
+pub struct SunSpecPv {
+    unit: Unit,
+    rated: Option<Power>,
+    nameplate: Option<Power>,
+}
+
+impl SunSpecPv {
+    /// Finds the inverter. Powers beyond one and a half times `rated`, or else its nameplate, are
+    /// refused as impossible.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub async fn open(
+        bus: &Bus,
+        unit: u8,
+        name: &str,
+        rated: Option<Power>,
+    ) -> Result<Self, DeviceError> {
+        let unit = Unit::discover(bus, unit, name).await?;
+        ac::require(&unit)?;
+        let nameplate = nameplate(&unit).await?;
+        Ok(Self { rated: rated.or(nameplate), nameplate, unit })
+    }
+
+    /// Reads the inverter.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub async fn read(&self) -> Result<PvSample, DeviceError> {
+        let unit = &self.unit;
+        let power = match strings::of_hybrid(unit, self.rated).await? {
+            Some(strings) => strings.pv,
+            None => ac::output(unit, self.rated).await?,
+        };
+        let controls = unit.read_if_present::<Model123>().await?;
+        let limited = controls.is_some_and(|controls| {
+            // An inverter that does not say whether it is limited may be.
+            controls.w_max_lim_ena != WMaxLimEna::Disabled
+        });
+        let potential = match self.available().await? {
+            Some(available) => Some(available.max(power)),
+            None => (!limited).then_some(power),
+        };
+        Ok(PvSample { power, potential, curtailable: self.is_curtailable(), rated: self.nameplate })
+    }
+
+    /// Limits the output to `most`, or lifts the limit. Limits are shares of the nameplate and
+    /// rounded down to what the inverter can resolve.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::ModelMissing`] where it cannot be turned down.
+    pub async fn limit(&self, most: Option<Power>) -> Result<(), DeviceError> {
+        let unit = &self.unit;
+        let Some(nameplate) = self.nameplate.filter(|_| self.is_curtailable()) else {
+            return Err(unit.missing("limit (123, with the nameplate 120)"));
+        };
+        let Some(most) = most else {
+            return unit.write(Model123::W_MAX_LIM_ENA, &[WMaxLimEna::Disabled.to_repr()]).await;
+        };
+        let controls: Model123 = unit.read().await?;
+        let share = unit.point("WMaxLimPct", share(most, nameplate, controls.w_max_lim_pct_sf))?;
+        unit.write(Model123::W_MAX_LIM_PCT, &[share]).await?;
+        unit.write(Model123::W_MAX_LIM_ENA, &[WMaxLimEna::Enabled.to_repr()]).await
+    }
+
+    /// Whether it can be turned down.
+    #[must_use]
+    pub fn is_curtailable(&self) -> bool {
+        self.unit.has::<Model123>() && self.nameplate.is_some()
+    }
+
+    async fn available(&self) -> Result<Option<Power>, DeviceError> {
+        let Some(status) = self.unit.read_if_present::<Model122>().await? else { return Ok(None) };
+        let watts = optional_thousandths(status.w_aval, status.w_aval_sf);
+        let available = watts.and_then(|mw| mw.map(|mw| power(mw, self.rated)).transpose());
+        self.unit.point("WAval", available)
+    }
+}
+
+/// The rating on the nameplate, where there is one.
+pub(super) async fn nameplate(unit: &Unit) -> Result<Option<Power>, DeviceError> {
+    let Some(model) = unit.read_if_present::<Model120>().await? else { return Ok(None) };
+    let watts = thousandths(model.w_rtg, model.w_rtg_sf).and_then(rating);
+    unit.point("WRtg", watts).map(Some)
+}
+
+/// `most` as the inverter's integer for per cent of the nameplate, 0 to 100 %.
+fn share(most: Power, nameplate: Power, scale: i16) -> Result<u16, PointRejected> {
+    let whole = nameplate.to_milliwatts().unsigned_abs();
+    let part = u64::try_from(most.to_milliwatts()).unwrap_or(0).min(whole);
+    let share = ScaleFactor::new(scale)?.percent_floor(part, whole);
+    let share = share.and_then(|share| u16::try_from(share).ok());
+    // The largest is "not implemented".
+    Ok(share.filter(|share| *share < u16::MAX).ok_or(ScaleRejected::TooLarge)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_a_share_of_the_nameplate() {
+        let nameplate = Power::from_milliwatts(30_000_000);
+        let check = |most_mw, scale, expected| {
+            assert_eq!(share(Power::from_milliwatts(most_mw), nameplate, scale), expected);
+        };
+        check(15_000_000, -2, Ok(5_000));
+        check(10_000_000, -1, Ok(333));
+        check(90_000_000, 0, Ok(100));
+        check(-1, 0, Ok(0));
+        check(30_000_000, -3, Err(ScaleRejected::TooLarge.into()));
+        check(30_000_000, i16::MIN, Err(ScaleRejected::NotImplemented.into()));
+    }
+}
