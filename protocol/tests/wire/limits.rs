@@ -1,0 +1,65 @@
+//! The largest honest message of every kind fits its limit, in a grid of as many members as there may
+//! be: a limit that is too low would stop a grid that has grown.
+
+use boltgrid_protocol::agreement::{BookCertificate, CERTIFICATE_MAX, Proposal};
+use boltgrid_protocol::charter::{MEMBERS_MAX, REGISTRARS_MAX};
+use boltgrid_protocol::enrolment::{CERTIFIED_ENROLMENT_MAX, CertifiedEnrolment};
+use boltgrid_protocol::envelope::Payload;
+use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::id::RosterIndex;
+use boltgrid_protocol::order::{Order, PARTNERS_MAX, PREFERENCES_MAX, Preference};
+use boltgrid_protocol::peer::{ADDRESS_MAX, ADDRESSES_MAX, PeerRecord};
+use boltgrid_protocol::reading::Reading;
+
+use crate::fixture::{Grid, INTERVAL, key, order, peer_record, reading, vote};
+
+fn largest_order() -> Order {
+    let places = |count: usize| (1..).take(count).map(RosterIndex::new);
+    Order {
+        channel_partners: places(PARTNERS_MAX).collect(),
+        preferences: places(PREFERENCES_MAX).map(Preference::Partner).collect(),
+        ..order(0)
+    }
+}
+
+#[test]
+fn the_largest_of_every_kind_fits_the_largest_grid() {
+    let grid = Grid::of(MEMBERS_MAX, MEMBERS_MAX);
+    // Signing fails where the message does not fit.
+    let order = grid.sign(0, &largest_order());
+    grid.sign(0, &vote(Some(7)));
+    let reading = Reading { frequency_mhz: Some(50_000), ..reading(&grid.charter, INTERVAL) };
+    grid.sign(0, &reading);
+    let other = Order { channel_partners: Vec::new(), ..largest_order() };
+    let second = grid.sign(0, &other);
+    grid.sign(1, &Evidence { first: order.bytes().to_vec(), second: second.bytes().to_vec() });
+    let addresses = vec!["x".repeat(ADDRESS_MAX); ADDRESSES_MAX];
+    grid.sign(0, &PeerRecord { addresses, ..peer_record(&grid.charter) });
+    let (leader, proposal) = grid.proposal();
+    let largest = Proposal { valid_view: None, ..proposal };
+    let bytes = grid.sign(leader.get(), &largest).bytes().len();
+    assert!(bytes > 256 * 1024, "the limit is there for a reason: {bytes}");
+    assert!(bytes + 64 <= Proposal::LIMIT, "with a valid view it would still fit");
+}
+
+#[test]
+fn the_certificate_of_the_largest_grid_reads_back() {
+    let grid = Grid::of(MEMBERS_MAX, MEMBERS_MAX);
+    let certificate = grid.certificate();
+    let bytes = certificate.to_bytes();
+    assert!(bytes.len() <= CERTIFICATE_MAX);
+    let read = BookCertificate::from_bytes(&bytes).expect("it fits");
+    assert!(read.verify(&grid.charter, &grid.roster).is_ok());
+}
+
+#[test]
+fn an_enrolment_that_all_registrars_signed_reads_back() {
+    let grid = Grid::of(1, 1);
+    let mut enrolment = grid.people[0].certified.enrolment.clone();
+    enrolment.connection_point = "x".repeat(64);
+    let mut certified = CertifiedEnrolment::request(enrolment);
+    (0..).take(REGISTRARS_MAX).for_each(|number| certified.sign(&key(7, number)));
+    assert_eq!(certified.signatures.len(), REGISTRARS_MAX);
+    assert!(certified.to_bytes().len() <= CERTIFIED_ENROLMENT_MAX);
+    assert_eq!(CertifiedEnrolment::from_bytes(&certified.to_bytes()), Ok(certified));
+}

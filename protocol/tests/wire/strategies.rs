@@ -1,0 +1,200 @@
+//! Arbitrary values of every type that has bytes, valid or not: bytes come from anyone.
+
+use boltgrid_protocol::agreement::{Ack, Book, BookCertificate, BookEntry, Proposal, Stage, Vote};
+use boltgrid_protocol::bitmap::Bitmap;
+use boltgrid_protocol::confirm::{TradeConfirm, TradeTerms};
+use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
+use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::id::{
+    BookHash, ClearingDigest, GridId, MessageHash, MeterKey, ParticipantId, RosterIndex,
+};
+use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
+use boltgrid_protocol::peer::PeerRecord;
+use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::units::{Energy, Interval, Power, Price, Timestamp};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::fixture::key;
+
+fn energy() -> impl Strategy<Value = Energy> {
+    any::<u64>().prop_map(Energy::from_milliwatt_hours)
+}
+
+fn power() -> impl Strategy<Value = Power> {
+    any::<i64>().prop_map(Power::from_milliwatts)
+}
+
+fn price() -> impl Strategy<Value = Price> {
+    any::<i64>().prop_map(Price::from_msat_per_kwh)
+}
+
+fn timestamp() -> impl Strategy<Value = Timestamp> {
+    any::<u64>().prop_map(Timestamp::from_unix_ms)
+}
+
+fn place() -> impl Strategy<Value = RosterIndex> {
+    any::<u32>().prop_map(RosterIndex::new)
+}
+
+fn message_hash() -> impl Strategy<Value = MessageHash> {
+    any::<[u8; 32]>().prop_map(MessageHash::from_bytes)
+}
+
+fn book_hash() -> impl Strategy<Value = BookHash> {
+    any::<[u8; 32]>().prop_map(BookHash::from_bytes)
+}
+
+fn interval() -> impl Strategy<Value = Interval> {
+    any::<u64>().prop_map(Interval::from_number)
+}
+
+fn source() -> impl Strategy<Value = Source> {
+    prop::sample::select(vec![
+        Source::Load,
+        Source::Pv,
+        Source::PvMustRun,
+        Source::Battery,
+        Source::Miner,
+        Source::Generator,
+    ])
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop::sample::select(vec![Side::Buy, Side::Sell])
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    (side(), source(), energy(), price()).prop_map(
+        |(side, source, energy_mwh, limit_msat_per_kwh)| Step {
+            side,
+            source,
+            energy_mwh,
+            limit_msat_per_kwh,
+        },
+    )
+}
+
+pub(crate) fn order() -> impl Strategy<Value = Order> {
+    let preference =
+        prop_oneof![place().prop_map(Preference::Partner), source().prop_map(Preference::Source)];
+    (vec(step(), 0..12), vec(place(), 0..12), vec(preference, 0..12)).prop_map(
+        |(steps, channel_partners, preferences)| Order { steps, channel_partners, preferences },
+    )
+}
+
+pub(crate) fn ack() -> impl Strategy<Value = Ack> {
+    (vec(any::<bool>(), 0..80), message_hash()).prop_map(|(held, root)| {
+        let mut bitmap = Bitmap::empty(held.len());
+        (0..)
+            .zip(held)
+            .filter(|(_, held)| *held)
+            .for_each(|(place, _)| bitmap.insert(RosterIndex::new(place)));
+        Ack { held: bitmap, root }
+    })
+}
+
+fn book() -> impl Strategy<Value = Book> {
+    let entry = (place(), message_hash()).prop_map(|(author, order)| BookEntry { author, order });
+    vec(entry, 0..12).prop_map(|entries| Book { entries })
+}
+
+fn blobs() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    vec(vec(any::<u8>(), 0..40), 0..6)
+}
+
+pub(crate) fn proposal() -> impl Strategy<Value = Proposal> {
+    (any::<u32>(), option::of(any::<u32>()), blobs(), book())
+        .prop_map(|(view, valid_view, acks, book)| Proposal { view, valid_view, acks, book })
+}
+
+pub(crate) fn vote() -> impl Strategy<Value = Vote> {
+    let stage = prop::sample::select(vec![Stage::Prevote, Stage::Precommit]);
+    (any::<u32>(), stage, option::of(book_hash())).prop_map(|(view, stage, book)| Vote {
+        view,
+        stage,
+        book,
+    })
+}
+
+pub(crate) fn certificate() -> impl Strategy<Value = BookCertificate> {
+    (interval(), any::<u32>(), book(), blobs()).prop_map(|(interval, view, book, precommits)| {
+        BookCertificate { interval, view, book, precommits }
+    })
+}
+
+pub(crate) fn confirm() -> impl Strategy<Value = TradeConfirm> {
+    let terms = (any::<u32>(), place(), place(), energy(), price()).prop_map(
+        |(index, seller, buyer, energy_mwh, price_msat_per_kwh)| TradeTerms {
+            index,
+            seller,
+            buyer,
+            energy_mwh,
+            price_msat_per_kwh,
+        },
+    );
+    (book_hash(), any::<[u8; 32]>(), terms).prop_map(|(book, clearing, terms)| TradeConfirm {
+        book,
+        clearing: ClearingDigest::from_bytes(clearing),
+        terms,
+    })
+}
+
+pub(crate) fn reading() -> impl Strategy<Value = Reading> {
+    let registers = (energy(), energy(), power(), option::of(power()));
+    let quality = (option::of(any::<u32>()), option::of(any::<u32>()));
+    (timestamp(), any::<u64>(), message_hash(), registers, quality).prop_map(
+        |(at, sequence, previous, (import, export, power_mw, potential_mw), quality)| Reading {
+            at,
+            sequence,
+            previous,
+            import_register_mwh: import,
+            export_register_mwh: export,
+            power_mw,
+            potential_mw,
+            voltage_mv: quality.0,
+            frequency_mhz: quality.1,
+        },
+    )
+}
+
+pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
+    (vec(any::<u8>(), 0..80), vec(any::<u8>(), 0..80))
+        .prop_map(|(first, second)| Evidence { first, second })
+}
+
+pub(crate) fn peer_record() -> impl Strategy<Value = PeerRecord> {
+    (vec(".{0,40}", 0..10), any::<u64>(), timestamp(), timestamp()).prop_map(
+        |(addresses, sequence, made_at, expires_at)| PeerRecord {
+            addresses,
+            sequence,
+            made_at,
+            expires_at,
+        },
+    )
+}
+
+pub(crate) fn enrolment() -> impl Strategy<Value = CertifiedEnrolment> {
+    let keys = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<[u8; 32]>());
+    let rated = (power(), power(), any::<bool>(), any::<bool>());
+    (keys, ".{0,40}", rated, (interval(), interval()), 0..4_u32).prop_map(
+        |((grid, participant, meter), connection_point, rated, valid, signatures)| {
+            let enrolment = Enrolment {
+                grid: GridId::from_bytes(grid),
+                participant: ParticipantId::from_bytes(participant),
+                meter: MeterKey::Ed25519(meter),
+                connection_point,
+                outside: rated.2,
+                rated_import_mw: rated.0,
+                rated_export_mw: rated.1,
+                votes: rated.3,
+                valid_from: valid.0,
+                valid_until: valid.1,
+            };
+            let mut certified = CertifiedEnrolment::request(enrolment);
+            (0..signatures).for_each(|number| certified.sign(&key(8, number)));
+            certified
+        },
+    )
+}
