@@ -4,11 +4,11 @@
 //! accepts, and pairs buyers with sellers. It is a pure function in integers, the same on every node
 //! and for every order of the book. In short:
 //!
-//! 1. [`offer`]: the book in canonical order, as a flat list of offers.
-//! 2. [`capacity`]: offers from beyond the grid connection are cut to what it can carry.
-//! 3. [`curve`]: where supply and demand cross; [`share`]: ties there are shared pro rata;
-//!    [`execution`]: what each offer executes, and the price.
-//! 4. [`pairing`]: who delivers to whom, which changes nobody's price or energy.
+//! 1. `offer`: the book in canonical order, as a flat list of offers.
+//! 2. `capacity`: offers from beyond the grid connection are cut to what it can carry.
+//! 3. `curve`: where supply and demand cross; `share`: ties there are shared pro rata;
+//!    `execution`: what each offer executes, and the price.
+//! 4. `pairing`: who delivers to whom, which changes nobody's price or energy.
 //!
 //! Not for: agreement on the book, line losses, or what is owed after delivery.
 
@@ -27,7 +27,7 @@ use boltgrid_protocol::units::{Energy, Interval, Price};
 use serde::{Deserialize, Serialize};
 
 use execution::Executed;
-use offer::Ranked;
+use offer::{Offers, Ranked};
 use share::Lots;
 
 /// One order of the book.
@@ -95,19 +95,20 @@ pub struct Clearing {
 /// participant, each of which passed rule P8. Whatever else it holds is left out, so that nobody
 /// trades with itself or beyond the band: of several orders of one participant all but the one with
 /// the smallest hash, an order whose buy limit is not below its sell limits, a step without energy or
-/// with a limit outside the band, and all steps of an order after the 256th.
+/// with a limit outside the band, all steps of an order after the 256th, and all preferences after the
+/// eighth.
 ///
 /// At most `u64::MAX` mWh are matched; where more could be, each side is first cut to that in merit
 /// order.
 #[must_use]
 pub fn clear(interval: Interval, rules: &AuctionRules, book: &[BookOrder]) -> Clearing {
     let ranked = Ranked::new(book);
-    let Executed { price, volume, offers } = execute(interval, rules, &ranked);
+    let (executed, naming) = execute(interval, rules, &ranked);
     Clearing {
         interval,
-        price_msat_per_kwh: price,
-        volume_mwh: volume,
-        trades: pairing::pair(&ranked, &offers),
+        price_msat_per_kwh: executed.price,
+        volume_mwh: executed.volume,
+        trades: pairing::pair(&ranked, &executed.offers, &naming),
     }
 }
 
@@ -116,22 +117,24 @@ pub fn clear(interval: Interval, rules: &AuctionRules, book: &[BookOrder]) -> Cl
 #[must_use]
 pub fn executions(interval: Interval, rules: &AuctionRules, book: &[BookOrder]) -> Vec<Execution> {
     let ranked = Ranked::new(book);
-    let mut offers = execute(interval, rules, &ranked).offers;
+    let (Executed { mut offers, .. }, _) = execute(interval, rules, &ranked);
     offers.retain(|offer| !offer.energy.is_zero());
     offers.sort_unstable_by_key(|offer| (offer.rank, offer.step));
     offers
         .iter()
         .filter_map(|offer| {
-            let participant = ranked.get(offer.rank)?.participant;
+            let participant = ranked.participant(offer.rank)?;
             Some(Execution { participant, step: offer.step, energy: offer.energy })
         })
         .collect()
 }
 
-fn execute(interval: Interval, rules: &AuctionRules, ranked: &Ranked<'_>) -> Executed {
-    let lots = Lots::new(interval, ranked);
-    let offers = capacity::within_capacity(ranked.offers(&rules.band), rules, &lots);
-    execution::execute(offers, &lots)
+/// Everything up to pairing, and which orders name somebody.
+fn execute(interval: Interval, rules: &AuctionRules, ranked: &Ranked<'_>) -> (Executed, Vec<u32>) {
+    let lots = Lots { interval, ranked };
+    let Offers { inside, outside, naming } = Offers::new(ranked, &rules.band);
+    let offers = capacity::within_capacity(inside, &outside, rules, &lots);
+    (execution::execute(offers, &lots), naming)
 }
 
 impl Clearing {

@@ -5,19 +5,24 @@
 use boltgrid_protocol::order::Side;
 use boltgrid_protocol::units::{Energy, Price};
 
-use super::offer::{Offer, Offers};
+use super::offer::Offer;
 use super::share::Lots;
 use super::{AuctionRules, curve, execution};
 
 /// All offers, those from outside cut to the capacity: sells to the import cap, buys to the export
 /// cap. What is cut off does not take part and so does not move the price.
-pub(super) fn within_capacity(offers: Offers, rules: &AuctionRules, lots: &Lots<'_>) -> Vec<Offer> {
-    let Offers { mut inside, outside } = offers;
+pub(super) fn within_capacity(
+    inside: Vec<Offer>,
+    outside: &[Offer],
+    rules: &AuctionRules,
+    lots: &Lots<'_>,
+) -> Vec<Offer> {
+    let mut offers = inside;
     if !outside.is_empty() {
-        inside.extend(cut(&outside, (Side::Sell, rules.import_cap), lots));
-        inside.extend(cut(&outside, (Side::Buy, rules.export_cap), lots));
+        offers.extend(cut(outside, (Side::Sell, rules.import_cap), lots));
+        offers.extend(cut(outside, (Side::Buy, rules.export_cap), lots));
     }
-    inside
+    offers
 }
 
 /// Each side of the offers cut to `cap`.

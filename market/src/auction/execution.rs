@@ -68,7 +68,7 @@ pub(super) fn execute_at(
             }
         }
     }
-    for (side, mut at_margin) in [(Side::Sell, sells), (Side::Buy, buys)] {
+    for (side, at_margin) in [(Side::Sell, sells), (Side::Buy, buys)] {
         let energy = held(crossing.volume_mwh.saturating_sub(at_margin.better_mwh));
         let offered = curve::sum(at_margin.offers.iter().map(|offer| offer.energy));
         if !energy.is_zero() {
@@ -77,7 +77,7 @@ pub(super) fn execute_at(
         if curve::mwh(energy) < offered {
             accepted.narrow(side, false, crossing.margin);
         }
-        share::share(energy, &mut at_margin.offers, lots);
+        share::share(energy, at_margin.offers, lots);
     }
     accepted
 }

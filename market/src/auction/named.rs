@@ -1,4 +1,5 @@
 //! Pairs that the orders name: channel partners of each other, then preferences.
+//! `naming` is the ranks of the orders that name anybody.
 //! Not for: who is left over.
 
 use std::cmp::Reverse;
@@ -15,12 +16,16 @@ const ANY: Energy = Energy::from_milliwatt_hours(u64::MAX);
 
 /// Pairs sellers and buyers whose orders name each other as channel partners. Pairs that can trade
 /// most go first, then by seller and buyer.
-pub(super) fn along_channels(pairing: &mut Pairing<'_>) {
+pub(super) fn along_channels(pairing: &mut Pairing<'_>, naming: &[u32]) {
     let mut pairs = Vec::new();
-    for (seller, supply) in pairing.open(Side::Sell) {
-        for buyer in partners(pairing.ranked, seller) {
+    for seller in naming.iter().copied() {
+        let supply = pairing.left(seller, Side::Sell);
+        if supply.is_zero() {
+            continue;
+        }
+        for buyer in mutual_partners(pairing.ranked, seller) {
             let demand = pairing.left(buyer, Side::Buy);
-            if !demand.is_zero() && partners(pairing.ranked, buyer).any(|back| back == seller) {
+            if !demand.is_zero() {
                 pairs.push((Reverse(supply.min(demand)), seller, buyer));
             }
         }
@@ -31,24 +36,30 @@ pub(super) fn along_channels(pairing: &mut Pairing<'_>) {
     }
 }
 
-/// The ranks of the channel partners that an order names, as far as they are in the book.
-fn partners<'book>(
+/// The ranks of the orders that this one names as channel partners and that name it, too.
+fn mutual_partners<'book>(
     ranked: &'book Ranked<'book>,
     rank: u32,
 ) -> impl Iterator<Item = u32> + use<'book> {
-    ranked
-        .get(rank)
-        .into_iter()
-        .flat_map(|order| &order.order.channel_partners)
-        .filter_map(|partner| ranked.find(*partner))
+    ranked.get(rank).into_iter().flat_map(move |order| {
+        let partners = order.order.channel_partners.iter();
+        partners.filter_map(|partner| ranked.find(*partner)).filter(move |partner| {
+            let partner = ranked.get(*partner).map(|partner| &partner.order.channel_partners);
+            partner.is_some_and(|named| named.contains(&order.participant))
+        })
+    })
 }
 
 /// Fulfils preferences as far as possible: everyone's first, then everyone's second, and so on. Those
 /// with most energy left choose first, then by rank.
-pub(super) fn along_preferences(pairing: &mut Pairing<'_>, executed: &[Offer]) {
+pub(super) fn along_preferences(pairing: &mut Pairing<'_>, naming: &[u32], executed: &[Offer]) {
     let mut stock = None;
     for place in 0..PREFERENCES_MAX {
-        for (_, rank, side, preference) in wishes(pairing, place) {
+        let wishes = wishes(pairing, naming, place);
+        if wishes.is_empty() {
+            return; // Whoever has no wish in one place has none in the next.
+        }
+        for (_, rank, side, preference) in wishes {
             match preference {
                 Preference::Partner(partner) => {
                     if let Some(partner) = pairing.ranked.find(partner) {
@@ -64,14 +75,19 @@ pub(super) fn along_preferences(pairing: &mut Pairing<'_>, executed: &[Offer]) {
 }
 
 /// What those with energy left wish for in this place of their preferences.
-fn wishes(pairing: &Pairing<'_>, place: usize) -> Vec<(Reverse<Energy>, u32, Side, Preference)> {
-    let mut wishes = Vec::new();
-    for side in [Side::Buy, Side::Sell] {
-        wishes.extend(pairing.open(side).filter_map(|(rank, left)| {
-            let preference = pairing.ranked.get(rank)?.order.preferences.get(place)?;
-            Some((Reverse(left), rank, side, *preference))
-        }));
-    }
+fn wishes(
+    pairing: &Pairing<'_>,
+    naming: &[u32],
+    place: usize,
+) -> Vec<(Reverse<Energy>, u32, Side, Preference)> {
+    let mut wishes: Vec<_> = naming
+        .iter()
+        .filter_map(|rank| {
+            let seat = pairing.open_seat(*rank)?;
+            let preference = pairing.ranked.get(*rank)?.order.preferences.get(place)?;
+            Some((Reverse(seat.left), *rank, seat.side, *preference))
+        })
+        .collect();
     wishes.sort_unstable_by_key(|(left, rank, ..)| (*left, *rank));
     wishes
 }

@@ -3,7 +3,7 @@
 
 use boltgrid_protocol::charter::PriceBand;
 use boltgrid_protocol::id::RosterIndex;
-use boltgrid_protocol::order::{Side, Step};
+use boltgrid_protocol::order::{Order, Side, Step};
 use boltgrid_protocol::units::{Energy, Price};
 
 use super::BookOrder;
@@ -24,17 +24,15 @@ pub(super) struct Offer {
 }
 
 impl Offer {
+    fn new(rank: u32, place: u8, step: &Step) -> Self {
+        let Step { side, energy_mwh: energy, limit_msat_per_kwh: limit, .. } = *step;
+        Self { limit, energy, rank, step: place, side }
+    }
+
     /// The energy if the offer is on `side`, else none.
     pub(super) fn energy_on(&self, side: Side) -> Energy {
         if self.side == side { self.energy } else { Energy::ZERO }
     }
-}
-
-/// All offers of a book, by whether they come from beyond the grid connection.
-#[derive(Debug, Default)]
-pub(super) struct Offers {
-    pub(super) inside: Vec<Offer>,
-    pub(super) outside: Vec<Offer>,
 }
 
 /// The book by participant, one order each. The auction sees it only so, and therefore cannot depend
@@ -42,17 +40,20 @@ pub(super) struct Offers {
 #[derive(Debug)]
 pub(super) struct Ranked<'book> {
     orders: Vec<&'book BookOrder>,
+    participants: Vec<RosterIndex>,
 }
 
 impl<'book> Ranked<'book> {
     /// Ranks a book. Roster indices have 32 bits, so ranks do.
     pub(super) fn new(book: &'book [BookOrder]) -> Self {
         let mut orders: Vec<_> = book.iter().collect();
-        if !orders.is_sorted_by(|a, b| a.participant < b.participant) {
+        let mut participants: Vec<_> = orders.iter().map(|order| order.participant).collect();
+        if !participants.is_sorted_by(|a, b| a < b) {
             orders.sort_unstable_by_key(|order| (order.participant, order.hash));
             orders.dedup_by_key(|order| order.participant);
+            participants = orders.iter().map(|order| order.participant).collect();
         }
-        Self { orders }
+        Self { orders, participants }
     }
 
     /// The order of this rank.
@@ -60,37 +61,49 @@ impl<'book> Ranked<'book> {
         self.orders.get(usize::try_from(rank).ok()?).copied()
     }
 
-    /// The rank of this participant's order.
+    /// The participant of this rank.
+    pub(super) fn participant(&self, rank: u32) -> Option<RosterIndex> {
+        self.participants.get(usize::try_from(rank).ok()?).copied()
+    }
+
+    /// The rank of this participant.
     pub(super) fn find(&self, participant: RosterIndex) -> Option<u32> {
-        let place = self.orders.binary_search_by_key(&participant, |order| order.participant);
-        u32::try_from(place.ok()?).ok()
+        u32::try_from(self.participants.binary_search(&participant).ok()?).ok()
     }
 
     /// How many orders there are.
     pub(super) fn len(&self) -> usize {
         self.orders.len()
     }
+}
 
-    /// All orders with their ranks, by participant.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &'book BookOrder)> {
-        (0..=u32::MAX).zip(self.orders.iter().copied())
-    }
+/// The steps of a book.
+#[derive(Debug)]
+pub(super) struct Offers {
+    /// Those of participants inside the grid connection.
+    pub(super) inside: Vec<Offer>,
+    /// Those of participants beyond it.
+    pub(super) outside: Vec<Offer>,
+    /// The ranks of the orders that name channel partners or preferences, by rank.
+    pub(super) naming: Vec<u32>,
+}
 
-    /// The offers of all orders.
-    pub(super) fn offers(&self, band: &PriceBand) -> Offers {
-        let mut offers = Offers { inside: Vec::with_capacity(self.len()), outside: Vec::new() };
-        for (rank, order) in self.iter().filter(|(_, order)| !is_crossed(&order.order.steps)) {
+impl Offers {
+    /// The steps that can trade at a price in the band.
+    pub(super) fn new(ranked: &Ranked<'_>, band: &PriceBand) -> Self {
+        // Most sites send a step or two.
+        let inside = Vec::with_capacity(ranked.len().saturating_mul(2));
+        let mut offers = Self { inside, outside: Vec::new(), naming: Vec::new() };
+        for (rank, order) in (0..=u32::MAX).zip(&ranked.orders) {
             let list = if order.outside { &mut offers.outside } else { &mut offers.inside };
-            let steps = (0..=u8::MAX).zip(&order.order.steps);
-            list.extend(steps.filter(|(_, step)| is_valid(step, band)).map(|(place, step)| {
-                Offer {
-                    limit: step.limit_msat_per_kwh,
-                    energy: step.energy_mwh,
-                    rank,
-                    step: place,
-                    side: step.side,
-                }
-            }));
+            let Order { steps, channel_partners, preferences } = &order.order;
+            if !is_crossed(steps) {
+                let steps = (0..=u8::MAX).zip(steps).filter(|(_, step)| is_valid(step, band));
+                list.extend(steps.map(|(place, step)| Offer::new(rank, place, step)));
+            }
+            if !(channel_partners.is_empty() && preferences.is_empty()) {
+                offers.naming.push(rank);
+            }
         }
         offers
     }
@@ -102,9 +115,15 @@ fn is_valid(step: &Step, band: &PriceBand) -> bool {
 
 /// Whether the order could trade with itself.
 fn is_crossed(steps: &[Step]) -> bool {
-    let limits = |side| {
-        steps.iter().filter(move |step| step.side == side).map(|step| step.limit_msat_per_kwh)
-    };
-    let (highest_buy, lowest_sell) = (limits(Side::Buy).max(), limits(Side::Sell).min());
-    highest_buy.zip(lowest_sell).is_some_and(|(buy, sell)| buy >= sell)
+    let (mut highest_buy, mut lowest_sell) = (None, None);
+    for step in steps {
+        let limit = step.limit_msat_per_kwh;
+        match step.side {
+            Side::Buy => highest_buy = highest_buy.max(Some(limit)),
+            Side::Sell => {
+                lowest_sell = Some(lowest_sell.map_or(limit, |lowest: Price| lowest.min(limit)));
+            }
+        }
+    }
+    matches!((highest_buy, lowest_sell), (Some(buy), Some(sell)) if buy >= sell)
 }

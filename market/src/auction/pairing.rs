@@ -29,10 +29,12 @@ pub(super) struct Pairing<'book> {
 
 /// Pairs what executed, with at most buyers + sellers − 1 trades beyond the named pairs. The trades
 /// are by seller, then buyer, and no pair trades twice.
-pub(super) fn pair(ranked: &Ranked<'_>, executed: &[Offer]) -> Vec<Trade> {
+///
+/// `naming` has the ranks of the orders that name somebody.
+pub(super) fn pair(ranked: &Ranked<'_>, executed: &[Offer], naming: &[u32]) -> Vec<Trade> {
     let mut pairing = Pairing::new(ranked, executed);
-    named::along_channels(&mut pairing);
-    named::along_preferences(&mut pairing, executed);
+    named::along_channels(&mut pairing, naming);
+    named::along_preferences(&mut pairing, naming, executed);
     pairing.walk_from_north_west();
     pairing.into_trades()
 }
@@ -50,8 +52,14 @@ impl<'book> Pairing<'book> {
         pairing
     }
 
+    /// The seat of this rank, if it has energy left.
+    pub(super) fn open_seat(&self, rank: u32) -> Option<Seat> {
+        let seat = self.seats.get(usize::try_from(rank).ok()?)?;
+        (!seat.left.is_zero()).then_some(*seat)
+    }
+
     /// The seats on `side` that have energy left, by rank.
-    pub(super) fn open(&self, side: Side) -> impl Iterator<Item = (u32, Energy)> {
+    fn open(&self, side: Side) -> impl Iterator<Item = (u32, Energy)> {
         (0..=u32::MAX)
             .zip(&self.seats)
             .filter(move |(_, seat)| seat.side == side && !seat.left.is_zero())
@@ -60,8 +68,8 @@ impl<'book> Pairing<'book> {
 
     /// What the order of this rank has left on `side`.
     pub(super) fn left(&self, rank: u32, side: Side) -> Energy {
-        let seat = usize::try_from(rank).ok().and_then(|rank| self.seats.get(rank));
-        seat.filter(|seat| seat.side == side).map_or(Energy::ZERO, |seat| seat.left)
+        let seat = self.open_seat(rank).filter(|seat| seat.side == side);
+        seat.map_or(Energy::ZERO, |seat| seat.left)
     }
 
     /// Pairs a seller and a buyer as far as both have energy left, up to `most`; says how far.
@@ -81,8 +89,9 @@ impl<'book> Pairing<'book> {
     /// Pairs all that is left: both sides by energy, the largest first, and each trade uses up its
     /// seller, its buyer or both. It leaves the seats as they are.
     fn walk_from_north_west(&mut self) {
-        let mut sellers = self.by_energy(Side::Sell).into_iter();
-        let mut buyers = self.by_energy(Side::Buy).into_iter();
+        let (sellers, buyers) = (self.by_energy(Side::Sell), self.by_energy(Side::Buy));
+        self.trades.reserve(sellers.len().saturating_add(buyers.len()));
+        let (mut sellers, mut buyers) = (sellers.into_iter(), buyers.into_iter());
         let (mut sell, mut buy) = (sellers.next(), buyers.next());
         while let (Some((Reverse(supply), seller)), Some((Reverse(demand), buyer))) = (sell, buy) {
             self.record(seller, buyer, supply.min(demand));
@@ -100,14 +109,15 @@ impl<'book> Pairing<'book> {
     }
 
     fn by_energy(&self, side: Side) -> Vec<(Reverse<Energy>, u32)> {
-        let mut open: Vec<_> = self.open(side).map(|(rank, left)| (Reverse(left), rank)).collect();
+        let mut open = Vec::with_capacity(self.seats.len());
+        open.extend(self.open(side).map(|(rank, left)| (Reverse(left), rank)));
         open.sort_unstable();
         open
     }
 
     fn record(&mut self, seller: u32, buyer: u32, energy: Energy) {
-        if let (Some(seller), Some(buyer)) = (self.ranked.get(seller), self.ranked.get(buyer)) {
-            let (seller, buyer) = (seller.participant, buyer.participant);
+        let participant = |rank| self.ranked.participant(rank);
+        if let (Some(seller), Some(buyer)) = (participant(seller), participant(buyer)) {
             self.trades.push(Trade { seller, buyer, energy_mwh: energy });
         }
     }

@@ -12,38 +12,40 @@ use super::offer::{Offer, Ranked};
 /// choosing another order hash, and all it can win is one milliwatt-hour.
 #[derive(Debug)]
 pub(super) struct Lots<'book> {
-    hasher: blake3::Hasher,
-    ranked: &'book Ranked<'book>,
+    pub(super) interval: Interval,
+    pub(super) ranked: &'book Ranked<'book>,
 }
 
-impl<'book> Lots<'book> {
-    /// The lots of one interval.
-    pub(super) fn new(interval: Interval, ranked: &'book Ranked<'book>) -> Self {
+impl Lots<'_> {
+    /// Puts those with the smallest hash of interval, order hash and step first.
+    fn sort(&self, offers: &mut [&mut Offer]) {
         let mut hasher = blake3::Hasher::new_derive_key("boltgrid 1 lot");
-        hasher.update(&interval.to_number().to_le_bytes());
-        Self { hasher, ranked }
-    }
-
-    /// The hash of interval, order hash and step; the smaller wins.
-    fn draw(&self, offer: &Offer) -> [u8; 32] {
-        let order_hash = self.ranked.get(offer.rank).map(|order| order.hash).unwrap_or_default();
-        let mut hasher = self.hasher.clone();
-        hasher.update(order_hash.as_bytes()).update(&[offer.step]);
-        *hasher.finalize().as_bytes()
+        hasher.update(&self.interval.to_number().to_le_bytes());
+        offers.sort_by_cached_key(|offer| {
+            let order = self.ranked.get(offer.rank);
+            let mut hasher = hasher.clone();
+            hasher.update(order.map(|order| order.hash).unwrap_or_default().as_bytes());
+            let lot = *hasher.update(&[offer.step]).finalize().as_bytes();
+            (lot, offer.rank) // The rank only matters in a book with one hash twice.
+        });
     }
 }
 
 /// Shares `energy` among `offers` in proportion to theirs, each within one mWh of its exact share and
 /// none above what it offers. What rounding down leaves over goes to the largest remainders, one mWh
 /// each; equal remainders draw lots.
-pub(super) fn share(energy: Energy, offers: &mut [&mut Offer], lots: &Lots<'_>) {
+pub(super) fn share(energy: Energy, mut offers: Vec<&mut Offer>, lots: &Lots<'_>) {
     let whole = sum(offers.iter().map(|offer| offer.energy));
     if whole <= mwh(energy) {
         return;
     }
+    if let [only] = offers.as_mut_slice() {
+        only.energy = energy;
+        return;
+    }
     let mut left_over = energy;
     let mut remainders = Vec::with_capacity(offers.len());
-    for offer in offers.iter_mut() {
+    for offer in &mut offers {
         // Two factors of 64 bits: the product fits. The whole is above zero.
         let product = mwh(energy).saturating_mul(mwh(offer.energy));
         let floor = u64::try_from(product.checked_div(whole).unwrap_or(0)).unwrap_or(u64::MAX);
@@ -54,12 +56,12 @@ pub(super) fn share(energy: Energy, offers: &mut [&mut Offer], lots: &Lots<'_>) 
     let Ok(left_over) = usize::try_from(left_over.to_milliwatt_hours()) else {
         return; // Cannot be: fewer are left over than there are offers.
     };
-    let mut ranking: Vec<_> = offers.iter_mut().zip(remainders).collect();
-    round_up_largest(left_over, &mut ranking, lots);
+    let ranking = offers.into_iter().zip(remainders).collect();
+    round_up_largest(left_over, ranking, lots);
 }
 
 /// Adds one mWh to the `count` offers with the largest remainders.
-fn round_up_largest(count: usize, ranking: &mut [(&mut &mut Offer, u128)], lots: &Lots<'_>) {
+fn round_up_largest(count: usize, mut ranking: Vec<(&mut Offer, u128)>, lots: &Lots<'_>) {
     if count >= ranking.len() {
         return; // Cannot be, as above.
     }
@@ -69,16 +71,16 @@ fn round_up_largest(count: usize, ranking: &mut [(&mut &mut Offer, u128)], lots:
     let mut open = count;
     let mut tied = Vec::new();
     for (offer, remainder) in ranking {
-        if *remainder > last {
+        if remainder > last {
             add_one(offer);
             open = open.saturating_sub(1);
-        } else if *remainder == last {
+        } else if remainder == last {
             tied.push(offer);
         }
     }
     if open > 0 {
-        tied.sort_by_cached_key(|offer| lots.draw(offer));
-        tied.into_iter().take(open).for_each(|offer| add_one(offer));
+        lots.sort(&mut tied);
+        tied.into_iter().take(open).for_each(add_one);
     }
 }
 
