@@ -88,7 +88,7 @@ fn hash_of(message: &Message) -> MessageHash {
 }
 
 fn read(name: &str) -> String {
-    fs::read_to_string(folder().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    fs::read_to_string(folder().join(name)).expect("there is a golden file of every name")
 }
 
 #[test]
