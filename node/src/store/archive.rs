@@ -1,0 +1,314 @@
+//! The archive: what this node knows and could fetch again: readings, books, clearings, peers.
+//!
+//! sled, with a few fixed trees, big-endian keys and small values. It is never needed to keep a
+//! promise: sled's flush is no fsync, and an archive that does not open is moved aside.
+//! Reads and writes take microseconds of memory and now and then some milliseconds of disk, so any
+//! task may call them; [`Archive::prune_before`] and [`Archive::flush`] take longer and belong into
+//! `spawn_blocking`.
+//!
+//! Not for: what this node signed (the journal).
+
+mod open;
+mod record;
+
+use std::fmt;
+use std::io;
+use std::ops::RangeBounds;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use boltgrid_protocol::codec::{self, CodecRejected, ENCODED_MAX};
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::units::Interval;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sled::{Batch, IVec, Tree};
+
+use super::FolderLock;
+pub use record::{BookRecord, ClearingRecord};
+
+/// Bytes of an interval at the start of a key.
+const INTERVAL_LEN: usize = 8;
+/// Entries removed per batch, so that pruning never holds up others for long.
+const PRUNE_BATCH: usize = 1024;
+
+/// A signed message and whose it is.
+pub type SignedBytes = (ParticipantId, Arc<[u8]>);
+
+/// What this node knows. Cheap to clone; the data folder stays locked while one lives.
+#[derive(Clone)]
+pub struct Archive {
+    /// `[interval, participant] → signed reading`
+    readings: Tree,
+    /// `[interval] → certificate` and `[interval, place] → signed order`
+    books: Tree,
+    /// `[interval] → ClearingRecord`
+    clearings: Tree,
+    /// `[interval] → settlement`
+    settlements: Tree,
+    /// `[participant] → signed peer record`
+    peers: Tree,
+    // Declared after the trees: the folder is given up when they are closed.
+    database: sled::Db,
+    _lock: Arc<FolderLock>,
+}
+
+/// Why the archive did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// sled or the disk under it failed.
+    #[error("the archive cannot be read or written: {0}")]
+    Sled(#[from] sled::Error),
+    /// A stored value is not what this program stores there.
+    #[error("the archive's tree `{tree}` holds something else: {source}")]
+    Value {
+        /// Which tree.
+        tree: &'static str,
+        /// What is wrong with the value.
+        source: CodecRejected,
+    },
+    /// A damaged archive could not be moved out of the way.
+    #[error("the damaged archive {path} cannot be moved aside: {source}; remove it, it is a cache")]
+    MoveAside {
+        /// The archive.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl Archive {
+    /// Keeps a participant's signed reading at the start of `interval`.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Sled`], as everywhere here.
+    pub fn put_reading(
+        &self,
+        interval: Interval,
+        participant: &ParticipantId,
+        signed: &[u8],
+    ) -> Result<(), ArchiveError> {
+        self.readings.insert([&key(interval), &participant.as_bytes()[..]].concat(), signed)?;
+        Ok(())
+    }
+
+    /// All signed readings at the start of `interval`, by participant.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn readings(&self, interval: Interval) -> Result<Vec<SignedBytes>, ArchiveError> {
+        self.readings
+            .scan_prefix(key(interval))
+            .map(|entry| {
+                let (key, signed) = entry?;
+                let participant = participant("readings", key.get(INTERVAL_LEN..))?;
+                Ok((participant, shared(&signed)))
+            })
+            .collect()
+    }
+
+    /// Keeps a certified book, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn put_book(&self, interval: Interval, book: &BookRecord) -> Result<(), ArchiveError> {
+        let key = key(interval);
+        let mut batch = Batch::default();
+        batch.insert(&key, book.certificate.as_ref());
+        for (place, order) in (0_u32..).zip(&book.orders) {
+            batch.insert([&key[..], &place.to_be_bytes()].concat(), order.as_ref());
+        }
+        Ok(self.books.apply_batch(batch)?)
+    }
+
+    /// The certified book of `interval`.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn book(&self, interval: Interval) -> Result<Option<BookRecord>, ArchiveError> {
+        let mut entries = self.books.scan_prefix(key(interval)).values();
+        let Some(certificate) = entries.next().transpose()? else { return Ok(None) };
+        let orders =
+            entries.map(|order| Ok(shared(&order?))).collect::<Result<_, sled::Error>>()?;
+        Ok(Some(BookRecord { certificate: shared(&certificate), orders }))
+    }
+
+    /// Keeps what became of an interval's book.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn put_clearing(
+        &self,
+        interval: Interval,
+        clearing: &ClearingRecord,
+    ) -> Result<(), ArchiveError> {
+        put(&self.clearings, interval, clearing)
+    }
+
+    /// What became of an interval's book.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn clearing(&self, interval: Interval) -> Result<Option<ClearingRecord>, ArchiveError> {
+        let found = self.clearings.get(key(interval))?;
+        found.map(|bytes| value("clearings", &bytes)).transpose()
+    }
+
+    /// The clearings of `intervals`, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// Each item may be an [`ArchiveError`].
+    pub fn clearings(
+        &self,
+        intervals: impl RangeBounds<Interval>,
+    ) -> impl Iterator<Item = Result<(Interval, ClearingRecord), ArchiveError>> {
+        let from = intervals.start_bound().map(|interval| key(*interval));
+        let until = intervals.end_bound().map(|interval| key(*interval));
+        self.clearings.range((from, until)).rev().map(|entry| {
+            let (key, bytes) = entry?;
+            Ok((interval("clearings", &key)?, value("clearings", &bytes)?))
+        })
+    }
+
+    /// Keeps what was delivered in an interval and who owes what, in any encodable form.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn put_settlement<T: Serialize>(
+        &self,
+        interval: Interval,
+        settlement: &T,
+    ) -> Result<(), ArchiveError> {
+        put(&self.settlements, interval, settlement)
+    }
+
+    /// What was delivered in an interval and who owes what, in the form it was put.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError::Value`] when it was put in another form.
+    pub fn settlement<T: DeserializeOwned>(
+        &self,
+        interval: Interval,
+    ) -> Result<Option<T>, ArchiveError> {
+        let found = self.settlements.get(key(interval))?;
+        found.map(|bytes| value("settlements", &bytes)).transpose()
+    }
+
+    /// Keeps a participant's signed peer record in place of an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn put_peer(&self, participant: &ParticipantId, signed: &[u8]) -> Result<(), ArchiveError> {
+        self.peers.insert(participant.as_bytes(), signed)?;
+        Ok(())
+    }
+
+    /// Forgets a participant's peer record, say because it expired.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn remove_peer(&self, participant: &ParticipantId) -> Result<(), ArchiveError> {
+        self.peers.remove(participant.as_bytes())?;
+        Ok(())
+    }
+
+    /// All signed peer records.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn peers(&self) -> Result<Vec<SignedBytes>, ArchiveError> {
+        self.peers
+            .iter()
+            .map(|entry| {
+                let (key, signed) = entry?;
+                Ok((participant("peers", Some(&key))?, shared(&signed)))
+            })
+            .collect()
+    }
+
+    /// Forgets everything of the intervals before `interval`; returns how many values.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn prune_before(&self, interval: Interval) -> Result<usize, ArchiveError> {
+        let mut pruned = 0_usize;
+        for tree in [&self.readings, &self.books, &self.clearings, &self.settlements] {
+            loop {
+                let mut batch = Batch::default();
+                let mut size = 0_usize;
+                for old in tree.range(..key(interval)).keys().take(PRUNE_BATCH) {
+                    batch.remove(old?);
+                    size += 1;
+                }
+                if size == 0 {
+                    break;
+                }
+                tree.apply_batch(batch)?;
+                pruned += size;
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// Hands everything to the operating system.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn flush(&self) -> Result<(), ArchiveError> {
+        self.database.flush()?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Archive {
+    // sled's own would print every value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Archive")
+    }
+}
+
+fn key(interval: Interval) -> [u8; INTERVAL_LEN] {
+    interval.to_number().to_be_bytes()
+}
+
+fn interval(tree: &'static str, key: &[u8]) -> Result<Interval, ArchiveError> {
+    let (number, _) = key.split_first_chunk::<INTERVAL_LEN>().ok_or_else(|| malformed(tree))?;
+    Ok(Interval::from_number(u64::from_be_bytes(*number)))
+}
+
+fn participant(tree: &'static str, key: Option<&[u8]>) -> Result<ParticipantId, ArchiveError> {
+    key.and_then(|key| key.try_into().ok())
+        .map(ParticipantId::from_bytes)
+        .ok_or_else(|| malformed(tree))
+}
+
+fn malformed(tree: &'static str) -> ArchiveError {
+    ArchiveError::Value { tree, source: CodecRejected::Malformed }
+}
+
+fn put<T: Serialize>(tree: &Tree, interval: Interval, value: &T) -> Result<(), ArchiveError> {
+    tree.insert(key(interval), codec::canonical(value))?;
+    Ok(())
+}
+
+fn value<T: DeserializeOwned>(tree: &'static str, bytes: &[u8]) -> Result<T, ArchiveError> {
+    codec::decode(bytes, ENCODED_MAX).map_err(|source| ArchiveError::Value { tree, source })
+}
+
+fn shared(bytes: &IVec) -> Arc<[u8]> {
+    Arc::from(bytes.as_ref())
+}

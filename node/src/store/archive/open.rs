@@ -1,0 +1,148 @@
+//! Opening the archive, whatever state it is in: what does not open is moved aside.
+
+use std::fs;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sled::{Db, Mode};
+
+use super::{Archive, ArchiveError};
+use crate::store::FolderLock;
+
+/// Memory for cached pages; sled's own default is a gigabyte.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// How often sled writes out what it was given.
+const FLUSH_EVERY_MS: u64 = 500;
+/// Version of trees, keys and values. Another version is moved aside like a damaged archive.
+const SCHEMA: u32 = 1;
+/// Where the version stands, in the default tree.
+const SCHEMA_KEY: &[u8] = b"schema";
+
+/// Why an archive is not used as it is.
+enum Unusable {
+    /// It can be given up, since everything in it can be fetched again.
+    Stale(String),
+    /// It is not the archive's fault, so it is kept.
+    Failed(sled::Error),
+}
+
+impl Archive {
+    /// Opens the archive at `path`, or makes it. One that is damaged or of another version is moved
+    /// to `<path>.aside`, in place of an earlier one there.
+    pub(in crate::store) fn open(path: &Path, lock: Arc<FolderLock>) -> Result<Self, ArchiveError> {
+        let opened = match Self::open_as_is(path, &lock) {
+            Err(Unusable::Stale(problem)) => {
+                let aside = move_aside(path)
+                    .map_err(|source| ArchiveError::MoveAside { path: path.to_owned(), source })?;
+                tracing::warn!(
+                    problem,
+                    aside = %aside.display(),
+                    "the archive was moved aside; what it held is fetched again from peers"
+                );
+                Self::open_as_is(path, &lock)
+            }
+            opened => opened,
+        };
+        opened.map_err(|unusable| match unusable {
+            Unusable::Stale(problem) => sled::Error::ReportableBug(problem).into(),
+            Unusable::Failed(error) => error.into(),
+        })
+    }
+
+    fn open_as_is(path: &Path, lock: &Arc<FolderLock>) -> Result<Self, Unusable> {
+        // A damaged file makes sled return an error or, at times, panic.
+        panic::catch_unwind(AssertUnwindSafe(|| Self::open_trees(path, lock)))
+            .unwrap_or_else(|_| Err(Unusable::Stale("sled panicked when opening it".to_owned())))
+    }
+
+    fn open_trees(path: &Path, lock: &Arc<FolderLock>) -> Result<Self, Unusable> {
+        let database = sled::Config::new()
+            .path(path)
+            .cache_capacity(CACHE_BYTES)
+            .mode(Mode::LowSpace)
+            .flush_every_ms(Some(FLUSH_EVERY_MS))
+            .open()?;
+        check_schema(&database)?;
+        let tree = |name: &str| database.open_tree(name);
+        Ok(Self {
+            readings: tree("readings")?,
+            books: tree("books")?,
+            clearings: tree("clearings")?,
+            settlements: tree("settlements")?,
+            peers: tree("peers")?,
+            database,
+            _lock: Arc::clone(lock),
+        })
+    }
+}
+
+fn check_schema(database: &Db) -> Result<(), Unusable> {
+    let expected = SCHEMA.to_be_bytes();
+    match database.get(SCHEMA_KEY)? {
+        Some(found) if found == expected => Ok(()),
+        Some(found) => Err(Unusable::Stale(format!("schema {found:?} is not {expected:?}"))),
+        None if database.was_recovered() => Err(Unusable::Stale("it has no schema".to_owned())),
+        None => {
+            database.insert(SCHEMA_KEY, &expected)?;
+            database.flush()?;
+            Ok(())
+        }
+    }
+}
+
+impl From<sled::Error> for Unusable {
+    fn from(error: sled::Error) -> Self {
+        match &error {
+            sled::Error::Io(cause) if !is_about_content(cause.kind()) => Self::Failed(error),
+            sled::Error::Io(_)
+            | sled::Error::Corruption { .. }
+            | sled::Error::Unsupported(_)
+            | sled::Error::ReportableBug(_)
+            | sled::Error::CollectionNotFound(_) => Self::Stale(error.to_string()),
+        }
+    }
+}
+
+/// Whether an I/O error tells of what is in a file, and not of the disk or of permissions.
+fn is_about_content(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+    )
+}
+
+fn move_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = path.with_extension("aside");
+    match fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use boltgrid_protocol::id::ParticipantId;
+
+    use super::*;
+
+    #[test]
+    fn an_archive_of_another_version_is_moved_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Arc::new(FolderLock::acquire(dir.path()).unwrap());
+        let path = dir.path().join("archive");
+        let me = ParticipantId::from_bytes([1; 32]);
+
+        let archive = Archive::open(&path, Arc::clone(&lock)).unwrap();
+        archive.put_peer(&me, b"record").unwrap();
+        archive.database.insert(SCHEMA_KEY, &[0; 4]).unwrap();
+        drop(archive);
+
+        let archive = Archive::open(&path, lock).unwrap();
+        assert_eq!(archive.peers().unwrap(), []);
+        assert!(dir.path().join("archive.aside").is_dir());
+    }
+}

@@ -1,0 +1,310 @@
+//! The data folder as a node uses it, through crashes, damage and second users.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use boltgrid::store::{BookRecord, ClearingRecord, JournalError, Store, StoreError};
+use boltgrid_market::effect::{JournalEntry, Slot};
+use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
+use boltgrid_protocol::units::{Energy, Interval, Price};
+
+fn at(number: u64) -> Interval {
+    Interval::from_number(number)
+}
+
+fn entry(slot: Slot, bytes: &[u8]) -> JournalEntry {
+    JournalEntry { slot, bytes: Arc::from(bytes) }
+}
+
+/// A copy of the folder as a power cut would leave it: whatever is in the files right now.
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        if file.file_type().unwrap().is_file() {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_recorded_is_in_the_files_before_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, crashed) = (dir.path().join("data"), dir.path().join("crashed"));
+    let store = Store::open(&data).unwrap();
+    let order = entry(Slot::Order(at(7)), b"order");
+    store.journal().record(vec![order.clone()]).await.unwrap();
+    copy_files(&data, &crashed);
+
+    let restarted = Store::open(&crashed).unwrap();
+    assert_eq!(restarted.journal().load_since(at(0)).await.unwrap(), [order]);
+}
+
+#[tokio::test]
+async fn a_slot_is_filled_once_and_a_refused_batch_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let journal = store.journal();
+    let first = entry(Slot::Prevote(at(7), 0), b"for this book");
+    journal.record(vec![first.clone()]).await.unwrap();
+    journal.record(vec![first.clone()]).await.unwrap();
+
+    let other = entry(first.slot, b"for another book");
+    let ack = entry(Slot::Ack(at(7)), b"ack");
+    let refused = journal.record(vec![ack.clone(), other]).await;
+    assert!(
+        matches!(refused, Err(JournalError::SlotTaken { slot }) if slot == first.slot),
+        "{refused:?}"
+    );
+    assert_eq!(journal.get(ack.slot).await.unwrap(), None);
+    assert_eq!(journal.get(first.slot).await.unwrap(), Some(first.bytes));
+}
+
+#[tokio::test]
+async fn entries_come_back_by_interval_and_pruning_keeps_the_last_reading() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let journal = store.journal();
+    let reading = |number| entry(Slot::Reading(at(number)), &[1]);
+    let vote = |number, view| entry(Slot::Precommit(at(number), view), &[2]);
+    journal.record(vec![vote(9, 1), reading(4), vote(9, 0), reading(5), vote(4, 0)]).await.unwrap();
+    assert_eq!(journal.load_since(at(5)).await.unwrap(), [reading(5), vote(9, 0), vote(9, 1)]);
+    assert_eq!(journal.prune_before(at(9)).await.unwrap(), 2);
+    assert_eq!(journal.load_since(at(0)).await.unwrap(), [reading(5), vote(9, 0), vote(9, 1)]);
+    let last = journal.last_reading().await.unwrap();
+    assert_eq!(last, Some((at(5), reading(5).bytes)));
+}
+
+#[tokio::test]
+async fn closing_does_what_is_queued_and_later_requests_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let journal = store.journal();
+    let queued: Vec<_> = (0..40).map(|number| entry(Slot::Ack(at(number)), b"ack")).collect();
+    let records = queued.iter().map(|entry| {
+        let mut record = Box::pin(journal.record(vec![entry.clone()]));
+        assert!(futures::FutureExt::now_or_never(&mut record).is_none());
+        record
+    });
+    let records: Vec<_> = records.collect();
+    drop(store);
+    for record in records {
+        record.await.unwrap();
+    }
+    let late = journal.record(vec![entry(Slot::Ack(at(99)), b"late")]).await;
+    assert!(matches!(late, Err(JournalError::Closed)), "{late:?}");
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.journal().load_since(at(0)).await.unwrap(), queued);
+}
+
+/// Where the child of the test below finds its folder.
+const CHILD_DIR: &str = "BOLTGRID_TEST_CHILD_DIR";
+
+/// Not a test of its own: the process that the next test kills.
+#[tokio::test]
+#[ignore = "run by a_killed_process_has_lost_nothing_that_it_recorded"]
+#[expect(clippy::disallowed_methods, reason = "a test's child gets its folder this way")]
+async fn child_that_records_until_it_is_killed() {
+    let Ok(dir) = std::env::var(CHILD_DIR) else { return };
+    let store = Store::open(Path::new(&dir)).unwrap();
+    let journal = store.journal();
+    for number in 0..u64::MAX {
+        journal.record(vec![entry(Slot::Order(at(number)), &[7; 500])]).await.unwrap();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "recorded {number}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_killed_process_has_lost_nothing_that_it_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_that_records_until_it_is_killed", "--ignored", "--nocapture"])
+        .env(CHILD_DIR, dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut recorded = 0;
+    while recorded < 25 {
+        let line = lines.next().expect("the child records until it is killed");
+        recorded = line.strip_prefix("recorded ").map_or(recorded, |n| n.parse().unwrap());
+    }
+    let busy = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(busy, StoreError::Folder(_)), "{busy}");
+    assert!(busy.to_string().contains(&child.id().to_string()), "{busy}");
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let last = lines.filter_map(|line| line.strip_prefix("recorded ")?.parse().ok()).last();
+    let promised: u64 = last.unwrap_or(recorded) + 1;
+    let store = Store::open(dir.path()).unwrap();
+    let found = store.journal().load_since(at(0)).await.unwrap();
+    assert!(u64::try_from(found.len()).unwrap() >= promised, "{} of {promised}", found.len());
+}
+
+async fn closed_store_with_a_long_journal(data: &Path) {
+    let store = Store::open(data).unwrap();
+    let entries = (0..500).map(|number| entry(Slot::Order(at(number)), &[7; 300])).collect();
+    store.journal().record(entries).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_journal_stops_the_start_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    closed_store_with_a_long_journal(dir.path()).await;
+    let journal = dir.path().join("journal.sqlite");
+    let intact = fs::read(&journal).unwrap();
+    for damaged in [0, 8192, intact.len() - 4096] {
+        let mut bytes = intact.clone();
+        bytes[damaged..damaged + 64].fill(0xAA);
+        fs::write(&journal, bytes).unwrap();
+        let refused = Store::open(dir.path()).unwrap_err();
+        assert!(
+            matches!(refused, StoreError::Journal(JournalError::Damaged { .. })),
+            "damage at {damaged}: {refused}"
+        );
+        assert!(refused.to_string().contains("restore it from a backup"), "{refused}");
+    }
+    fs::write(&journal, intact).unwrap();
+    Store::open(dir.path()).unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_of_a_later_version_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Store::open(dir.path()).unwrap());
+    let path = dir.path().join("journal.sqlite");
+    let later = rusqlite::Connection::open(path).unwrap();
+    later.pragma_update(None, "user_version", 9).unwrap();
+    drop(later);
+    let refused = Store::open(dir.path()).unwrap_err().to_string();
+    assert!(refused.contains("schema 9"), "{refused}");
+}
+
+fn book() -> BookRecord {
+    let orders = (0..300_u32).map(|author| Arc::from(author.to_le_bytes())).collect();
+    BookRecord { certificate: Arc::from([9; 1000]), orders }
+}
+
+fn clearing() -> ClearingRecord {
+    ClearingRecord {
+        view: 1,
+        decide_ms: 2_345,
+        book: BookHash::from_bytes([1; 32]),
+        clearing: ClearingDigest::from_bytes([2; 32]),
+        price_msat_per_kwh: Some(Price::from_msat_per_kwh(-30_000)),
+        volume_mwh: Energy::from_milliwatt_hours(1_234_567),
+        orders: 300,
+        trades: 120,
+    }
+}
+
+#[test]
+fn what_the_archive_is_given_it_gives_back_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (me, you) = (ParticipantId::from_bytes([1; 32]), ParticipantId::from_bytes([2; 32]));
+    let archive = Store::open(dir.path()).unwrap().archive();
+    archive.put_reading(at(256), &you, b"yours").unwrap();
+    archive.put_reading(at(256), &me, b"mine").unwrap();
+    archive.put_reading(at(1), &me, b"early").unwrap();
+    archive.put_book(at(7), &book()).unwrap();
+    archive.put_clearing(at(7), &clearing()).unwrap();
+    archive.put_clearing(at(256), &clearing()).unwrap();
+    archive.put_settlement(at(7), &(1_u64, vec![2_i64])).unwrap();
+    archive.put_peer(&me, b"old").unwrap();
+    archive.put_peer(&me, b"new").unwrap();
+    drop(archive);
+
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let readings = archive.readings(at(256)).unwrap();
+    assert_eq!(readings, [(me, Arc::from(*b"mine")), (you, Arc::from(*b"yours"))]);
+    assert_eq!(archive.book(at(7)).unwrap(), Some(book()));
+    assert_eq!(archive.book(at(8)).unwrap(), None);
+    assert_eq!(archive.clearing(at(7)).unwrap(), Some(clearing()));
+    let history: Vec<_> = archive.clearings(at(0)..).map(|entry| entry.unwrap().0).collect();
+    assert_eq!(history, [at(256), at(7)], "the latest first");
+    assert_eq!(archive.settlement(at(7)).unwrap(), Some((1_u64, vec![2_i64])));
+    assert!(archive.settlement::<u64>(at(7)).is_err(), "put in another form");
+    assert_eq!(archive.peers().unwrap(), [(me, Arc::from(*b"new"))]);
+    archive.remove_peer(&me).unwrap();
+    assert_eq!(archive.peers().unwrap(), []);
+}
+
+#[test]
+fn pruning_forgets_by_age_and_leaves_peers_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let me = ParticipantId::from_bytes([1; 32]);
+    for number in [1, 255, 256, 257] {
+        archive.put_book(at(number), &book()).unwrap();
+        archive.put_clearing(at(number), &clearing()).unwrap();
+        archive.put_reading(at(number), &me, b"reading").unwrap();
+        archive.put_settlement(at(number), &number).unwrap();
+    }
+    archive.put_peer(&me, b"record").unwrap();
+    assert_eq!(archive.prune_before(at(256)).unwrap(), 2 * (301 + 3));
+    assert_eq!(archive.book(at(255)).unwrap(), None);
+    assert_eq!(archive.book(at(256)).unwrap(), Some(book()));
+    assert_eq!(archive.readings(at(1)).unwrap(), []);
+    assert_eq!(archive.clearing(at(255)).unwrap(), None);
+    assert_eq!(archive.settlement::<u64>(at(257)).unwrap(), Some(257));
+    assert_eq!(archive.peers().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_archive_is_moved_aside_and_the_journal_stays() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 2] = [
+        ("config is noise", |archive| fs::write(archive.join("conf"), [0x55; 100]).unwrap()),
+        ("config is cut short", |archive| {
+            let conf = fs::read(archive.join("conf")).unwrap();
+            fs::write(archive.join("conf"), &conf[..conf.len() / 2]).unwrap();
+        }),
+    ];
+    for (name, damage) in damages {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let order = entry(Slot::Order(at(7)), b"order");
+        store.journal().record(vec![order.clone()]).await.unwrap();
+        store.archive().put_book(at(7), &book()).unwrap();
+        drop(store);
+
+        damage(&dir.path().join("archive"));
+        let store = Store::open(dir.path()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(dir.path().join("archive.aside").exists(), "{name}");
+        assert_eq!(store.archive().book(at(7)).unwrap(), None, "{name}");
+        store.archive().put_book(at(8), &book()).unwrap();
+        assert_eq!(store.journal().get(order.slot).await.unwrap(), Some(order.bytes), "{name}");
+    }
+}
+
+#[test]
+fn noise_anywhere_in_the_archive_never_stops_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let archive = Store::open(&data).unwrap().archive();
+    for number in 0..50 {
+        archive.put_book(at(number), &book()).unwrap();
+    }
+    drop(archive);
+    let database = data.join("archive").join("db");
+    let intact = fs::read(&database).unwrap();
+    let snapshot = fs::read_dir(data.join("archive")).unwrap().count();
+    assert!(snapshot > 0 && !intact.is_empty());
+    for eighth in 0..8 {
+        let mut bytes = intact.clone();
+        let from = bytes.len() / 8 * eighth;
+        let until = (from + 4096).min(bytes.len());
+        bytes[from..until].fill(0xA5);
+        fs::write(&database, bytes).unwrap();
+        let archive = Store::open(&data).unwrap().archive();
+        archive.put_book(at(1000), &book()).unwrap();
+    }
+}
