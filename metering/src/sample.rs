@@ -1,4 +1,5 @@
 //! One instant of a site: what its grid meter, its PV and its battery showed together.
+//! Several inverters or batteries of one site are one to the market: they are added up here.
 //! Not for: an interval's edge (see [`crate::edge`]) or what is signed (see [`crate::chain`]).
 
 use boltgrid_protocol::units::{Energy, Power, Timestamp};
@@ -45,6 +46,39 @@ pub struct BatterySample {
     pub charge_max: Power,
     /// Most power it gives, positive.
     pub discharge_max: Power,
+}
+
+impl PvSample {
+    /// Two inverters as one: it can be turned down if either can.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let both = |one: Option<Power>, another: Option<Power>| Some(sum(one?, another?));
+        Self {
+            power: sum(self.power, other.power),
+            potential: both(self.potential, other.potential),
+            curtailable: self.curtailable || other.curtailable,
+            rated: both(self.rated, other.rated),
+        }
+    }
+}
+
+impl BatterySample {
+    /// Two batteries as one.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            power: sum(self.power, other.power),
+            stored: self.stored.saturating_add(other.stored),
+            capacity: self.capacity.saturating_add(other.capacity),
+            charge_max: sum(self.charge_max, other.charge_max),
+            discharge_max: sum(self.discharge_max, other.discharge_max),
+        }
+    }
+}
+
+/// The sum of two powers that devices showed, held at 63 bits.
+fn sum(one: Power, other: Power) -> Power {
+    Power::from_milliwatts(one.to_milliwatts().saturating_add(other.to_milliwatts()))
 }
 
 /// A whole site at one instant.
@@ -131,6 +165,18 @@ mod tests {
         assert_eq!(sample(-1_000, 2_000, None, 0).potential(), None);
         let without_pv = Sample { pv: None, ..sample(700, 0, None, 0) };
         assert_eq!(without_pv.potential(), Some(watts(700)));
+    }
+
+    #[test]
+    fn two_inverters_are_one_that_knows_what_both_know() {
+        let (Some(Ok(one)), Some(Ok(other))) =
+            (sample(0, 2_000, Some(3_000), 0).pv, sample(0, 500, None, 0).pv)
+        else {
+            panic!("there are two");
+        };
+        let both = PvSample { curtailable: false, ..one }.plus(other);
+        assert_eq!((both.power, both.potential, both.curtailable), (watts(2_500), None, true));
+        assert_eq!(one.plus(one).potential, Some(watts(6_000)));
     }
 
     #[test]
