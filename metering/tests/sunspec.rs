@@ -299,6 +299,8 @@ async fn a_silent_unit_costs_a_timeout_and_nobody_else() {
     let started = Instant::now();
     assert!(matches!(meter.read().await, Err(DeviceError::Modbus { .. })));
     assert!((TIMEOUT..TIMEOUT * 5).contains(&started.elapsed()));
+    let error = open_meter(&bus).await.unwrap_err();
+    assert!(!error.is_misconfiguration() && error.to_string().contains("timed out"), "{error}");
     assert_eq!(battery.read().await.unwrap().power, watts(-1_000));
 }
 

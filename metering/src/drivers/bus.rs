@@ -109,6 +109,12 @@ impl fmt::Display for DeviceAddress {
 #[error("the answer does not fit the request")]
 struct WrongAnswer;
 
+/// No answer in time. Not [`ModbusError::Timeout`]: discovery takes that for an empty address, and a
+/// unit that is switched off for one that is no SunSpec device.
+fn silent() -> ModbusError {
+    ModbusError::IO(io::ErrorKind::TimedOut.into())
+}
+
 /// A connection that is made when needed. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub struct Bus {
@@ -138,17 +144,14 @@ impl Bus {
             None => self.connect().await?,
         };
         context.set_slave(Slave(unit));
-        let answer = timeout(self.timeout, context.call(request))
-            .await
-            .map_err(|_| ModbusError::Timeout)??;
+        let answer = timeout(self.timeout, context.call(request)).await.map_err(|_| silent())??;
         *connection = Some(context);
         Ok(answer?)
     }
 
     async fn connect(&self) -> Result<Context, ModbusError> {
         let connecting = TcpStream::connect((self.address.host.as_str(), self.address.port));
-        let stream =
-            timeout(self.timeout, connecting).await.map_err(|_| ModbusError::Timeout)??;
+        let stream = timeout(self.timeout, connecting).await.map_err(|_| silent())??;
         stream.set_nodelay(true)?;
         Ok(tcp::attach(stream))
     }

@@ -1,5 +1,6 @@
 //! What can go wrong with a device: the way to it, its kind, or what it says.
 
+use std::fmt;
 use std::sync::Arc;
 
 use sunspec::DecodeError;
@@ -32,7 +33,7 @@ pub enum PointRejected {
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// The device, or the way to it, failed. The next request connects anew where that may help.
-    #[error("{device}: {doing} failed: {source}")]
+    #[error("{device}: {doing} failed: {}", reason(source))]
     Modbus {
         /// The device.
         device: Arc<str>,
@@ -81,6 +82,11 @@ pub enum DeviceError {
         /// What is wrong with it.
         source: PointRejected,
     },
+}
+
+/// The library says no more than "I/O error" where the operating system says what is wrong.
+fn reason(error: &ModbusError) -> &dyn fmt::Display {
+    if let ModbusError::IO(error) = error { error } else { error }
 }
 
 impl DeviceError {

@@ -127,28 +127,26 @@ impl Service for Device {
 }
 
 fn answer(unit: &mut Registers, request: &Request<'static>, manners: Manners) -> Answer {
-    match request {
-        Request::ReadHoldingRegisters(address, count) => {
-            let range = unit.range(*address, (*count).into())?;
-            let mut words = unit.words[range].to_vec();
-            match manners {
-                Manners::TooShort => words.truncate(words.len() - 1),
-                Manners::TooLong => words.push(0),
-                Manners::BesideThePoint => {
-                    return Ok(Response::WriteMultipleRegisters(*address, *count));
-                }
-                Manners::Good | Manners::Silent => {}
-            }
-            Ok(Response::ReadHoldingRegisters(words))
-        }
-        Request::WriteMultipleRegisters(address, words) => {
-            let range = unit.range(*address, words.len())?;
-            unit.words[range].copy_from_slice(words);
-            let count = u16::try_from(words.len()).unwrap();
-            Ok(Response::WriteMultipleRegisters(*address, count))
-        }
-        _ => Err(ExceptionCode::IllegalFunction),
+    if let Request::WriteMultipleRegisters(address, words) = request {
+        let range = unit.range(*address, words.len())?;
+        unit.words[range].copy_from_slice(words);
+        let count = u16::try_from(words.len()).unwrap();
+        return Ok(Response::WriteMultipleRegisters(*address, count));
     }
+    let Request::ReadHoldingRegisters(address, count) = request else {
+        return Err(ExceptionCode::IllegalFunction);
+    };
+    let range = unit.range(*address, (*count).into())?;
+    let mut words = unit.words[range].to_vec();
+    match manners {
+        Manners::TooShort => words.truncate(words.len() - 1),
+        Manners::TooLong => words.push(0),
+        Manners::BesideThePoint => {
+            return Ok(Response::WriteMultipleRegisters(*address, *count));
+        }
+        Manners::Good | Manners::Silent => {}
+    }
+    Ok(Response::ReadHoldingRegisters(words))
 }
 
 /// A running server. Dropping it closes its connections.

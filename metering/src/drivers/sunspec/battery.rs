@@ -100,7 +100,7 @@ impl SunSpecBattery {
     /// [`DeviceError::ModelMissing`] where it has no controls.
     pub async fn set_power(&self, wanted: Option<Power>) -> Result<(), DeviceError> {
         let unit = &self.unit;
-        if !unit.has::<Model124>() {
+        if !self.is_controllable() {
             return Err(unit.missing("storage controls (124)"));
         }
         let Some(wanted) = wanted else {
@@ -116,6 +116,12 @@ impl SunSpecBattery {
             unit.write(Model124::STOR_CTL_MOD, &[StorCtlMod::all().bits()]).await?;
         }
         Ok(())
+    }
+
+    /// Whether it takes set points.
+    #[must_use]
+    pub fn is_controllable(&self) -> bool {
+        self.unit.has::<Model124>()
     }
 }
 
