@@ -1,0 +1,254 @@
+//! What two members say to each other directly, and its bytes: `/boltgrid/1/<grid id>/direct`.
+//!
+//! One request, one response, both read only up to a limit. Not for: who is served, which is
+//! [`super::requests`].
+
+use std::io;
+
+use boltgrid_protocol::agreement::CERTIFICATE_MAX;
+use boltgrid_protocol::codec;
+use boltgrid_protocol::confirm::TradeConfirm;
+use boltgrid_protocol::envelope::Payload;
+use boltgrid_protocol::id::{GridId, RosterIndex};
+use boltgrid_protocol::order::Order;
+use boltgrid_protocol::units::Interval;
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::StreamProtocol;
+use libp2p::request_response::Codec;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Most orders asked for, or handed out, at once.
+pub const ORDERS_MAX: usize = 64;
+/// Most bytes of a request.
+const REQUEST_MAX: usize = 1024;
+/// Most bytes of a response.
+const RESPONSE_MAX: usize = 200 * 1024;
+/// Room for prefixes and lengths round the largest part of a message.
+const FRAME_MAX: usize = 64;
+
+const _: () = assert!(TradeConfirm::LIMIT + FRAME_MAX <= REQUEST_MAX);
+const _: () = assert!(ORDERS_MAX * size_of::<RosterIndex>() + FRAME_MAX <= REQUEST_MAX);
+const _: () = assert!(ORDERS_MAX * (Order::LIMIT + size_of::<u64>()) + FRAME_MAX <= RESPONSE_MAX);
+const _: () = assert!(CERTIFICATE_MAX + FRAME_MAX <= RESPONSE_MAX);
+const _: () = assert!(RESPONSE_MAX <= codec::ENCODED_MAX);
+
+/// Something one member asks another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// The signed orders of these members in this interval, as far as they are there.
+    Orders {
+        /// The interval.
+        interval: Interval,
+        /// Whose orders, at most [`ORDERS_MAX`], as places in the interval's roster.
+        authors: Vec<RosterIndex>,
+    },
+    /// The certificate of this interval's book.
+    Certificate {
+        /// The interval.
+        interval: Interval,
+    },
+}
+
+/// The answer to a [`Question`], in the same order of variants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Signed orders, at most [`ORDERS_MAX`].
+    Orders(Vec<Vec<u8>>),
+    /// The encoded certificate, where there is one.
+    Certificate(Option<Vec<u8>>),
+}
+
+/// A request as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// A question.
+    Ask(Question),
+    /// A signed confirm of a trade between the two.
+    Confirm(Vec<u8>),
+}
+
+/// A response as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// The answer to a question.
+    Answer(Answer),
+    /// The confirm has arrived and is valid.
+    Taken,
+    /// Not for you, not now, or not valid.
+    Refused,
+}
+
+impl Question {
+    /// The interval it is about.
+    #[must_use]
+    pub const fn interval(&self) -> Interval {
+        match self {
+            Self::Orders { interval, .. } | Self::Certificate { interval } => *interval,
+        }
+    }
+
+    /// Questions for the orders of any number of members, [`ORDERS_MAX`] in each.
+    pub fn for_orders(
+        interval: Interval,
+        authors: &[RosterIndex],
+    ) -> impl Iterator<Item = Self> + '_ {
+        authors
+            .chunks(ORDERS_MAX)
+            .map(move |authors| Self::Orders { interval, authors: authors.to_vec() })
+    }
+
+    const fn is_bounded(&self) -> bool {
+        match self {
+            Self::Orders { authors, .. } => authors.len() <= ORDERS_MAX,
+            Self::Certificate { .. } => true,
+        }
+    }
+}
+
+impl Response {
+    const fn is_bounded(&self) -> bool {
+        match self {
+            Self::Answer(Answer::Orders(orders)) => orders.len() <= ORDERS_MAX,
+            Self::Answer(Answer::Certificate(_)) | Self::Taken | Self::Refused => true,
+        }
+    }
+}
+
+/// The protocol's name on a grid.
+///
+/// # Panics
+///
+/// Never: the name starts with a slash.
+#[must_use]
+pub fn protocol(grid: &GridId) -> StreamProtocol {
+    StreamProtocol::try_from_owned(format!("/boltgrid/1/{grid}/direct"))
+        .expect("it starts with a slash")
+}
+
+/// Turns requests and responses into bytes and back, bounded both ways.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DirectCodec;
+
+impl Codec for DirectCodec {
+    type Protocol = StreamProtocol;
+    type Request = Request;
+    type Response = Response;
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let request: Request = read(io, REQUEST_MAX).await?;
+        match &request {
+            Request::Ask(question) if !question.is_bounded() => Err(malformed()),
+            Request::Ask(_) | Request::Confirm(_) => Ok(request),
+        }
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let response: Response = read(io, RESPONSE_MAX).await?;
+        if response.is_bounded() { Ok(response) } else { Err(malformed()) }
+    }
+
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: Request,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        io.write_all(&codec::canonical(&request)).await
+    }
+
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        response: Response,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        io.write_all(&codec::canonical(&response)).await
+    }
+}
+
+/// Reads to the end of the stream and decodes, looking at no more than `limit` bytes.
+async fn read<T, V>(io: &mut T, limit: usize) -> io::Result<V>
+where
+    T: AsyncRead + Unpin + Send,
+    V: DeserializeOwned,
+{
+    let mut bytes = Vec::new();
+    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    io.take(one_more).read_to_end(&mut bytes).await?;
+    codec::decode(&bytes, limit)
+        .map_err(|rejected| io::Error::new(io::ErrorKind::InvalidData, rejected))
+}
+
+fn malformed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, codec::CodecRejected::Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+    use futures::io::Cursor;
+
+    fn read_request(bytes: &[u8]) -> io::Result<Request> {
+        let name = protocol(&GridId::default());
+        block_on(DirectCodec.read_request(&name, &mut Cursor::new(bytes)))
+    }
+
+    fn orders_of(count: u32) -> Request {
+        let authors = (0..count).map(RosterIndex::new).collect();
+        Request::Ask(Question::Orders { interval: Interval::from_number(7), authors })
+    }
+
+    #[test]
+    fn the_largest_requests_survive_the_round_trip() {
+        for request in [orders_of(64), Request::Confirm(vec![7; TradeConfirm::LIMIT])] {
+            assert_eq!(read_request(&codec::canonical(&request)).unwrap(), request);
+        }
+    }
+
+    #[test]
+    fn the_largest_responses_survive_the_round_trip() {
+        let orders = Answer::Orders(vec![vec![7; Order::LIMIT]; ORDERS_MAX]);
+        let certificate = Answer::Certificate(Some(vec![7; CERTIFICATE_MAX]));
+        for response in [orders, certificate].map(Response::Answer) {
+            let bytes = codec::canonical(&response);
+            let name = protocol(&GridId::default());
+            let read = block_on(DirectCodec.read_response(&name, &mut Cursor::new(bytes)));
+            assert_eq!(read.unwrap(), response);
+        }
+    }
+
+    #[test]
+    fn a_request_for_more_orders_than_allowed_is_malformed() {
+        assert!(read_request(&codec::canonical(&orders_of(65))).is_err());
+    }
+
+    #[test]
+    fn endless_bytes_are_read_only_up_to_the_limit() {
+        let name = protocol(&GridId::default());
+        let mut endless = futures::io::repeat(7);
+        assert!(block_on(DirectCodec.read_request(&name, &mut endless)).is_err());
+        assert!(block_on(DirectCodec.read_response(&name, &mut endless)).is_err());
+    }
+
+    #[test]
+    fn questions_for_many_orders_are_split() {
+        let authors: Vec<_> = (0..130).map(RosterIndex::new).collect();
+        let questions: Vec<_> = Question::for_orders(Interval::from_number(7), &authors).collect();
+        assert_eq!(questions.len(), 3);
+        assert!(questions.iter().all(Question::is_bounded));
+    }
+}

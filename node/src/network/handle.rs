@@ -1,0 +1,159 @@
+//! What the other tasks hold of the network: a handle to tell it things, and the events it sends.
+
+use std::sync::Arc;
+
+use boltgrid_market::effect::Verdict;
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::message::Message;
+use boltgrid_protocol::topic::Topic;
+use tokio::sync::{mpsc, watch};
+
+use super::direct::{Answer, Question};
+use super::status::NetworkStatus;
+
+/// Commands waiting for the network: more than one interval's traffic of a whole grid.
+pub(super) const COMMANDS_MAX: usize = 1024;
+/// Events waiting for the market: a burst of everybody's votes. Beyond it, messages are dropped and
+/// counted as `overloaded`.
+pub(super) const EVENTS_MAX: usize = 2048;
+
+/// Something that came in. All messages are verified.
+#[derive(Debug)]
+pub enum NetworkEvent {
+    /// A message.
+    Heard {
+        /// The message.
+        message: Box<Message>,
+        /// For a gossiped message, what to name it by in [`NetworkHandle::judge`]; it is passed on
+        /// only once it is judged. `None` for what came directly.
+        token: Option<u64>,
+    },
+    /// A member asks something; to be answered by [`NetworkHandle::answer`].
+    Asked {
+        /// Who asks.
+        from: ParticipantId,
+        /// What.
+        question: Question,
+        /// What to name it by in the answer.
+        token: u64,
+    },
+    /// A certificate that we asked for; not verified.
+    Certificate {
+        /// Who had it.
+        from: ParticipantId,
+        /// The encoded certificate.
+        bytes: Vec<u8>,
+    },
+    /// A member could not be asked, would not answer or had nothing.
+    Unanswered {
+        /// Who.
+        by: ParticipantId,
+        /// What it was asked.
+        question: Question,
+    },
+}
+
+/// Something for the network to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    Gossip(Topic, Arc<[u8]>),
+    Judge { token: u64, verdict: Verdict },
+    Confirm { to: ParticipantId, bytes: Arc<[u8]> },
+    Ask { whom: ParticipantId, question: Question },
+    Answer { token: u64, answer: Answer },
+}
+
+/// Why the network did not take a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkUnavailable {
+    /// It has too much to do; the command is dropped.
+    #[error("the network task has {COMMANDS_MAX} commands waiting and takes no more")]
+    Busy,
+    /// It has ended.
+    #[error("the network task has ended")]
+    Ended,
+}
+
+/// Tells the network what to do. No method waits.
+#[derive(Clone, Debug)]
+pub struct NetworkHandle {
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<NetworkStatus>,
+}
+
+impl NetworkHandle {
+    pub(super) const fn new(
+        commands: mpsc::Sender<Command>,
+        status: watch::Receiver<NetworkStatus>,
+    ) -> Self {
+        Self { commands, status }
+    }
+
+    /// Publishes a signed message to everyone. Where nobody listens yet, it is tried again until
+    /// the message's interval is over.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkUnavailable`].
+    pub fn gossip(&self, topic: Topic, bytes: Arc<[u8]>) -> Result<(), NetworkUnavailable> {
+        self.send(Command::Gossip(topic, bytes))
+    }
+
+    /// Says what becomes of a gossiped message. One that is not judged within seconds is not
+    /// passed on.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkUnavailable`].
+    pub fn judge(&self, token: u64, verdict: Verdict) -> Result<(), NetworkUnavailable> {
+        self.send(Command::Judge { token, verdict })
+    }
+
+    /// Sends a signed confirm to the other side of a trade; tried again until confirms no longer
+    /// count.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkUnavailable`].
+    pub fn confirm(&self, to: ParticipantId, bytes: Arc<[u8]>) -> Result<(), NetworkUnavailable> {
+        self.send(Command::Confirm { to, bytes })
+    }
+
+    /// Asks a member something. Orders come back as [`NetworkEvent::Heard`], a certificate as
+    /// [`NetworkEvent::Certificate`], failure as [`NetworkEvent::Unanswered`].
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkUnavailable`].
+    pub fn ask(&self, whom: ParticipantId, question: Question) -> Result<(), NetworkUnavailable> {
+        self.send(Command::Ask { whom, question })
+    }
+
+    /// Answers a member's question.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkUnavailable`].
+    pub fn answer(&self, token: u64, answer: Answer) -> Result<(), NetworkUnavailable> {
+        self.send(Command::Answer { token, answer })
+    }
+
+    /// How the network is doing; brought up to date at every heartbeat (0.7 s).
+    #[must_use]
+    pub fn status(&self) -> NetworkStatus {
+        self.status.borrow().clone()
+    }
+
+    /// The status as it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<NetworkStatus> {
+        self.status.clone()
+    }
+
+    fn send(&self, command: Command) -> Result<(), NetworkUnavailable> {
+        self.commands.try_send(command).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => NetworkUnavailable::Busy,
+            mpsc::error::TrySendError::Closed(_) => NetworkUnavailable::Ended,
+        })
+    }
+}

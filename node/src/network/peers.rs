@@ -1,0 +1,374 @@
+//! Where the members are, who is connected, and whom to dial or look up next. Pure book-keeping.
+//!
+//! Not for: dialling or looking up, which [`super::discovery`] does as [`Plan`] says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::id::{ParticipantId, RosterHash};
+use boltgrid_protocol::peer::{ADDRESSES_MAX, PeerRecord};
+use boltgrid_protocol::roster::Roster;
+use boltgrid_protocol::units::Timestamp;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use tokio::time::Instant;
+
+use super::identity::{participant_of, peer_of};
+use super::pace::Backoff;
+use super::refused::Refused;
+
+/// Connections to members that a node wants and dials for; in a smaller grid, all members.
+pub(super) const CONNECTIONS_WANTED: usize = 16;
+/// Connections of peers that are not members. They may ask the DHT and pass on gossip, like anyone,
+/// and may one day be members; they are served nothing.
+pub(super) const STRANGERS_MAX: usize = 8;
+/// Dials started at a time.
+const DIALS_AT_ONCE: usize = 8;
+/// Lookups in the DHT under way at a time.
+const LOOKUPS_AT_ONCE: usize = 4;
+/// Between a failed dial and the next one, at first.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+/// Between a failed dial and the next one, at most.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// A connection that lasted this long was a good one: if it is lost, we dial again at once.
+const GOOD_CONNECTION: Duration = Duration::from_secs(10);
+
+/// What a peer is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// On the roster.
+    Member(ParticipantId),
+    /// Not on the roster, but the owner told us to start from it.
+    Bootstrap,
+    /// Neither.
+    Stranger,
+}
+
+/// How many members there are, and how many of them within reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    pub(super) members: usize,
+    pub(super) known: usize,
+    pub(super) connected: usize,
+    pub(super) strangers: usize,
+}
+
+/// What to do next to find and keep the members.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) dial: Vec<(PeerId, Vec<Multiaddr>)>,
+    pub(super) bootstrap: Vec<Multiaddr>,
+    pub(super) look_up: Vec<ParticipantId>,
+}
+
+/// What we know about one member.
+#[derive(Debug)]
+struct Whereabouts {
+    peer: PeerId,
+    /// Each node prefers other members, so that the connections are spread evenly.
+    rank: [u8; 32],
+    addresses: Vec<Multiaddr>,
+    sequence: Option<u64>,
+    connected_since: Option<Instant>,
+    unreachable: bool,
+    dial: Backoff,
+    look_up: Backoff,
+}
+
+/// A peer that the owner named.
+#[derive(Debug)]
+struct Bootstrap {
+    address: Multiaddr,
+    reached: Option<PeerId>,
+    dial: Backoff,
+}
+
+/// Members, strangers and where to begin.
+#[derive(Debug)]
+pub(super) struct Peers {
+    me: ParticipantId,
+    roster: RosterHash,
+    members: BTreeMap<ParticipantId, Whereabouts>,
+    bootstrap: Vec<Bootstrap>,
+    strangers: BTreeSet<PeerId>,
+}
+
+impl Peers {
+    pub(super) fn new(me: ParticipantId, bootstrap: Vec<Multiaddr>, now: Instant) -> Self {
+        let bootstrap = bootstrap
+            .into_iter()
+            .map(|address| Bootstrap {
+                address,
+                reached: None,
+                dial: Backoff::new(now, RETRY_MIN, RETRY_MAX),
+            })
+            .collect();
+        let (members, strangers) = (BTreeMap::new(), BTreeSet::new());
+        Self { me, roster: RosterHash::default(), members, bootstrap, strangers }
+    }
+
+    /// Takes over the roster. Returns who is no longer a member.
+    pub(super) fn take_over(&mut self, roster: &Roster, now: Instant) -> Vec<PeerId> {
+        if roster.hash() == self.roster {
+            return Vec::new();
+        }
+        self.roster = roster.hash();
+        for member in roster.members() {
+            let participant = member.enrolment.participant;
+            let Some(peer) = peer_of(&participant).filter(|_| participant != self.me) else {
+                continue;
+            };
+            self.strangers.remove(&peer);
+            let rank = rank(&self.me, &participant);
+            self.members.entry(participant).or_insert_with(|| Whereabouts::new(peer, rank, now));
+        }
+        let left = |(participant, whereabouts): (&ParticipantId, &Whereabouts)| {
+            roster.index_of(participant).is_none().then_some((*participant, whereabouts.peer))
+        };
+        let left: Vec<_> = self.members.iter().filter_map(left).collect();
+        for (participant, _) in &left {
+            self.members.remove(participant);
+        }
+        left.into_iter().map(|(_, peer)| peer).collect()
+    }
+
+    /// The member behind a peer id.
+    pub(super) fn member(&self, peer: &PeerId) -> Option<ParticipantId> {
+        participant_of(peer).filter(|participant| self.members.contains_key(participant))
+    }
+
+    /// What a peer is to us.
+    pub(super) fn standing(&self, peer: &PeerId) -> Standing {
+        if let Some(participant) = self.member(peer) {
+            Standing::Member(participant)
+        } else if self.bootstrap.iter().any(|known| known.reached == Some(*peer)) {
+            Standing::Bootstrap
+        } else {
+            Standing::Stranger
+        }
+    }
+
+    /// A connection is there, to an address that we dialled or from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Stranger`] where it must be closed again.
+    pub(super) fn connected(
+        &mut self,
+        peer: PeerId,
+        dialled: Option<&Multiaddr>,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        if let Some(address) = dialled.map(without_peer) {
+            for known in &mut self.bootstrap {
+                if without_peer(&known.address) == address {
+                    known.reached = Some(peer);
+                }
+            }
+        }
+        match self.standing(&peer) {
+            Standing::Member(participant) => {
+                if let Some(whereabouts) = self.members.get_mut(&participant) {
+                    whereabouts.connected_since.get_or_insert(now);
+                    whereabouts.unreachable = false;
+                }
+                Ok(())
+            }
+            Standing::Bootstrap => Ok(()),
+            Standing::Stranger if self.strangers.contains(&peer) => Ok(()),
+            Standing::Stranger if self.strangers.len() < STRANGERS_MAX => {
+                self.strangers.insert(peer);
+                Ok(())
+            }
+            Standing::Stranger => Err(Refused::Stranger),
+        }
+    }
+
+    /// The last connection to a peer is gone.
+    pub(super) fn disconnected(&mut self, peer: &PeerId, now: Instant) {
+        self.strangers.remove(peer);
+        for known in self.bootstrap.iter_mut().filter(|known| known.reached == Some(*peer)) {
+            known.reached = None;
+        }
+        let Some(whereabouts) = self.whereabouts(peer) else { return };
+        if let Some(since) = whereabouts.connected_since.take()
+            && now.saturating_duration_since(since) >= GOOD_CONNECTION
+        {
+            whereabouts.dial.restart(now);
+        }
+    }
+
+    /// A peer could not be dialled.
+    pub(super) fn unreachable(&mut self, peer: &PeerId) {
+        if let Some(whereabouts) = self.whereabouts(peer) {
+            whereabouts.unreachable = true;
+        }
+    }
+
+    fn whereabouts(&mut self, peer: &PeerId) -> Option<&mut Whereabouts> {
+        self.members.get_mut(&participant_of(peer)?)
+    }
+
+    /// A member said, or somebody in the local network says of it, where it listens.
+    pub(super) fn learn(
+        &mut self,
+        participant: &ParticipantId,
+        addresses: impl IntoIterator<Item = Multiaddr>,
+        now: Instant,
+    ) {
+        let Some(whereabouts) = self.members.get_mut(participant) else { return };
+        let mut latest: Vec<Multiaddr> = Vec::with_capacity(ADDRESSES_MAX);
+        let earlier = std::mem::take(&mut whereabouts.addresses);
+        let new = addresses.into_iter().map(|address| without_peer(&address));
+        let new: Vec<_> = new.take(ADDRESSES_MAX).collect();
+        if new.iter().any(|address| !earlier.contains(address)) {
+            whereabouts.dial.restart(now);
+        }
+        for address in new.into_iter().chain(earlier) {
+            if latest.len() < ADDRESSES_MAX && !latest.contains(&address) {
+                latest.push(address);
+            }
+        }
+        whereabouts.addresses = latest;
+    }
+
+    /// Takes a verified record of a member, or of ourselves. True where it is news.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Superseded`] where a later one is known.
+    pub(super) fn learn_record(
+        &mut self,
+        record: &Verified<PeerRecord>,
+        now: Instant,
+    ) -> Result<bool, Refused> {
+        let participant = record.participant();
+        let Some(whereabouts) = self.members.get_mut(&participant) else { return Ok(false) };
+        let sequence = record.body().sequence;
+        if whereabouts.sequence.is_some_and(|known| known > sequence) {
+            return Err(Refused::Superseded);
+        }
+        let is_news = whereabouts.sequence != Some(sequence);
+        whereabouts.sequence = Some(sequence);
+        let addresses = record.body().addresses.iter().filter_map(|text| text.parse().ok());
+        self.learn(&participant, addresses, now);
+        Ok(is_news)
+    }
+
+    /// Where a member can be dialled.
+    pub(super) fn find(&self, participant: &ParticipantId) -> Option<(PeerId, &[Multiaddr])> {
+        let whereabouts = self.members.get(participant)?;
+        Some((whereabouts.peer, &whereabouts.addresses))
+    }
+
+    /// How many members are within reach.
+    pub(super) fn census(&self) -> Census {
+        let count = |is: fn(&Whereabouts) -> bool| {
+            self.members.values().filter(|whereabouts| is(whereabouts)).count()
+        };
+        Census {
+            members: self.members.len(),
+            known: count(|whereabouts| !whereabouts.addresses.is_empty()),
+            connected: count(|whereabouts| whereabouts.connected_since.is_some()),
+            strangers: self.strangers.len(),
+        }
+    }
+
+    /// What to do next, with so many lookups under way. What is planned counts as tried.
+    pub(super) fn plan(&mut self, lookups: usize, now: Instant) -> Plan {
+        let connected = self.census().connected;
+        let missing = CONNECTIONS_WANTED.min(self.members.len()).saturating_sub(connected);
+        let mut plan = Plan::default();
+        if missing == 0 && !self.members.is_empty() {
+            return plan;
+        }
+        for known in &mut self.bootstrap {
+            if known.reached.is_none() && known.dial.is_due(now) {
+                known.dial.tried(now);
+                plan.bootstrap.push(known.address.clone());
+            }
+        }
+        let mut absent: Vec<_> = self
+            .members
+            .iter_mut()
+            .filter(|(_, whereabouts)| whereabouts.connected_since.is_none())
+            .collect();
+        absent.sort_by_key(|(_, whereabouts)| whereabouts.rank);
+        for (participant, whereabouts) in absent {
+            if whereabouts.is_lost()
+                && whereabouts.look_up.is_due(now)
+                && plan.look_up.len().saturating_add(lookups) < LOOKUPS_AT_ONCE
+            {
+                whereabouts.look_up.tried(now);
+                plan.look_up.push(*participant);
+            }
+            if !whereabouts.addresses.is_empty()
+                && whereabouts.dial.is_due(now)
+                && plan.dial.len() < missing.min(DIALS_AT_ONCE)
+            {
+                whereabouts.dial.tried(now);
+                plan.dial.push((whereabouts.peer, whereabouts.addresses.clone()));
+            }
+        }
+        plan
+    }
+}
+
+impl Whereabouts {
+    fn new(peer: PeerId, rank: [u8; 32], now: Instant) -> Self {
+        Self {
+            peer,
+            rank,
+            addresses: Vec::new(),
+            sequence: None,
+            connected_since: None,
+            unreachable: false,
+            dial: Backoff::new(now, RETRY_MIN, RETRY_MAX),
+            look_up: Backoff::new(now, RETRY_MIN, RETRY_MAX),
+        }
+    }
+
+    /// Whether we do not know where it is, or it is no longer where we think.
+    const fn is_lost(&self) -> bool {
+        self.addresses.is_empty() || self.unreachable
+    }
+}
+
+fn rank(me: &ParticipantId, other: &ParticipantId) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("boltgrid 1 preferred neighbours");
+    hasher.update(me.as_bytes()).update(other.as_bytes());
+    hasher.finalize().into()
+}
+
+/// An address without the peer id at its end.
+fn without_peer(address: &Multiaddr) -> Multiaddr {
+    let mut address = address.clone();
+    if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
+        address.pop();
+    }
+    address
+}
+
+/// Of a node's own or somebody's claimed addresses, those that others can use: public ones and those
+/// of the local network, and loopback only where there is nothing else (a grid on one machine).
+pub(super) fn shareable(addresses: impl IntoIterator<Item = Multiaddr>) -> Vec<Multiaddr> {
+    let (mut near, mut far) = (Vec::new(), Vec::new());
+    for address in addresses {
+        match address.iter().next() {
+            Some(Protocol::Ip4(ip)) if ip.is_unspecified() => {}
+            Some(Protocol::Ip6(ip)) if ip.is_unspecified() => {}
+            Some(Protocol::Ip4(ip)) if ip.is_loopback() => near.push(address),
+            Some(Protocol::Ip6(ip)) if ip.is_loopback() => near.push(address),
+            _ => far.push(address),
+        }
+    }
+    let mut addresses = if far.is_empty() { near } else { far };
+    addresses.truncate(ADDRESSES_MAX);
+    addresses
+}
+
+/// When a record of `expires_at` ends on the monotonic clock.
+pub(super) fn ends_at(expires_at: Timestamp, now: Timestamp) -> std::time::Instant {
+    std::time::Instant::now() + Duration::from_millis(expires_at.ms_since(now))
+}

@@ -1,0 +1,275 @@
+//! Direct requests between members: questions with answers, and confirms.
+//! Not for: their bytes ([`super::direct`]) or what the answers are, which the market task knows.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boltgrid_protocol::envelope::Header;
+use boltgrid_protocol::id::{ParticipantId, RosterIndex};
+use boltgrid_protocol::units::{Interval, Timestamp};
+use libp2p::PeerId;
+use libp2p::request_response::{
+    Event, InboundFailure, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
+};
+use tokio::time::Instant;
+
+use super::direct::{Answer, Question, Request, Response};
+use super::event_loop::Network;
+use super::handle::NetworkEvent;
+use super::pace::TokenBucket;
+use super::refused::Refused;
+use super::status::DIRECT;
+
+/// Questions of others that wait for an answer.
+const OPEN_MAX: usize = 256;
+/// How long our answer may take; the other side waits a little longer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+/// Own requests under way or waiting to be tried again.
+const SENT_MAX: usize = 1024;
+
+/// A question that we have not answered yet.
+#[derive(Debug)]
+struct Open {
+    channel: ResponseChannel<Response>,
+    asked_at: Instant,
+}
+
+/// A request of ours.
+#[derive(Clone, Debug)]
+enum Sent {
+    Ask { whom: ParticipantId, question: Question },
+    Confirm { to: ParticipantId, bytes: Arc<[u8]>, until: Timestamp },
+}
+
+/// Requests of both directions that are not settled.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    buckets: BTreeMap<ParticipantId, TokenBucket>,
+    open: BTreeMap<u64, Open>,
+    next_token: u64,
+    sent: HashMap<OutboundRequestId, Sent>,
+    again: Vec<Sent>,
+}
+
+impl Network {
+    /// Asks a member.
+    pub(super) fn ask(&mut self, whom: ParticipantId, question: Question) {
+        self.send(Sent::Ask { whom, question });
+    }
+
+    /// Sends a confirm, and sends it again until confirms no longer count.
+    pub(super) fn confirm(&mut self, to: ParticipantId, bytes: Arc<[u8]>) {
+        let until = Header::peek(&bytes).map_or((self.clock)(), |header| {
+            self.charter.interval.schedule(header.interval).confirm_by
+        });
+        self.send(Sent::Confirm { to, bytes, until });
+    }
+
+    fn send(&mut self, sent: Sent) {
+        let (to, request) = match &sent {
+            Sent::Ask { whom, question } => (whom, Request::Ask(question.clone())),
+            Sent::Confirm { to, bytes, .. } => (to, Request::Confirm(bytes.to_vec())),
+        };
+        match self.peers.find(to) {
+            Some((peer, addresses)) if self.requests.sent.len() < SENT_MAX => {
+                let addresses = addresses.to_vec();
+                let direct = &mut self.swarm.behaviour_mut().direct;
+                let id = direct.send_request_with_addresses(&peer, request, addresses);
+                self.requests.sent.insert(id, sent);
+            }
+            _ => self.failed(sent),
+        }
+    }
+
+    /// A request came to nothing: a confirm is sent again, a question is the asker's to repeat.
+    fn failed(&mut self, sent: Sent) {
+        match sent {
+            Sent::Ask { whom: by, question } => {
+                if self.tell(NetworkEvent::Unanswered { by, question }).is_err() {
+                    self.tally.refuse(DIRECT, Refused::Overloaded);
+                }
+            }
+            Sent::Confirm { until, .. }
+                if (self.clock)() < until && self.requests.again.len() < SENT_MAX =>
+            {
+                self.requests.again.push(sent);
+            }
+            Sent::Confirm { .. } => self.tally.unsent = self.tally.unsent.saturating_add(1),
+        }
+    }
+
+    /// Sends again what failed, and gives up questions that nobody here answered.
+    pub(super) fn settle_requests(&mut self, now: Instant, wall: Timestamp) {
+        for sent in std::mem::take(&mut self.requests.again) {
+            match &sent {
+                Sent::Confirm { until, .. } if *until <= wall => self.failed(sent),
+                Sent::Confirm { .. } | Sent::Ask { .. } => self.send(sent),
+            }
+        }
+        // Tokens are given in the order of asking.
+        while let Some(entry) = self.requests.open.first_entry() {
+            if now.duration_since(entry.get().asked_at) < ANSWERED_WITHIN {
+                break;
+            }
+            let Open { channel, .. } = entry.remove();
+            self.respond(channel, Response::Refused);
+        }
+    }
+
+    /// Answers a question, if its asker still waits.
+    pub(super) fn answer(&mut self, token: u64, answer: Answer) {
+        if let Some(Open { channel, .. }) = self.requests.open.remove(&token) {
+            self.respond(channel, Response::Answer(answer));
+        }
+    }
+
+    fn respond(&mut self, channel: ResponseChannel<Response>, response: Response) {
+        if self.swarm.behaviour_mut().direct.send_response(channel, response).is_err() {
+            tracing::debug!("the asker no longer waits");
+        }
+    }
+
+    /// Something happened on the direct protocol.
+    pub(super) fn on_direct(&mut self, event: Event<Request, Response>) {
+        match event {
+            Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
+                self.on_request(peer, request, channel);
+            }
+            Event::Message {
+                peer, message: Message::Response { request_id, response }, ..
+            } => {
+                if let Some(sent) = self.requests.sent.remove(&request_id) {
+                    self.on_response(peer, sent, response);
+                }
+            }
+            Event::OutboundFailure { peer, request_id, error, .. } => {
+                tracing::debug!(%peer, %error, "a request failed");
+                if matches!(&error, OutboundFailure::Io(error) if is_malformed(error)) {
+                    self.refuse(DIRECT, peer, Refused::Malformed);
+                }
+                if let Some(sent) = self.requests.sent.remove(&request_id) {
+                    self.failed(sent);
+                }
+            }
+            Event::InboundFailure { peer, error: InboundFailure::Io(error), .. }
+                if is_malformed(&error) =>
+            {
+                self.refuse(DIRECT, peer, Refused::Malformed);
+            }
+            Event::InboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "a request of another failed");
+            }
+            Event::ResponseSent { .. } => {}
+        }
+    }
+
+    fn on_request(&mut self, peer: PeerId, request: Request, channel: ResponseChannel<Response>) {
+        if let Err((channel, refused)) = self.serve(peer, request, channel) {
+            self.refuse(DIRECT, peer, refused);
+            self.respond(channel, Response::Refused);
+        }
+    }
+
+    /// Serves a member: a confirm at once, a question once the market task has answered it.
+    fn serve(
+        &mut self,
+        peer: PeerId,
+        request: Request,
+        channel: ResponseChannel<Response>,
+    ) -> Result<(), (ResponseChannel<Response>, Refused)> {
+        let from = match self.admit(&peer) {
+            Ok(from) => from,
+            Err(refused) => return Err((channel, refused)),
+        };
+        match request {
+            Request::Confirm(bytes) => match self.take_confirm(&from, &bytes) {
+                Ok(()) => {
+                    self.respond(channel, Response::Taken);
+                    Ok(())
+                }
+                Err(refused) => Err((channel, refused)),
+            },
+            Request::Ask(question) => {
+                let token = self.requests.next_token;
+                let asked = NetworkEvent::Asked { from, question, token };
+                if self.requests.open.len() >= OPEN_MAX || self.tell(asked).is_err() {
+                    return Err((channel, Refused::Overloaded));
+                }
+                self.requests.next_token = token.wrapping_add(1);
+                self.requests.open.insert(token, Open { channel, asked_at: Instant::now() });
+                Ok(())
+            }
+        }
+    }
+
+    /// Members are served, each so much at a time.
+    fn admit(&mut self, peer: &PeerId) -> Result<ParticipantId, Refused> {
+        let from = self.peers.member(peer).ok_or(Refused::Stranger)?;
+        let now = Instant::now();
+        let bucket = self.requests.buckets.entry(from).or_insert_with(|| TokenBucket::new(now));
+        if bucket.take(now) { Ok(from) } else { Err(Refused::TooOften) }
+    }
+
+    fn take_confirm(&mut self, from: &ParticipantId, bytes: &[u8]) -> Result<(), Refused> {
+        let message = Box::new(self.screening.confirm(from, bytes, (self.clock)())?);
+        self.tell(NetworkEvent::Heard { message, token: None })
+    }
+
+    fn on_response(&mut self, peer: PeerId, sent: Sent, response: Response) {
+        match (&sent, response) {
+            (Sent::Confirm { .. }, Response::Taken) => {}
+            (
+                Sent::Ask { question: Question::Orders { interval, authors }, .. },
+                Response::Answer(Answer::Orders(orders)),
+            ) => {
+                if !self.take_orders(peer, (*interval, authors), &orders) {
+                    self.failed(sent);
+                }
+            }
+            (
+                Sent::Ask { whom, question: Question::Certificate { .. } },
+                Response::Answer(Answer::Certificate(Some(bytes))),
+            ) => {
+                if self.tell(NetworkEvent::Certificate { from: *whom, bytes }).is_err() {
+                    self.tally.refuse(DIRECT, Refused::Overloaded);
+                }
+            }
+            (
+                Sent::Ask { question: Question::Certificate { .. }, .. },
+                Response::Answer(Answer::Certificate(None)),
+            )
+            | (_, Response::Refused) => self.failed(sent),
+            (_, Response::Answer(_) | Response::Taken) => {
+                self.refuse(DIRECT, peer, Refused::NotAskedFor);
+                self.failed(sent);
+            }
+        }
+    }
+
+    /// Takes the orders that an answer brought. False where none of them was any good.
+    fn take_orders(
+        &mut self,
+        peer: PeerId,
+        asked: (Interval, &[RosterIndex]),
+        orders: &[Vec<u8>],
+    ) -> bool {
+        let mut any = false;
+        for bytes in orders {
+            let taken = self.screening.order(asked, bytes, (self.clock)()).and_then(|order| {
+                self.tell(NetworkEvent::Heard { message: Box::new(order), token: None })
+            });
+            match taken {
+                Ok(()) => any = true,
+                Err(refused) => self.refuse(DIRECT, peer, refused),
+            }
+        }
+        any
+    }
+}
+
+/// Whether the codec, and not the connection, failed.
+fn is_malformed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+}

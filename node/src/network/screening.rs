@@ -1,0 +1,145 @@
+//! Everything that comes in passes here before anyone else sees it: bytes in, verified message out.
+//!
+//! The cheap checks come first, the signature last. Not for: what a message means, or whether it is
+//! in time; the market judges that.
+
+use boltgrid_protocol::agreement::{Ack, Proposal, Vote};
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::envelope::{Header, Kind, MessageRejected, Payload, Verified};
+use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::id::{ParticipantId, RosterIndex};
+use boltgrid_protocol::message::{EntryRejected, Gatekeeper, INTERVALS_BACK, Message};
+use boltgrid_protocol::order::Order;
+use boltgrid_protocol::peer::PeerRecord;
+use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::topic::Topic;
+use boltgrid_protocol::units::{Interval, Timestamp};
+use libp2p::gossipsub::MessageId;
+
+use super::budget::Budget;
+use super::refused::Refused;
+
+/// The gatekeeper and what it remembers.
+#[derive(Debug)]
+pub(super) struct Screening {
+    gate: Gatekeeper,
+    budget: Budget,
+    clock_skew_max_ms: u64,
+}
+
+/// Most bytes of a message on a topic.
+const fn limit(topic: Topic) -> usize {
+    match topic {
+        Topic::Orders => Order::LIMIT,
+        Topic::Acks => Ack::LIMIT,
+        Topic::Votes => Proposal::LIMIT,
+        Topic::Readings => Reading::LIMIT,
+        Topic::Evidence => Evidence::LIMIT,
+    }
+}
+
+const _: () = assert!(Vote::LIMIT <= Proposal::LIMIT);
+
+fn peek(bytes: &[u8]) -> Result<Header, Refused> {
+    Ok(Header::peek(bytes).map_err(MessageRejected::from).map_err(EntryRejected::from)?)
+}
+
+impl Screening {
+    pub(super) fn new(gate: Gatekeeper, charter: &Charter) -> Self {
+        let clock_skew_max_ms = charter.interval.clock_skew_max_ms;
+        Self { gate, budget: Budget::new(charter), clock_skew_max_ms }
+    }
+
+    /// The gatekeeper, for its rosters.
+    pub(super) const fn gate(&mut self) -> &mut Gatekeeper {
+        &mut self.gate
+    }
+
+    /// Forgets what can no longer matter in `current`.
+    pub(super) fn forget_before(&mut self, current: Interval) {
+        self.budget.forget_before(current.minus(INTERVALS_BACK));
+    }
+
+    /// A message heard on a topic.
+    pub(super) fn gossiped(
+        &mut self,
+        topic: Topic,
+        id: &MessageId,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Message, Refused> {
+        if bytes.len() > limit(topic) {
+            return Err(Refused::Oversize);
+        }
+        let header = peek(bytes)?;
+        if Topic::of(header.kind) != Some(topic) {
+            return Err(Refused::WrongKind);
+        }
+        self.budget.check(&header, id)?;
+        let message = self.gate.admit(bytes, now)?;
+        self.budget.charge(&header, id.clone());
+        Ok(message)
+    }
+
+    /// A confirm that `from` sent about itself.
+    pub(super) fn confirm(
+        &mut self,
+        from: &ParticipantId,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Message, Refused> {
+        let header = peek(bytes)?;
+        if header.kind != Kind::TradeConfirm {
+            return Err(Refused::WrongKind);
+        }
+        if header.author != *from {
+            return Err(Refused::NotItsAuthor);
+        }
+        Ok(self.gate.admit(bytes, now)?)
+    }
+
+    /// An order that was asked for, of one of `authors` in `interval`.
+    pub(super) fn order(
+        &mut self,
+        (interval, authors): (Interval, &[RosterIndex]),
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Message, Refused> {
+        let header = peek(bytes)?;
+        if header.kind != Kind::Order {
+            return Err(Refused::WrongKind);
+        }
+        if header.interval != interval {
+            return Err(Refused::NotAskedFor);
+        }
+        let author = self.gate.roster(interval).index_of(&header.author);
+        if !author.is_some_and(|author| authors.contains(&author)) {
+            return Err(Refused::NotAskedFor);
+        }
+        Ok(self.gate.admit(bytes, now)?)
+    }
+
+    /// A peer record that holds now.
+    pub(super) fn peer_record(
+        &mut self,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Verified<PeerRecord>, Refused> {
+        if peek(bytes)?.kind != Kind::PeerRecord {
+            return Err(Refused::WrongKind);
+        }
+        match self.gate.admit(bytes, now)? {
+            Message::PeerRecord(record) if record.body().holds_at(now, self.clock_skew_max_ms) => {
+                Ok(record)
+            }
+            Message::PeerRecord(_) => Err(Refused::Expired),
+            Message::Order(_)
+            | Message::Ack(_)
+            | Message::Proposal(_)
+            | Message::Vote(_)
+            | Message::Confirm(_)
+            | Message::Reading(_)
+            | Message::Evidence(_) => Err(Refused::WrongKind),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How the network is doing, for the status page, the metrics and the tests.
+
+use std::collections::BTreeMap;
+
+use boltgrid_protocol::topic::Topic;
+use libp2p::Multiaddr;
+
+use super::refused::Refused;
+
+/// Where something was refused: the word of a gossip topic, or one of these.
+pub(super) const DIRECT: &str = "direct";
+/// In the DHT.
+pub(super) const RECORDS: &str = "records";
+/// At a connection.
+pub(super) const CONNECTIONS: &str = "connections";
+
+/// What was refused: by place (`orders`, `acks`, `votes`, `readings`, `evidence`, `direct`, `records`
+/// or `connections`) and reason. Both are closed lists, so it cannot grow.
+pub type Refusals = BTreeMap<(&'static str, &'static str), u64>;
+
+/// A snapshot of the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkStatus {
+    /// Where this node listens.
+    pub listening: Vec<Multiaddr>,
+    /// Peers that are connected, members or not.
+    pub peers_connected: usize,
+    /// Members of the current roster, without this node.
+    pub members: usize,
+    /// Members of whom an address is known.
+    pub members_known: usize,
+    /// Members that are connected.
+    pub members_connected: usize,
+    /// Connected peers that are not members.
+    pub strangers: usize,
+    /// Bytes received on all streams since the start.
+    pub bytes_in: u64,
+    /// Bytes sent on all streams since the start.
+    pub bytes_out: u64,
+    /// Messages taken from gossip.
+    pub heard: u64,
+    /// Messages published.
+    pub published: u64,
+    /// Own messages and confirms that could not be sent in time.
+    pub unsent: u64,
+    /// What was refused, by place and reason.
+    pub refused: Refusals,
+}
+
+impl NetworkStatus {
+    /// How often something was refused at a place for a reason.
+    #[must_use]
+    pub fn refused(&self, place: &str, reason: &str) -> u64 {
+        let found = self.refused.iter().find(|((at, why), _)| *at == place && *why == reason);
+        found.map_or(0, |(_, count)| *count)
+    }
+}
+
+/// What is counted along the way.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) heard: u64,
+    pub(super) published: u64,
+    pub(super) unsent: u64,
+    refused: Refusals,
+}
+
+impl Tally {
+    pub(super) fn refuse(&mut self, place: &'static str, refused: Refused) {
+        let count = self.refused.entry((place, refused.reason())).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(super) const fn refused(&self) -> &Refusals {
+        &self.refused
+    }
+}
+
+/// Where gossip is counted.
+pub(super) const fn place(topic: Topic) -> &'static str {
+    topic.word()
+}
