@@ -12,9 +12,10 @@ use crate::reading::Reading;
 use crate::roster::Roster;
 
 /// Two messages of one author for one slot that differ (P20): two orders or acks of one interval,
-/// two votes of one stage of one view, or two readings of one instant or sequence number.
+/// two votes of one stage of one view, or two readings of one instant.
 ///
-/// Both belong to one roster, and so does the message that carries them.
+/// Two readings of one sequence number prove nothing: a meter that lost its memory counts from zero.
+/// Both messages belong to one roster, and so does the one that carries them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// A signed message.
@@ -41,9 +42,7 @@ impl Evidence {
                 let (first, second) = (a.body(), b.body());
                 same_interval(a, b) && (first.view, first.stage) == (second.view, second.stage)
             }),
-            Kind::Reading => self.convict::<Reading>(charter, roster, |a, b| {
-                same_interval(a, b) || a.body().sequence == b.body().sequence
-            }),
+            Kind::Reading => self.convict::<Reading>(charter, roster, same_interval),
             Kind::Proposal | Kind::TradeConfirm | Kind::Evidence | Kind::PeerRecord => {
                 Err(MessageRejected::Body("two messages of this kind prove nothing"))
             }
