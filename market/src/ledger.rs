@@ -2,7 +2,8 @@
 //!
 //! Every entry sums to zero in both, or it is not an entry; so the balances of all accounts sum to
 //! zero at any time, and nothing appears or gets lost between a meter and a bill.
-//! Not for: history (the caller keeps entries as long as it wants) or what is durable about payments.
+//! Not for: history (the caller keeps entries as long as it wants) or what is durable about
+//! payments.
 
 use std::collections::BTreeMap;
 

@@ -58,8 +58,8 @@ pub struct Contract {
 }
 
 impl Contract {
-    /// What was delivered: the contracted energy, scaled by what the seller's meter gave less losses
-    /// and by what the buyer's meter took, whichever is less. `None` without both meters.
+    /// What was delivered: the contracted energy, scaled by what the seller's meter gave less
+    /// losses and by what the buyer's meter took, whichever is less. `None` without both meters.
     ///
     /// # Errors
     ///

@@ -1,10 +1,11 @@
 //! The site's strategy: which order to place for an interval, and what to do once it is cleared.
 //!
 //! Pure functions of what the site knows. An order says how the site's net power should answer to
-//! the price; dispatch turns the part of it that was traded into a battery set point and a PV limit.
-//! In short:
+//! the price; dispatch turns the part of it that was traded into a battery set point and a PV
+//! limit. In short:
 //!
-//! 1. [`History::forecast`]: load and PV of the interval, from the last samples and from yesterday's.
+//! 1. [`History::forecast`]: load and PV of the interval, from the last samples and from
+//!    yesterday's.
 //! 2. [`Outlook`]: how cheap and how dear energy gets within a day; [`Battery`]: what a stored
 //!    kilowatt-hour is worth between the two, and so what the battery bids and asks.
 //! 3. `curve`: load, PV and battery as one net curve that cannot cross itself; [`order()`]: that

@@ -1,10 +1,10 @@
 //! A battery: what it can do, what a stored kilowatt-hour is worth, and so what it bids and asks.
 //!
-//! Empty, what it stores next will be sold or saved when energy is dear, so it is worth the high price
-//! of the outlook less wear and loss. Full, what it holds can be had again when energy is cheap, so it
-//! is worth no more than that. Between the two its worth falls in a straight line. So a battery buys
-//! the more eagerly the emptier it is and sells the more readily the fuller it is, and what many
-//! batteries bid and ask moves in small steps from interval to interval.
+//! Empty, what it stores next will be sold or saved when energy is dear, so it is worth the high
+//! price of the outlook less wear and loss. Full, what it holds can be had again when energy is
+//! cheap, so it is worth no more than that. Between the two its worth falls in a straight line. So
+//! a battery buys the more eagerly the emptier it is and sells the more readily the fuller it is,
+//! and what many batteries bid and ask moves in small steps from interval to interval.
 
 use boltgrid_protocol::units::{Energy, MILLION, NetEnergy, Power, Price, scale_floor};
 
@@ -69,7 +69,8 @@ impl Battery {
         tranches(most.unwrap_or_default(), bid)
     }
 
-    /// What discharging over `duration_ms` can give, cheapest first, and from which price on it pays.
+    /// What discharging over `duration_ms` can give, cheapest first, and from which price on it
+    /// pays.
     pub(super) fn discharges(
         &self,
         stored: Energy,
@@ -95,8 +96,9 @@ impl Battery {
         let full = limit::scaled_ceil(outlook.low, MILLION, self.efficiency())?;
         let filled = stored.saturating_sub(self.reserve);
         let worth = limit::between(empty, full, filled, self.capacity.saturating_sub(self.reserve));
-        // Where the day's spread does not pay for wear and losses, a full battery is worth more than
-        // an empty one. Then it bids as if empty and asks as if full, and stays out of the market.
+        // Where the day's spread does not pay for wear and losses, a full battery is worth more
+        // than an empty one. Then it bids as if empty and asks as if full, and stays out of the
+        // market.
         Some(Worth { bidding: worth.min(empty), asking: worth.max(full) })
     }
 

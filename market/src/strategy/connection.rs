@@ -11,8 +11,8 @@ const DECREASED_PPM: u64 = 750_000;
 /// … and else a twentieth of all of it more.
 const INCREASE_PPM: u64 = 50_000;
 
-/// The part of a site's surplus for which there would be no room if everyone exported all they could:
-/// every site bears the same share of what is too much.
+/// The part of a site's surplus for which there would be no room if everyone exported all they
+/// could: every site bears the same share of what is too much.
 pub(super) fn without_room(grid: &GridPower, surplus: Energy, capacity: Power) -> Energy {
     let export = magnitude_of_export(grid.potential_mw);
     let excess = export.saturating_sub(capacity.to_milliwatts().unsigned_abs());
@@ -33,9 +33,9 @@ fn magnitude_of_export(power: Power) -> u64 {
 
 /// How much of its unsold surplus a site lets out; all of it at first.
 ///
-/// All sites that can turn down follow the same rule on the same readings: close by a share while the
-/// connection is full, open slowly while it is not. So they share what room there is and nobody has
-/// to tell them how. Invariant: at most a million parts per million.
+/// All sites that can turn down follow the same rule on the same readings: close by a share while
+/// the connection is full, open slowly while it is not. So they share what room there is and nobody
+/// has to tell them how. Invariant: at most a million parts per million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Throttle {
     open_ppm: u64,
@@ -47,8 +47,9 @@ impl Throttle {
 
     /// What follows from a new sum of readings; to be called once for each.
     ///
-    /// While the feed-in price is negative no unsold surplus is let out anyway ([`super::dispatch()`]),
-    /// so readings say nothing about how much of it there is room for and nothing follows.
+    /// While the feed-in price is negative no unsold surplus is let out anyway
+    /// ([`super::dispatch()`]), so readings say nothing about how much of it there is room for and
+    /// nothing follows.
     #[must_use]
     pub fn after(self, grid: &GridPower, export_capacity: Power, feed_in: Price) -> Self {
         let open_ppm = if feed_in.is_negative() {

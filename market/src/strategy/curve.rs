@@ -1,16 +1,18 @@
 //! The site as one net curve over the price: how much it takes or gives when energy costs so much.
 //!
-//! Load, PV and battery sit behind one meter, so they cannot trade with each other or both ways: what
-//! an order offers is their sum. When energy is free the site takes the most it can; as the price
-//! rises, its flexible parts answer one after another, each by taking less or giving more, until it
-//! gives the most it can. While the sum is still taking, an answer withdraws a purchase, so it is a
-//! step to buy; once the sum gives, it is a step to sell. Every step to buy therefore comes before
-//! every step to sell. So a battery that asks less than the retail price covers the site's own load
-//! before it sells, and is itself undercut where the market is cheaper than its ask.
+//! Load, PV and battery sit behind one meter, so they cannot trade with each other or both ways:
+//! what an order offers is their sum. When energy is free the site takes the most it can; as the
+//! price rises, its flexible parts answer one after another, each by taking less or giving more,
+//! until it gives the most it can. While the sum is still taking, an answer withdraws a purchase,
+//! so it is a step to buy; once the sum gives, it is a step to sell. Every step to buy therefore
+//! comes before every step to sell. So a battery that asks less than the retail price covers the
+//! site's own load before it sells, and is itself undercut where the market is cheaper than its
+//! ask.
 
 use boltgrid_protocol::units::{Energy, NetEnergy, OutOfRange, Power, Price};
 
-use super::{PvControl, Sample, Site, Situation, battery};
+use super::battery::{self, Tranche};
+use super::{PvControl, Sample, Site, Situation};
 
 /// By what a site answers to a rising price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +35,8 @@ pub(super) struct Answer {
 
 /// One site's net curve for one interval.
 ///
-/// Invariants: no limit of `bought` is above one of `sold`, both ascend; `needed` is zero unless `sold`
-/// is empty, and `pressed` is zero unless `bought` is.
+/// Invariants: no limit of `bought` is above one of `sold`, both ascend; `needed` is zero unless
+/// `sold` is empty, and `pressed` is zero unless `bought` is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NetCurve {
     /// What is bought below a limit.
@@ -48,38 +50,42 @@ pub(super) struct NetCurve {
 }
 
 impl NetCurve {
+    /// The curve of a site in a situation in which the supplier gives `feed_in` for surplus.
     pub(super) fn new(
         site: &Site,
         situation: &Situation,
         interval_ms: u64,
+        feed_in: Price,
     ) -> Result<Self, OutOfRange> {
-        let net = net(&situation.expected, interval_ms)?;
+        let Situation { expected, stored, outlook, .. } = situation;
+        let net = net(expected, interval_ms)?;
         let mut answers = Vec::new();
-        let mut charging = Energy::ZERO;
+        let (mut needed, mut given) = (net.received(), net.given());
         if let Some(battery) = &site.battery {
-            let Situation { stored, outlook, .. } = *situation;
-            let of =
-                |means| move |battery::Tranche { limit, energy }| Answer { means, limit, energy };
-            let charges = battery.charges(stored, outlook, interval_ms);
-            charging = battery::sum(&charges);
-            answers.extend(charges.into_iter().map(of(Means::Charge)));
-            let discharges = battery.discharges(stored, outlook, interval_ms);
-            answers.extend(discharges.into_iter().map(of(Means::Discharge)));
+            let charges = battery.charges(*stored, *outlook, interval_ms);
+            needed = needed.checked_add(battery::sum(&charges)).ok_or(OutOfRange)?;
+            // Where energy is worth less than nothing, to charge and to discharge can both seem to
+            // pay, but a battery cannot do both.
+            let dearest = charges.first().map(|tranche| tranche.limit);
+            let discharges = battery.discharges(*stored, *outlook, interval_ms);
+            answers.extend(charges.into_iter().map(|Tranche { limit, energy }| Answer {
+                means: Means::Charge,
+                limit,
+                energy,
+            }));
+            answers.extend(discharges.into_iter().map(|Tranche { limit, energy }| {
+                let limit = dearest.map_or(limit, |dearest| dearest.max(limit));
+                Answer { means: Means::Discharge, limit, energy }
+            }));
         }
-        // Turning PV down costs nothing, so it pays as soon as others would pay to be rid of theirs.
-        // What serves the site's own load is left alone.
-        let must_run = match site.pv {
-            PvControl::MustRun => net.given(),
-            PvControl::Curtailable => {
-                let (means, limit) = (Means::Pv, Price::ZERO);
-                answers.push(Answer { means, limit, energy: net.given() });
-                Energy::ZERO
-            }
-        };
-        answers.retain(|answer| !answer.energy.is_zero());
+        if feed_in.is_negative() && site.pv == PvControl::Curtailable && !given.is_zero() {
+            // Turning down costs nothing then, so it pays as soon as others pay to be rid of
+            // theirs. What serves the site's own load is left alone.
+            answers.push(Answer { means: Means::Pv, limit: Price::ZERO, energy: given });
+            given = Energy::ZERO;
+        }
         answers.sort_by_key(|answer| answer.limit);
-        let taken = net.received().checked_add(charging).ok_or(OutOfRange)?;
-        Ok(Self::of(answers, taken.saturating_sub(must_run), must_run.saturating_sub(taken)))
+        Ok(Self::of(answers, needed.saturating_sub(given), given.saturating_sub(needed)))
     }
 
     /// The curve that starts at `taken` less `pressed`, one of which is zero, and answers so.

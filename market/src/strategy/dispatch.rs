@@ -1,12 +1,12 @@
 //! What to do in an interval whose outcome is known: the battery's set point and the PV limit.
 //!
-//! First the meter is to show what was contracted; losses come on top of what was sold. What the site
-//! lacks or has beyond that, the battery covers as far as it is cheaper than the supplier. What still
-//! is too much goes to the supplier, unless PV can be turned down and the supplier would have to be
-//! paid for it or the grid connection is full.
+//! First the meter is to show what was contracted; losses come on top of what was sold. What the
+//! site lacks or has beyond that, the battery covers as far as it is cheaper than the supplier.
+//! What still is too much goes to the supplier, unless PV can be turned down and the supplier would
+//! have to be paid for it or the grid connection is full.
 
 use boltgrid_protocol::charter::{Charter, TariffPrices};
-use boltgrid_protocol::units::{Energy, OutOfRange, Power};
+use boltgrid_protocol::units::{Energy, OutOfRange, Power, Price};
 
 use super::{Battery, PvControl, Site, Situation, Throttle, battery, curve};
 use crate::settlement::before_losses_ceil;
@@ -32,7 +32,8 @@ pub struct Dispatch {
     pub pv_at_most: Option<Power>,
 }
 
-/// What to do during the interval of `situation`. Where numbers are beyond what energy can be, nothing.
+/// What to do during the interval of `situation`. Where numbers are beyond what energy can be,
+/// nothing.
 #[must_use]
 pub fn dispatch(
     charter: &Charter,
@@ -71,8 +72,8 @@ impl Delivery<'_> {
 
     /// What the battery takes, or gives where negative, so that the site lacks and spares less.
     ///
-    /// It keeps a contract at any price: the order named one at which it pays. Beyond the contract it
-    /// gives what is cheaper from it than from the supplier, and takes what is worth more in it.
+    /// It keeps a contract at any price: the order named one at which it pays. Beyond the contract
+    /// it gives what is cheaper from it than from the supplier, and takes what is worth more in it.
     fn cover(&self, battery: &Battery, lack: i128) -> i128 {
         let Situation { stored, outlook, .. } = *self.situation;
         let able = if lack > 0 {
@@ -80,12 +81,17 @@ impl Delivery<'_> {
         } else {
             battery.charges(stored, outlook, self.interval_ms)
         };
+        let TariffPrices { retail_msat_per_kwh: retail, feed_in_msat_per_kwh: feed_in } =
+            self.prices;
+        let spare_brings = match self.site.pv {
+            PvControl::MustRun => feed_in,
+            PvControl::Curtailable => feed_in.max(Price::ZERO),
+        };
         let willing = able.into_iter().filter(|tranche| {
             if lack > 0 {
-                !self.contracted.sold.is_zero() || tranche.limit <= self.prices.retail_msat_per_kwh
+                !self.contracted.sold.is_zero() || tranche.limit <= retail
             } else {
-                !self.contracted.bought.is_zero()
-                    || tranche.limit >= self.prices.feed_in_msat_per_kwh
+                !self.contracted.bought.is_zero() || tranche.limit >= spare_brings
             }
         });
         let most = mwh(battery::sum(&willing.collect::<Vec<_>>()));

@@ -1,9 +1,9 @@
 //! The order for an interval: the site's net curve within tariff, owner's limits and ratings.
 //!
 //! Nobody does worse by its order than without it: it buys at most at the retail price and sells at
-//! least at the feed-in price, and since the seller bears the lines' losses it offers what arrives and
-//! asks that much more for it. One exception: must-run PV for which the grid connection has no room is
-//! offered down to the floor of the price band, in steps, because it has to go somewhere.
+//! least at the feed-in price, and since the seller bears the lines' losses it offers what arrives
+//! and asks that much more for it. One exception: must-run PV for which the grid connection has no
+//! room is offered down to the floor of the price band, in steps, because it has to go somewhere.
 
 use boltgrid_protocol::charter::{Charter, PriceBand};
 use boltgrid_protocol::id::RosterIndex;
@@ -34,8 +34,8 @@ pub struct Relations<'a> {
 /// The site's order for the interval of `situation`; `None` when it has nothing to trade, its owner
 /// does not want to, or its numbers are beyond what energy can be.
 ///
-/// It passes [`Order::check`] if the site's ratings are those of its enrolment and `relations` are fit
-/// for an order.
+/// It passes [`Order::check`] if the site's ratings are those of its enrolment and `relations` are
+/// fit for an order.
 #[must_use]
 pub fn order(
     charter: &Charter,
@@ -44,10 +44,18 @@ pub fn order(
     grid: &GridPower,
     relations: &Relations<'_>,
 ) -> Option<Order> {
+    if !site.limits.trade {
+        return None;
+    }
     let interval_ms = charter.interval.interval_ms;
-    let curve = NetCurve::new(site, situation, interval_ms).ok().filter(|_| site.limits.trade)?;
     let terms = Terms::new(charter, site, situation);
-    let no_room = without_room(grid, curve.pressed, charter.connection.export_capacity());
+    let curve = NetCurve::new(site, situation, interval_ms, terms.feed_in).ok()?;
+    let no_room = match site.pv {
+        PvControl::MustRun => {
+            without_room(grid, curve.pressed, charter.connection.export_capacity())
+        }
+        PvControl::Curtailable => Energy::ZERO,
+    };
     let mut sells = terms.sells(&curve, no_room);
     let mut buys = terms.buys(&curve);
     keep_apart(&mut buys, &sells, &charter.price);
@@ -132,7 +140,8 @@ impl Terms {
         merged(steps)
     }
 
-    /// Must-run surplus without room, in equal steps from `start` down to the least the owner takes.
+    /// Must-run surplus without room, in equal steps from `start` down to the least the owner
+    /// takes.
     fn pressed(
         &self,
         energy: Energy,
@@ -141,7 +150,8 @@ impl Terms {
     ) -> impl Iterator<Item = (Source, Energy, Option<Price>)> {
         let floor = self.band.floor_msat_per_kwh;
         let start = start.unwrap_or(self.band.ceiling_msat_per_kwh);
-        let end = self.sell_at_least.map_or(floor, |least| least.max(floor)).min(start);
+        let end = self.sell_at_least.map_or(floor, |least| least.max(floor));
+        let steps = if end <= start { steps } else { 0 };
         let whole = Energy::from_milliwatt_hours(u64::try_from(steps).unwrap_or(0));
         let part_of = move |all: Energy, part| all.share_floor(part, whole).unwrap_or_default();
         (1..=whole.to_milliwatt_hours()).map(move |number| {
@@ -189,8 +199,9 @@ fn merged(steps: impl Iterator<Item = Step>) -> Vec<Step> {
     merged
 }
 
-/// Lowers what is bought at or above the lowest price of what is sold to just below it. The net curve
-/// leaves them at most equal, where one answer is bought in part; rounding for losses can cross them.
+/// Lowers what is bought at or above the lowest price of what is sold to just below it. The net
+/// curve leaves them at most equal, where one answer is bought in part; rounding for losses can
+/// cross them.
 fn keep_apart(buys: &mut Vec<Step>, sells: &[Step], band: &PriceBand) {
     let Some(lowest) = sells.iter().map(|step| step.limit_msat_per_kwh).min() else { return };
     let Some(below) = limit::minus(lowest, Price::from_msat_per_kwh(1)) else { return };

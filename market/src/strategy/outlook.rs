@@ -23,9 +23,10 @@ impl Outlook {
     /// The outlook of the day from `from`, with the clearing prices of the last day, in any order.
     ///
     /// The tariff bounds it: nobody has to sell below the lowest feed-in price of the day or to buy
-    /// above its highest retail price. Once there are prices of at least half a day, each bound moves
-    /// halfway to where a tenth of them lie beyond. Only halfway: a battery that asked for no more
-    /// than it saw yesterday, when prices were set by batteries, would see a little less every day.
+    /// above its highest retail price. Once there are prices of at least half a day, each bound
+    /// moves halfway to where a tenth of them lie beyond. Only halfway: a battery that asked for no
+    /// more than it saw yesterday, when prices were set by batteries, would see a little less every
+    /// day.
     #[must_use]
     pub fn new(charter: &Charter, from: Timestamp, last_day: &[Price]) -> Self {
         let tariff = Self::of_tariff(charter, from);
