@@ -117,11 +117,8 @@ impl History {
         report.price_msat_per_kwh = cleared.price_msat_per_kwh.map(Price::to_msat_per_kwh);
         report.volume_mwh = cleared.volume_mwh.to_milliwatt_hours();
         report.trades = count(cleared.trades.len());
-        report.own_trades = cleared
-            .trades
-            .iter()
-            .filter_map(|terms| TradeReport::of(terms, me?, roster))
-            .collect();
+        report.own_trades =
+            cleared.trades.iter().filter_map(|terms| TradeReport::of(terms, me?, roster)).collect();
     }
 
     fn note_trade(&mut self, interval: Interval, terms: &TradeTerms, state: TradeState) {

@@ -1,1 +1,29 @@
-//! Stub.
+//! The node: everything of Boltgrid that knows sockets, clock and disk together.
+//!
+//! | task | file | takes | gives |
+//! |---|---|---|---|
+//! | json-rpc | [`rpc`] | requests of operators | snapshots of history, site and network |
+//! | site | [`site`] | samples of the devices, set points | site state, signed readings |
+//! | market | `market_task` | messages, readings, the clock | signed messages, set points, notices |
+//! | network | [`network`] | gossip, questions of members | verified messages, answers |
+//!
+//! [`node::run`] opens everything that can fail and then starts the tasks, in the order in which they
+//! stop. Channels are bounded; whoever finds one full drops and says so. The command line
+//! ([`cli`]) is part of the library so that a testnet can run nodes as processes of its own binary.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod grid;
+pub mod history;
+pub mod keys;
+pub mod logging;
+mod market_task;
+pub mod network;
+pub mod node;
+mod planner;
+pub mod rpc;
+pub mod site;
+pub mod status;
+pub mod store;
+mod tasks;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::history::History;
+use crate::network::NetworkHandle;
 use crate::site::SiteState;
 use crate::status::{BookReport, IntervalReport, NetworkStatus, NodeStatus, SiteStatus};
 use crate::store::Archive;
@@ -72,7 +73,7 @@ pub struct Answers {
     /// The site as last measured.
     pub site: watch::Receiver<Option<SiteState>>,
     /// The network.
-    pub network: watch::Receiver<NetworkStatus>,
+    pub network: NetworkHandle,
     /// Books and clearings of the past.
     pub archive: Archive,
 }
@@ -106,8 +107,7 @@ impl Rpc {
             .max_response_body_size(RESPONSE_MAX)
             .build();
         let failed = |source| RpcError { address, source };
-        let server =
-            Server::builder().set_config(config).build(address).await.map_err(failed)?;
+        let server = Server::builder().set_config(config).build(address).await.map_err(failed)?;
         let address = server.local_addr().map_err(failed)?;
         let mut methods = NodeRpcServer::into_rpc(answers.clone());
         methods
@@ -147,7 +147,7 @@ impl NodeRpcServer for Answers {
             now_unix_ms: now.to_unix_ms(),
             interval: interval.to_number(),
             site: self.site.borrow().as_ref().map(SiteStatus::from),
-            network: self.network.borrow().clone(),
+            network: NetworkStatus::from(&self.network.status()),
             not_taken: history.not_taken(),
             last_interval: history.last_concluded().cloned(),
         })

@@ -294,3 +294,36 @@ pub struct BookReport {
     /// The digest that this node computed when it cleared the book.
     pub clearing_digest: String,
 }
+
+impl From<&crate::network::NetworkStatus> for NetworkStatus {
+    fn from(status: &crate::network::NetworkStatus) -> Self {
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let mut rejected: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        for ((place, reason), count) in &status.refused {
+            rejected.entry((*place).to_owned()).or_default().insert((*reason).to_owned(), *count);
+        }
+        Self {
+            listening: status.listening.iter().map(ToString::to_string).collect(),
+            peers: count(status.peers_connected),
+            members_connected: count(status.members_connected),
+            bytes_in: status.bytes_in,
+            bytes_out: status.bytes_out,
+            rejected,
+        }
+    }
+}
+
+impl From<&crate::site::SiteState> for SiteStatus {
+    fn from(state: &crate::site::SiteState) -> Self {
+        Self {
+            at_unix_ms: state.at.to_unix_ms(),
+            stale: state.stale.as_ref().map(ToString::to_string),
+            power_mw: state.power_mw.to_milliwatts(),
+            load_mw: state.load_mw.to_milliwatts(),
+            pv_mw: state.pv_mw.to_milliwatts(),
+            pv_potential_mw: state.pv_potential_mw.to_milliwatts(),
+            battery_mw: state.battery.map(|battery| battery.power_mw.to_milliwatts()),
+            stored_mwh: state.battery.map(|battery| battery.stored_mwh.to_milliwatt_hours()),
+        }
+    }
+}

@@ -6,7 +6,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use futures::FutureExt as _;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
@@ -15,9 +16,9 @@ const STOP_TIME: Duration = Duration::from_secs(10);
 
 /// The long-lived tasks of a node.
 #[derive(Debug)]
-pub(crate) struct Tasks {
+pub(crate) struct Tasks<E> {
     shutdown: CancellationToken,
-    ended: JoinSet<&'static str>,
+    ended: JoinSet<(&'static str, Result<(), E>)>,
     started: Vec<Started>,
 }
 
@@ -30,16 +31,24 @@ struct Started {
 
 /// A task ended that should have run for as long as the node.
 #[derive(Debug, thiserror::Error)]
-pub enum TaskError {
-    /// It returned, having logged why.
-    #[error("the {0} task ended by itself; the log says why")]
+pub enum TaskError<E: std::error::Error + 'static> {
+    /// It gave up.
+    #[error("the {task} task gave up: {source}")]
+    Failed {
+        /// Which task.
+        task: &'static str,
+        /// Why.
+        source: E,
+    },
+    /// It returned although nobody asked it to, which is a bug.
+    #[error("the {0} task ended by itself, which is a bug")]
     Ended(&'static str),
     /// It panicked.
     #[error("a task panicked, which is a bug: {0}")]
-    Panicked(#[source] tokio::task::JoinError),
+    Panicked(#[source] JoinError),
 }
 
-impl Tasks {
+impl<E: std::error::Error + Send + 'static> Tasks<E> {
     pub(crate) fn new(shutdown: CancellationToken) -> Self {
         Self { shutdown, ended: JoinSet::new(), started: Vec::new() }
     }
@@ -48,20 +57,17 @@ impl Tasks {
     ///
     /// Tasks are stopped in the order in which they are started: what takes work in comes first,
     /// what work rests on comes last.
-    pub(crate) fn start<F>(
-        &mut self,
-        name: &'static str,
-        task: impl FnOnce(CancellationToken) -> F,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
+    pub(crate) fn start<F>(&mut self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
     {
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let running = task(stop.clone());
         let on_end = ended.clone().drop_guard();
         self.ended.spawn(async move {
-            running.await;
+            let result = running.await;
             drop(on_end);
-            name
+            (name, result)
         });
         self.started.push(Started { name, stop, ended });
     }
@@ -71,7 +77,7 @@ impl Tasks {
     /// # Errors
     ///
     /// [`TaskError`] when it was a task that ended.
-    pub(crate) async fn wait(mut self) -> Result<(), TaskError> {
+    pub(crate) async fn wait(mut self) -> Result<(), TaskError<E>> {
         let first = tokio::select! {
             () = self.shutdown.cancelled() => None,
             ended = self.ended.join_next() => ended,
@@ -85,12 +91,24 @@ impl Tasks {
                 debug!(task = name, "task stopped");
             }
         }
-        self.ended.shutdown().await;
-        match first {
-            None => Ok(()),
-            Some(Ok(name)) => Err(TaskError::Ended(name)),
-            Some(Err(panic)) => Err(TaskError::Panicked(panic)),
+        let mut result = first.map_or(Ok(()), |ended| verdict(ended, false));
+        while let Some(Some(ended)) = self.ended.join_next().now_or_never() {
+            result = result.and(verdict(ended, true));
         }
+        self.ended.shutdown().await;
+        result
     }
 }
 
+/// What the end of a task means; to return is right only once everything stops.
+fn verdict<E: std::error::Error>(
+    ended: Result<(&'static str, Result<(), E>), JoinError>,
+    stopping: bool,
+) -> Result<(), TaskError<E>> {
+    match ended {
+        Ok((_, Ok(()))) if stopping => Ok(()),
+        Ok((task, Ok(()))) => Err(TaskError::Ended(task)),
+        Ok((task, Err(source))) => Err(TaskError::Failed { task, source }),
+        Err(panic) => Err(TaskError::Panicked(panic)),
+    }
+}

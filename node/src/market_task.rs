@@ -1,0 +1,363 @@
+//! The task that owns the market: what happens goes in, what is to be done is done in order.
+//!
+//! Invariant (write-ahead, P21): effects are carried out one after the other, and the first persist
+//! that fails ends the task, and with it the node: nothing leaves that is not on disk.
+//! Not for: deciding anything; that is the market's and the planner's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use boltgrid_market::Market;
+use boltgrid_market::effect::{Effect, JournalEntry};
+use boltgrid_market::input::Input;
+use boltgrid_market::notice::{ClearedInterval, Notice};
+use boltgrid_protocol::agreement::BookCertificate;
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::message::{Gatekeeper, Message};
+use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::units::{Interval, Timestamp};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::clock;
+use crate::history::History;
+use crate::network::direct::{Answer, Question};
+use crate::network::{NetworkEvent, NetworkHandle, NetworkUnavailable};
+use crate::planner::Planner;
+use crate::store::{Archive, BookRecord, ClearingRecord, JournalError, JournalHandle};
+
+/// The longest sleep: a clock that is set forward is noticed by then.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// Past intervals are pruned once in so many intervals.
+const PRUNE_EVERY_INTERVALS: u64 = 64;
+
+/// What the task works with.
+#[derive(Debug)]
+pub(crate) struct MarketTask {
+    pub(crate) participant: ParticipantId,
+    pub(crate) charter: Arc<Charter>,
+    /// For stored messages, which are trusted no more than received ones.
+    pub(crate) gate: Gatekeeper,
+    pub(crate) market: Market,
+    pub(crate) planner: Planner,
+    pub(crate) network: NetworkHandle,
+    pub(crate) journal: JournalHandle,
+    pub(crate) archive: Archive,
+    /// What is kept of the past, in intervals.
+    pub(crate) keep_intervals: u64,
+    pub(crate) history: watch::Sender<History>,
+    /// From the network.
+    pub(crate) events: mpsc::Receiver<NetworkEvent>,
+    /// When it was pruned last.
+    pub(crate) pruned: Interval,
+    /// The site's own signed readings.
+    pub(crate) readings: mpsc::Receiver<Verified<Reading>>,
+}
+
+/// Why the task cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum MarketError {
+    /// What was signed could not be stored, so it must not leave.
+    #[error("what was signed cannot be stored: {0}")]
+    Journal(#[from] JournalError),
+}
+
+impl MarketTask {
+    /// Runs until shutdown. `oldest` is the first interval whose readings are still of interest.
+    ///
+    /// # Errors
+    ///
+    /// [`MarketError`] when something that was signed cannot be stored.
+    pub(crate) async fn run(
+        mut self,
+        shutdown: CancellationToken,
+        oldest: Interval,
+    ) -> Result<(), MarketError> {
+        self.take_up(oldest).await?;
+        loop {
+            let now = clock::now();
+            let due = self.market.next_wakeup(now).min(self.planner.next_wakeup(now));
+            let sleep = Duration::from_millis(due.ms_since(now)).min(SLEEP_MAX);
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                () = self.planner.sampled() => self.planner.observe(),
+                Some(event) = self.events.recv() => self.hear(event).await?,
+                Some(reading) = self.readings.recv() => self.meter(reading).await?,
+                () = tokio::time::sleep(sleep) => self.put(Input::Tick).await?,
+            }
+            self.dispatch();
+            self.prune().await?;
+        }
+    }
+
+    /// After a restart, puts back the readings of intervals that are not settled yet.
+    async fn take_up(&mut self, oldest: Interval) -> Result<(), MarketError> {
+        let current = self.charter.interval.interval_at(clock::now());
+        let mut interval = oldest;
+        while interval <= current {
+            for (_, bytes) in self.archive.readings(interval).unwrap_or_default() {
+                if let Ok(message) = self.gate.admit(bytes, clock::now()) {
+                    self.put(Input::Heard { message: Box::new(message), token: None }).await?;
+                }
+            }
+            interval = interval.next();
+        }
+        self.put(Input::Tick).await
+    }
+
+    async fn hear(&mut self, event: NetworkEvent) -> Result<(), MarketError> {
+        match event {
+            NetworkEvent::Heard { message, token } => {
+                if let Message::Reading(reading) = message.as_ref() {
+                    self.keep_reading(reading);
+                }
+                self.put(Input::Heard { message, token }).await
+            }
+            NetworkEvent::Asked { question, token, .. } => {
+                let answer = self.answer(&question);
+                self.tell_network(|network| network.answer(token, answer));
+                Ok(())
+            }
+            NetworkEvent::Certificate { from, bytes } => {
+                match BookCertificate::from_bytes(&bytes) {
+                    Ok(certificate) => self.put(Input::Certificate(Box::new(certificate))).await,
+                    Err(error) => {
+                        warn!(%from, %error, "a member sent something else than a certificate");
+                        Ok(())
+                    }
+                }
+            }
+            NetworkEvent::Unanswered { by, question } => {
+                debug!(%by, ?question, "not answered");
+                Ok(())
+            }
+        }
+    }
+
+    async fn meter(&mut self, reading: Verified<Reading>) -> Result<(), MarketError> {
+        self.keep_reading(&reading);
+        self.put(Input::Metered(Box::new(reading))).await
+    }
+
+    fn answer(&self, question: &Question) -> Answer {
+        match question {
+            Question::Orders { interval, authors } => {
+                let orders = self.market.orders_of(*interval, authors);
+                Answer::Orders(orders.iter().map(|bytes| bytes.to_vec()).collect())
+            }
+            Question::Certificate { interval } => {
+                Answer::Certificate(self.certificate(*interval).map(|bytes| bytes.to_vec()))
+            }
+        }
+    }
+
+    fn certificate(&self, interval: Interval) -> Option<Arc<[u8]>> {
+        let stored = || match self.archive.book(interval) {
+            Ok(book) => book.map(|book| book.certificate),
+            Err(error) => {
+                warn!(%error, %interval, "stored book not readable");
+                None
+            }
+        };
+        self.market.certificate(interval).or_else(stored)
+    }
+
+    /// Gives the market an input and carries out what it wants, and what follows from that.
+    async fn put(&mut self, input: Input) -> Result<(), MarketError> {
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let now = clock::now();
+            let effects = self.market.handle(now, input);
+            self.persist(&effects).await?;
+            for effect in effects {
+                inputs.extend(self.carry_out(now, effect));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores everything that was signed in one transaction, before any of it leaves.
+    async fn persist(&self, effects: &[Effect]) -> Result<(), MarketError> {
+        let entries: Vec<JournalEntry> = effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Persist(entry) => Some(entry.clone()),
+                Effect::Gossip(..)
+                | Effect::SendConfirm { .. }
+                | Effect::Judge { .. }
+                | Effect::FetchOrders { .. }
+                | Effect::FetchCertificate { .. }
+                | Effect::AskOrder(_)
+                | Effect::Tell(_) => None,
+            })
+            .collect();
+        if !entries.is_empty() {
+            self.journal.record(entries).await?;
+        }
+        Ok(())
+    }
+
+    /// Carries out one effect; the answer to it, if it asks for one, is the next input.
+    fn carry_out(&mut self, now: Timestamp, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Persist(_) => {}
+            Effect::Gossip(topic, bytes) => self.tell_network(|it| it.gossip(topic, bytes)),
+            Effect::SendConfirm { to, bytes } => self.tell_network(|it| it.confirm(to, bytes)),
+            Effect::Judge { token, verdict } => self.tell_network(|it| it.judge(token, verdict)),
+            Effect::FetchOrders { interval, authors, from } => {
+                for question in Question::for_orders(interval, &authors) {
+                    self.ask(&from, &question);
+                }
+            }
+            Effect::FetchCertificate { interval, from } => {
+                self.ask(&from, &Question::Certificate { interval });
+            }
+            Effect::AskOrder(interval) => return self.order(now, interval),
+            Effect::Tell(notice) => self.note(&notice),
+        }
+        None
+    }
+
+    fn ask(&self, members: &[ParticipantId], question: &Question) {
+        for member in members {
+            self.tell_network(|network| network.ask(*member, question.clone()));
+        }
+    }
+
+    /// Tells the network something. What it cannot take is lost like any message on the way: the
+    /// market's own deadlines deal with that.
+    fn tell_network(&self, tell: impl FnOnce(&NetworkHandle) -> Result<(), NetworkUnavailable>) {
+        if let Err(error) = tell(&self.network) {
+            warn!(%error, "not sent");
+        }
+    }
+
+    fn order(&mut self, now: Timestamp, interval: Interval) -> Option<Input> {
+        let grid = self.market.grid_power(now);
+        let prices = self.history.borrow().prices();
+        let order = self.planner.order(now, interval, &grid, &prices)?;
+        self.history.send_modify(|history| history.note_order(interval, &order));
+        debug!(%interval, steps = order.steps.len(), "order planned");
+        Some(Input::Place { interval, order })
+    }
+
+    /// Tells the site what to do in the interval that is about to start.
+    fn dispatch(&mut self) {
+        let now = clock::now();
+        if self.planner.dispatch_is_due(now) {
+            let grid = self.market.grid_power(now);
+            let prices = self.history.borrow().prices();
+            self.planner.dispatch(now, &grid, &prices);
+        }
+    }
+
+    fn note(&mut self, notice: &Notice) {
+        self.planner.note(notice);
+        self.log(notice);
+        if let Notice::Cleared(cleared) = notice {
+            self.keep_book(cleared);
+        }
+        if let Notice::Settled(settlement) = notice
+            && let Err(error) = self.archive.put_settlement(settlement.interval, settlement)
+        {
+            warn!(%error, interval = %settlement.interval, "settlement not stored");
+        }
+        let roster = notice_interval(notice).map(|interval| self.market.roster(interval));
+        let roster = roster.unwrap_or_else(|| self.market.roster(Interval::default()));
+        self.history.send_modify(|history| history.note(notice, &self.participant, &roster));
+    }
+
+    fn log(&self, notice: &Notice) {
+        match notice {
+            Notice::NotTaken(why) => debug!(why, "message not taken"),
+            Notice::Cleared(it) => info!(
+                interval = %it.interval, view = it.view, decide_ms = it.decide_ms,
+                price_msat_per_kwh = ?it.price_msat_per_kwh.map(|price| price.to_msat_per_kwh()),
+                volume_mwh = it.volume_mwh.to_milliwatt_hours(), trades = it.trades.len(),
+                clearing = %it.clearing.short(), "interval cleared"
+            ),
+            Notice::NoDecision(interval) => {
+                warn!(%interval, "no decision: the interval is supplied at the tariff");
+            }
+            Notice::Confirmed { interval, terms } => {
+                debug!(%interval, trade = terms.index, "trade confirmed by both sides");
+            }
+            Notice::Lapsed { interval, terms } => {
+                warn!(%interval, trade = terms.index, "trade lapsed: the other side did not sign");
+            }
+            Notice::Settled(it) => info!(
+                interval = %it.interval, trades = it.trades.len(),
+                due_msat = it.trades_due().map_or(0, |due| due.to_millisatoshi()),
+                supplier_due_msat = it.supplier_due_msat.to_millisatoshi(),
+                deviation_mwh = it.deviation_mwh.to_milliwatt_hours(), "interval settled"
+            ),
+            Notice::NotSettled(interval, error) => error!(%interval, %error, "not settled"),
+            Notice::Barred { culprit, until } => {
+                warn!(%culprit, %until, "member barred for proven misbehaviour");
+            }
+        }
+    }
+
+    fn keep_book(&self, cleared: &ClearedInterval) {
+        let interval = cleared.interval;
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let book = BookRecord {
+            certificate: Arc::clone(&cleared.certificate),
+            orders: cleared.orders.clone(),
+        };
+        let clearing = ClearingRecord {
+            view: cleared.view,
+            decide_ms: cleared.decide_ms,
+            book: cleared.book,
+            clearing: cleared.clearing,
+            price_msat_per_kwh: cleared.price_msat_per_kwh,
+            volume_mwh: cleared.volume_mwh,
+            orders: count(cleared.orders.len()),
+            trades: count(cleared.trades.len()),
+        };
+        let kept = self
+            .archive
+            .put_book(interval, &book)
+            .and_then(|()| self.archive.put_clearing(interval, &clearing));
+        if let Err(error) = kept {
+            warn!(%error, %interval, "book not stored; `boltgrid replay` will not find it");
+        }
+    }
+
+    /// Forgets what is older than the owner keeps, once in a while.
+    async fn prune(&mut self) -> Result<(), MarketError> {
+        let current = self.charter.interval.interval_at(clock::now());
+        if current < self.pruned.plus(PRUNE_EVERY_INTERVALS) {
+            return Ok(());
+        }
+        self.pruned = current;
+        let before = current.minus(self.keep_intervals);
+        self.journal.prune_before(before).await?;
+        if let Err(error) = self.archive.prune_before(before) {
+            warn!(%error, "archive not pruned");
+        }
+        Ok(())
+    }
+
+    fn keep_reading(&self, reading: &Verified<Reading>) {
+        let (interval, participant) = (reading.interval(), reading.participant());
+        if let Err(error) = self.archive.put_reading(interval, &participant, reading.bytes()) {
+            warn!(%error, %interval, "reading not stored");
+        }
+    }
+}
+
+fn notice_interval(notice: &Notice) -> Option<Interval> {
+    match notice {
+        Notice::Cleared(it) => Some(it.interval),
+        Notice::Settled(it) => Some(it.interval),
+        Notice::NoDecision(interval)
+        | Notice::NotSettled(interval, _)
+        | Notice::Confirmed { interval, .. }
+        | Notice::Lapsed { interval, .. } => Some(*interval),
+        Notice::NotTaken(_) | Notice::Barred { .. } => None,
+    }
+}

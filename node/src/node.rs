@@ -1,0 +1,209 @@
+//! A running node: everything that can fail at the start is opened first, then the tasks start.
+//!
+//! Not for: reading the config file or handling signals (the command line does), or for what any of
+//! the tasks does.
+
+use std::sync::Arc;
+
+use boltgrid_market::Market;
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::message::Gatekeeper;
+use boltgrid_protocol::roster::Rosters;
+use boltgrid_protocol::signing::Keypair;
+use boltgrid_protocol::units::{Interval, Timestamp};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clock;
+use crate::config::Config;
+use crate::grid::{Grid, GridError};
+use crate::history::History;
+use crate::keys::{self, KeyError};
+use crate::market_task::{MarketError, MarketTask};
+use crate::network::behaviour::Openness;
+use crate::network::{Network, NetworkConfig, NetworkError};
+use crate::planner::Planner;
+use crate::rpc::{Answers, Rpc, RpcError};
+use crate::site::{Site, SiteError};
+use crate::store::{JournalError, Store, StoreError};
+use crate::tasks::{TaskError, Tasks};
+
+/// Own readings waiting for the market: one an interval, so this many intervals of delay.
+const READINGS_MAX: usize = 16;
+/// Set points waiting for the site: one an interval.
+const COMMANDS_MAX: usize = 4;
+/// Intervals back from now whose journal is taken up again: as far as a round can still be open.
+const INTERVALS_TAKEN_UP: u64 = 2;
+/// Milliseconds in a day.
+const DAY_MS: u64 = 86_400_000;
+
+/// Why a node did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A key file.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Charter or enrolments.
+    #[error(transparent)]
+    Grid(#[from] GridError),
+    /// The data folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The site's devices.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// JSON-RPC.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// A task ended that should have run for as long as the node.
+    #[error(transparent)]
+    Task(#[from] TaskError<TaskFailure>),
+}
+
+/// Why a task gave up.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskFailure {
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The market.
+    #[error(transparent)]
+    Market(#[from] MarketError),
+    /// The site's devices.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+}
+
+/// Who this node is, and in which grid.
+struct Identity {
+    key: Keypair,
+    meter: Keypair,
+    participant: ParticipantId,
+    charter: Arc<Charter>,
+    rosters: Rosters,
+}
+
+/// Runs a node until `shutdown` is cancelled or something gives up.
+///
+/// # Errors
+///
+/// [`RunError`], saying what to do about it.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let started_at = clock::now();
+    let identity = identity(&config, started_at)?;
+    let store = Store::open(&config.data_dir)?;
+    let tasks = start(config, identity, &store, started_at, shutdown).await?;
+    tasks.wait().await?;
+    info!("stopped");
+    Ok(())
+}
+
+fn identity(config: &Config, now: Timestamp) -> Result<Identity, RunError> {
+    let key = keys::read(&config.keys.participant_key_file)?;
+    let meter = keys::read(&config.keys.meter_key_file)?;
+    let Grid { charter, mut rosters } = Grid::load(&config.grid)?;
+    let participant = key.participant_id();
+    let roster = rosters.at(charter.interval.interval_at(now));
+    let place = roster.index_of(&participant);
+    info!(
+        %participant, grid = %charter.name, grid_id = %roster.grid(),
+        members = roster.members().len(), voters = roster.voters().len(), "starting"
+    );
+    match place.and_then(|place| roster.member(place)) {
+        None => warn!(
+            "this participant is not enrolled in the current epoch: the node follows the grid \
+             and trades nothing; ask a registrar to sign an enrolment"
+        ),
+        Some(member) if member.enrolment.meter != meter.meter_key() => warn!(
+            "the meter key is not the enrolled one: readings will be rejected by everyone; use \
+             the key that was enrolled, or enrol the new one"
+        ),
+        Some(_) => {}
+    }
+    Ok(Identity { key, meter, participant, charter, rosters })
+}
+
+async fn start(
+    config: Config,
+    identity: Identity,
+    store: &Store,
+    started_at: Timestamp,
+    shutdown: CancellationToken,
+) -> Result<Tasks<TaskFailure>, RunError> {
+    let Identity { key, meter, participant, charter, rosters } = identity;
+    let network = NetworkConfig {
+        listen: config.network.listen,
+        external: config.network.external,
+        bootstrap: config.network.bootstrap,
+        openness: Openness { mdns: config.network.mdns, ..Openness::default() },
+    };
+    let grid = || (Arc::clone(&charter), rosters.clone());
+    let (network, handle, events) =
+        Network::open(network, key.clone(), grid().0, grid().1, clock::now).await?;
+    let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
+    let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
+    let (history, watched_history) = watch::channel(History::default());
+    let (site, site_state) = Site::open(
+        config.site,
+        (meter, participant),
+        grid(),
+        store.journal(),
+        (reading_sender, commands),
+    )
+    .await?;
+    let rpc = Rpc::open(
+        config.rpc.listen,
+        Answers {
+            participant,
+            charter: Arc::clone(&charter),
+            rosters: rosters.clone(),
+            started_at,
+            history: watched_history,
+            site: site_state.clone(),
+            network: handle.clone(),
+            archive: store.archive(),
+        },
+    )
+    .await?;
+    info!(address = %rpc.address, "JSON-RPC listens");
+    let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
+    let journal = store.journal().load_since(oldest).await?;
+    let market = MarketTask {
+        participant,
+        charter: Arc::clone(&charter),
+        gate: Gatekeeper::new(Arc::clone(&charter), rosters.clone()),
+        market: Market::new(Arc::clone(&charter), rosters.clone(), key, journal),
+        planner: Planner::new(grid(), participant, config.owner, site_state, command_sender),
+        network: handle,
+        journal: store.journal(),
+        archive: store.archive(),
+        keep_intervals: keep_intervals(&charter, config.keep_days),
+        history,
+        pruned: Interval::default(),
+        events,
+        readings,
+    };
+    let mut tasks = Tasks::new(shutdown);
+    // In the order in which they stop: what takes work in first, what work rests on last.
+    tasks.start("json-rpc", |stop| async move {
+        rpc.run(stop).await;
+        Ok(())
+    });
+    tasks.start("site", |stop| async move { Ok(site.run(stop).await?) });
+    tasks.start("market", |stop| async move { Ok(market.run(stop, oldest).await?) });
+    tasks.start("network", |stop| async move { Ok(network.run(stop).await?) });
+    Ok(tasks)
+}
+
+fn keep_intervals(charter: &Charter, keep_days: u32) -> u64 {
+    let kept_ms = DAY_MS.saturating_mul(u64::from(keep_days));
+    kept_ms.checked_div(charter.interval.interval_ms).unwrap_or(u64::MAX)
+}
