@@ -57,12 +57,15 @@ fn root() -> PathBuf {
 }
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|_| panic!("{} cannot be read", path.display()))
+    let text = fs::read_to_string(path);
+    assert!(text.is_ok(), "{} cannot be read", path.display());
+    text.unwrap_or_default()
 }
 
 fn table(path: &Path) -> Table {
-    let parsed = read(path).parse();
-    parsed.unwrap_or_else(|_| panic!("{} is not TOML", path.display()))
+    let table = read(path).parse::<Table>();
+    assert!(table.is_ok(), "{} is not TOML", path.display());
+    table.unwrap_or_default()
 }
 
 /// The folders of the workspace's members.
