@@ -1,10 +1,12 @@
 //! The largest honest message of every kind fits its limit, in a grid of as many members as there may
 //! be: a limit that is too low would stop a grid that has grown.
 
-use boltgrid_protocol::agreement::{BookCertificate, CERTIFICATE_MAX, Proposal};
+use boltgrid_protocol::agreement::{Ack, BookCertificate, CERTIFICATE_MAX, Proposal, Vote};
 use boltgrid_protocol::charter::{MEMBERS_MAX, REGISTRARS_MAX};
+use boltgrid_protocol::codec::CodecRejected;
+use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::enrolment::{CERTIFIED_ENROLMENT_MAX, CertifiedEnrolment};
-use boltgrid_protocol::envelope::Payload;
+use boltgrid_protocol::envelope::{MessageRejected, Payload, Signed};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::id::RosterIndex;
 use boltgrid_protocol::order::{Order, PARTNERS_MAX, PREFERENCES_MAX, Preference};
@@ -62,4 +64,24 @@ fn an_enrolment_that_all_registrars_signed_reads_back() {
     assert_eq!(certified.signatures.len(), REGISTRARS_MAX);
     assert!(certified.to_bytes().len() <= CERTIFIED_ENROLMENT_MAX);
     assert_eq!(CertifiedEnrolment::from_bytes(&certified.to_bytes()), Ok(certified));
+}
+
+/// Asserts that one byte more than a kind allows is refused for its length, before it is read.
+fn one_byte_more_is_oversize<T: Payload>() {
+    let refused = |len| Signed::<T>::decode(vec![0; len]).map(|_| ()).expect_err("only zeros");
+    let (limit, len) = (T::LIMIT, T::LIMIT + 1);
+    assert_eq!(refused(len), MessageRejected::Codec(CodecRejected::Oversize { len, limit }));
+    assert_eq!(refused(limit), MessageRejected::Codec(CodecRejected::BadMagic));
+}
+
+#[test]
+fn what_is_longer_than_its_kind_allows_is_refused_unread() {
+    one_byte_more_is_oversize::<Order>();
+    one_byte_more_is_oversize::<Ack>();
+    one_byte_more_is_oversize::<Proposal>();
+    one_byte_more_is_oversize::<Vote>();
+    one_byte_more_is_oversize::<TradeConfirm>();
+    one_byte_more_is_oversize::<Reading>();
+    one_byte_more_is_oversize::<Evidence>();
+    one_byte_more_is_oversize::<PeerRecord>();
 }
