@@ -1,0 +1,254 @@
+//! The site's task: reads the devices, publishes what they show, signs a reading at each interval's
+//! edge, and hands the devices their set points.
+//!
+//! A device that fails makes the site's state stale, with a reason; the task goes on and tries again.
+//! Only a journal that does not take what was signed ends it.
+//! Not for: planning (the planner), or how a device is spoken to (`boltgrid_metering::drivers`).
+
+mod config;
+mod device;
+mod devices;
+mod latest;
+mod readings;
+mod round;
+mod schedule;
+mod set_points;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boltgrid_metering::drivers::{Bus, BusAddress, DeviceError};
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::roster::{Roster, Rosters};
+use boltgrid_protocol::signing::Keypair;
+use boltgrid_protocol::units::{Energy, Power};
+use futures::future::join_all;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clock;
+use crate::store::{JournalError, JournalHandle};
+use config::{Kind, Pace};
+use device::{Device, Report};
+use devices::Devices;
+use latest::Latest;
+use readings::{Readings, Signer};
+use round::Round;
+use schedule::Schedule;
+use set_points::{SetPoint, SetPoints, shares_of_batteries, shares_of_pv};
+
+pub use config::{DeviceConfig, SiteConfig};
+pub use set_points::DispatchCommand;
+pub use state::{BatteryState, Failure, SiteState, Stale};
+
+/// How long connecting to a device, or one request, may take.
+const REQUEST_TIME: Duration = Duration::from_secs(1);
+/// Reports waiting for the site's task: a few rounds of all devices.
+const REPORTS_MAX: usize = 64;
+/// The longest sleep: a clock that is set is noticed by then.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// The most a meter of unknown rating measures: 1 GW.
+const RATED_MAX: Power = Power::from_milliwatts(1_000_000_000_000);
+
+/// Why the site's task does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// A setting makes no sense.
+    #[error("the setting {setting} {problem}")]
+    Setting {
+        /// Which.
+        setting: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A device is there, but is not what the configuration says.
+    #[error("a device is not as configured: {0}")]
+    Device(#[source] DeviceError),
+    /// The journal does not do as asked, so nothing that is signed may leave.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The site's devices, readings and set points.
+#[derive(Debug)]
+pub struct Site {
+    devices: Devices,
+    reports: mpsc::Receiver<Report>,
+    round: Round,
+    latest: Latest,
+    readings: Readings,
+    state: watch::Sender<Option<SiteState>>,
+    set_points: SetPoints,
+    commands: mpsc::Receiver<DispatchCommand>,
+}
+
+impl Site {
+    /// Checks configuration and devices, and takes up the chain of readings.
+    ///
+    /// Signed readings go to the sender, commands come from the receiver, and the watch shows the
+    /// site's state, `None` before the first sample. A device that cannot be reached is no reason to
+    /// stay down: it is tried again for as long as the node runs. One that is there and is something
+    /// else than configured is.
+    ///
+    /// # Errors
+    ///
+    /// [`SiteError`].
+    pub async fn open(
+        config: SiteConfig,
+        (meter, participant): (Keypair, ParticipantId),
+        (charter, mut rosters): (Arc<Charter>, Rosters),
+        journal: JournalHandle,
+        (outbox, commands): (mpsc::Sender<Verified<Reading>>, mpsc::Receiver<DispatchCommand>),
+    ) -> Result<(Self, watch::Receiver<Option<SiteState>>), SiteError> {
+        let now = clock::now();
+        let timing = charter.interval;
+        let Pace { sample_every_ms, set_point_lead_ms } = config.check(&timing)?;
+        let devices = devices(&config, rated(&rosters.at(timing.interval_at(now)), &participant));
+        probe(&devices).await?;
+        let kinds = devices.iter().map(|device| device.kind).collect();
+        let rated = devices.first().and_then(|meter| meter.rated).unwrap_or(RATED_MAX);
+        let signer = Signer { participant, meter, charter, rosters };
+        let readings = Readings::resume(signer, journal, outbox, now).await?;
+        let (sender, reports) = mpsc::channel(REPORTS_MAX);
+        let (state, watched) = watch::channel(None);
+        let site = Self {
+            round: Round::before_first(devices.len()),
+            devices: Devices::new(devices, Schedule { timing, sample_every_ms }, &sender),
+            reports,
+            latest: Latest::new(kinds, rated, readings.last()),
+            readings,
+            state,
+            set_points: SetPoints::new(timing, set_point_lead_ms, now),
+            commands,
+        };
+        Ok((site, watched))
+    }
+
+    /// Runs until shutdown, then leaves the devices to themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`SiteError::Journal`] when what was signed cannot be stored.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), SiteError> {
+        self.devices.start();
+        let ended = self.run_until_error(&shutdown).await;
+        self.devices.stop().await;
+        ended
+    }
+
+    async fn run_until_error(&mut self, shutdown: &CancellationToken) -> Result<(), SiteError> {
+        loop {
+            let now = clock::now();
+            let due = self
+                .set_points
+                .next_wakeup()
+                .map_or(SLEEP_MAX, |due| Duration::from_millis(due.ms_since(now)).min(SLEEP_MAX));
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                Some(report) = self.reports.recv() => self.take(report).await?,
+                Some(command) = self.commands.recv() => self.command(command),
+                place = self.devices.restart_next() => self.stale(place, Failure::Panicked),
+                () = sleep(due) => {}
+            }
+            self.apply_due();
+        }
+    }
+
+    async fn take(&mut self, report: Report) -> Result<(), SiteError> {
+        for round in self.round.take(report) {
+            let (sample, failed) = self.latest.take(round);
+            for (place, failure) in failed {
+                self.stale(place, failure);
+            }
+            let Some(sample) = sample else { continue };
+            if let Some(state) = SiteState::of(&sample) {
+                self.state.send_replace(Some(state));
+            }
+            self.readings.sampled(sample).await?;
+        }
+        Ok(())
+    }
+
+    /// Marks what was measured last as no longer reliable.
+    fn stale(&self, place: usize, failure: Failure) {
+        let Some(device) = self.devices.device(place) else { return };
+        let stale = Stale { device: Arc::clone(&device.name), failure };
+        self.state.send_if_modified(|state| {
+            let Some(state) = state else { return false };
+            let news = state.stale.is_none();
+            if news {
+                warn!(device = %device.name, why = %stale, "site's state is stale");
+            }
+            state.stale = Some(stale);
+            news
+        });
+    }
+
+    fn command(&mut self, command: DispatchCommand) {
+        if let Err(rejected) = self.set_points.take(clock::now(), command) {
+            warn!(interval = %command.interval, %rejected, "command not taken");
+        }
+    }
+
+    fn apply_due(&mut self) {
+        let Some(command) = self.set_points.due(clock::now()) else { return };
+        info!(
+            target: "boltgrid::event::set_points",
+            interval = %command.interval,
+            battery_mw = ?command.battery_mw.map(Power::to_milliwatts),
+            pv_limit_mw = ?command.pv_limit_mw.map(Power::to_milliwatts), "set points change"
+        );
+        let pv = shares_of_pv(command.pv_limit_mw, &self.latest.pv());
+        let batteries = shares_of_batteries(command.battery_mw, &self.latest.batteries());
+        self.set_all(Kind::Pv, pv);
+        self.set_all(Kind::Battery, batteries);
+    }
+
+    fn set_all(&self, kind: Kind, set_points: Vec<SetPoint>) {
+        for (place, set_point) in self.devices.places_of(kind).zip(set_points) {
+            self.devices.set(place, set_point);
+        }
+    }
+}
+
+/// The power that a participant's connection point is enrolled for, the larger of both ways.
+fn rated(roster: &Roster, participant: &ParticipantId) -> Option<Power> {
+    let enrolment = &roster.member(roster.index_of(participant)?)?.enrolment;
+    Some(enrolment.rated_import_mw.max(enrolment.rated_export_mw))
+}
+
+/// The devices of a checked configuration; those at one address share its bus.
+fn devices(config: &SiteConfig, enrolled: Option<Power>) -> Vec<Device> {
+    let mut buses: BTreeMap<&BusAddress, Bus> = BTreeMap::new();
+    let devices = config.devices().into_iter().map(|(kind, name, device)| {
+        let address = &device.address;
+        let bus = buses.entry(address).or_insert_with(|| Bus::new(address.clone(), REQUEST_TIME));
+        let stated = device.rating_w.and_then(|watts| Power::from_watts(watts.into()).ok());
+        let rated = stated.or(if kind == Kind::Meter { enrolled } else { None });
+        let capacity = device.capacity_wh.map(|wh| u64::from(wh) * 1_000);
+        let capacity = capacity.map(Energy::from_milliwatt_hours);
+        Device { name: name.into(), kind, bus: bus.clone(), unit: device.unit, rated, capacity }
+    });
+    devices.collect()
+}
+
+/// Looks for all devices at once and refuses one that is something else.
+async fn probe(devices: &[Device]) -> Result<(), SiteError> {
+    for found in join_all(devices.iter().map(Device::probe)).await {
+        match found {
+            Ok(()) => {}
+            Err(error) if error.is_misconfiguration() => return Err(SiteError::Device(error)),
+            Err(error) => warn!(%error, "device not found yet; it is tried again"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! The site's own readings: one for each interval's edge, chained, signed and stored before it leaves.
+//!
+//! Invariant (write-ahead, P21): what leaves is in the journal; for an edge that was signed before,
+//! the stored bytes are sent again and nothing is signed anew.
+
+use std::sync::Arc;
+
+use boltgrid_market::effect::{JournalEntry, Slot};
+use boltgrid_metering::chain::{ChainRejected, ReadingChain};
+use boltgrid_metering::edge::{AtEdge, EdgeRejected, at_edge};
+use boltgrid_metering::sample::Sample;
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::envelope::{MessageRejected, Signed, Verified};
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::message::INTERVALS_BACK;
+use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::roster::Rosters;
+use boltgrid_protocol::signing::Keypair;
+use boltgrid_protocol::units::{Interval, Timestamp};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tracing::{debug, error, info, warn};
+
+use crate::store::{JournalError, JournalHandle};
+
+/// Who signs.
+#[derive(Debug)]
+pub(super) struct Signer {
+    pub(super) participant: ParticipantId,
+    pub(super) meter: Keypair,
+    pub(super) charter: Arc<Charter>,
+    pub(super) rosters: Rosters,
+}
+
+/// Makes and sends the site's readings.
+#[derive(Debug)]
+pub(super) struct Readings {
+    signer: Signer,
+    journal: JournalHandle,
+    outbox: mpsc::Sender<Verified<Reading>>,
+    chain: ReadingChain,
+    /// The last interval whose edge has a stored reading.
+    stored: Option<Interval>,
+    /// The latest sample.
+    before: Option<Sample>,
+}
+
+impl Readings {
+    /// Takes the chain up again after its last stored reading, and sends that one again where
+    /// others would still take it.
+    pub(super) async fn resume(
+        mut signer: Signer,
+        journal: JournalHandle,
+        outbox: mpsc::Sender<Verified<Reading>>,
+        now: Timestamp,
+    ) -> Result<Self, JournalError> {
+        let last = journal.last_reading().await?;
+        let stored = last.as_ref().map(|(interval, _)| *interval);
+        let verified = last.and_then(|(interval, bytes)| {
+            let verified = signer.verify(interval, bytes);
+            let warn = |error: &MessageRejected| {
+                warn!(%interval, %error, "the last stored reading is not valid any more (another key \
+                    or roster?); the meter's chain begins anew");
+            };
+            verified.inspect_err(warn).ok()
+        });
+        let chain = verified.as_ref().map_or_else(ReadingChain::new, ReadingChain::resume);
+        let readings = Self { signer, journal, outbox, chain, stored, before: None };
+        let current = readings.signer.charter.interval.interval_at(now);
+        if let Some(last) = verified.filter(|last| last.interval().plus(INTERVALS_BACK) >= current)
+        {
+            readings.send(last);
+        }
+        Ok(readings)
+    }
+
+    /// The last reading, where the chain goes on from one.
+    pub(super) fn last(&self) -> Option<&Reading> {
+        self.chain.last()
+    }
+
+    /// Takes a sample and makes the readings of all edges since the last one.
+    pub(super) async fn sampled(&mut self, sample: Sample) -> Result<(), JournalError> {
+        let timing = self.signer.charter.interval;
+        let newest = timing.interval_at(sample.at);
+        let before = self.before.replace(sample);
+        let first = before.map_or(newest, |before| timing.interval_at(before.at).next());
+        // An edge further back has no sample in reach.
+        let mut interval = first.max(newest.previous());
+        while interval <= newest {
+            if self.stored.is_none_or(|stored| stored < interval) {
+                let edge = timing.start_of(interval);
+                match at_edge(edge, timing.interval_ms, before.as_ref(), &sample) {
+                    Ok(shown) => self.make(interval, &shown).await?,
+                    Err(error @ EdgeRejected::NoneBefore(_)) => {
+                        debug!(%interval, %error, "no reading: started after the edge");
+                    }
+                    Err(error) => warn!(%interval, %error, "no reading"),
+                }
+            }
+            interval = interval.next();
+        }
+        Ok(())
+    }
+
+    async fn make(&mut self, interval: Interval, shown: &AtEdge) -> Result<(), JournalError> {
+        let reading = match self.signer.sign(&self.chain, interval, shown) {
+            Ok(reading) => reading,
+            Err(error @ ChainRejected::Message(MessageRejected::NotAMember)) => {
+                debug!(%interval, %error, "no reading: not enrolled");
+                return Ok(());
+            }
+            Err(error) => {
+                error!(%interval, %error, "no reading");
+                return Ok(());
+            }
+        };
+        let (slot, bytes) = (Slot::Reading(interval), Arc::clone(reading.bytes()));
+        self.journal.record(vec![JournalEntry { slot, bytes }]).await?;
+        self.stored = Some(interval);
+        if let Err(error) = self.chain.follow(&reading) {
+            // It was made to follow.
+            error!(%interval, %error, "own reading does not follow");
+        }
+        info!(
+            target: "boltgrid::event::reading",
+            %interval, sequence = reading.body().sequence,
+            import_mwh = shown.import_register.to_milliwatt_hours(),
+            export_mwh = shown.export_register.to_milliwatt_hours(),
+            power_mw = shown.power.to_milliwatts(), "reading signed"
+        );
+        self.send(reading);
+        Ok(())
+    }
+
+    fn send(&self, reading: Verified<Reading>) {
+        let interval = reading.interval();
+        match self.outbox.try_send(reading) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => error!(%interval, "the market does not take readings"),
+            Err(TrySendError::Closed(_)) => debug!(%interval, "the market has stopped"),
+        }
+    }
+}
+
+impl Signer {
+    fn sign(
+        &mut self,
+        chain: &ReadingChain,
+        interval: Interval,
+        shown: &AtEdge,
+    ) -> Result<Verified<Reading>, ChainRejected> {
+        let roster = self.rosters.at(interval);
+        chain.sign(shown, (&self.participant, &self.meter), (&self.charter, &roster))
+    }
+
+    fn verify(
+        &mut self,
+        interval: Interval,
+        bytes: Arc<[u8]>,
+    ) -> Result<Verified<Reading>, MessageRejected> {
+        let roster = self.rosters.at(interval);
+        Signed::decode(bytes)?.verify(&self.charter, &roster)
+    }
+}

@@ -1,0 +1,118 @@
+//! The site as last measured, for everyone who wants to know.
+
+use std::fmt;
+use std::sync::Arc;
+
+use boltgrid_metering::drivers::DeviceError;
+use boltgrid_metering::register::RegisterRejected;
+use boltgrid_metering::sample::Sample;
+use boltgrid_protocol::units::{Energy, Power, Timestamp};
+
+/// The site at one instant.
+#[derive(Clone, Debug)]
+pub struct SiteState {
+    /// When it was measured.
+    pub at: Timestamp,
+    /// Power into the site; negative when it exports.
+    pub power_mw: Power,
+    /// What the site uses apart from PV and battery, at least zero.
+    pub load_mw: Power,
+    /// What PV gives, as a positive amount.
+    pub pv_mw: Power,
+    /// What PV could give; the same where it does not say.
+    pub pv_potential_mw: Power,
+    /// Whether PV can be turned down.
+    pub pv_curtailable: bool,
+    /// The battery; none without one.
+    pub battery: Option<BatteryState>,
+    /// All energy ever taken from the grid.
+    pub import_register_mwh: Energy,
+    /// All energy ever given to it.
+    pub export_register_mwh: Energy,
+    /// Mean phase voltage, where the meter has it.
+    pub voltage_mv: Option<u32>,
+    /// Frequency in millihertz, where the meter has it.
+    pub frequency_mhz: Option<u32>,
+    /// Why the values can no longer be relied on, if so.
+    pub stale: Option<Stale>,
+}
+
+/// The battery at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatteryState {
+    /// Power into the battery; negative when it discharges.
+    pub power_mw: Power,
+    /// Energy it holds.
+    pub stored_mwh: Energy,
+    /// Energy it can hold.
+    pub capacity_mwh: Energy,
+    /// Most power it takes, positive.
+    pub charge_max_mw: Power,
+    /// Most power it gives, positive.
+    pub discharge_max_mw: Power,
+}
+
+/// Why values can no longer be relied on.
+#[derive(Clone, Debug)]
+pub struct Stale {
+    /// The device that fails, as it is named in the log.
+    pub device: Arc<str>,
+    /// What is wrong with it.
+    pub failure: Failure,
+}
+
+/// What is wrong with a device.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// It does not answer as it should.
+    Device(Arc<DeviceError>),
+    /// One of its registers shows what cannot follow.
+    Register(RegisterRejected),
+    /// It took longer to answer than there is between two samples.
+    Late,
+    /// Its driver panicked and was started again.
+    Panicked,
+}
+
+impl fmt::Display for Stale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let device = &self.device;
+        match &self.failure {
+            // Names its device.
+            Failure::Device(error) => error.fmt(f),
+            Failure::Register(rejected) => write!(f, "{device}: {rejected}"),
+            Failure::Late => write!(f, "{device}: no answer within the time between two samples"),
+            Failure::Panicked => write!(f, "{device}: its driver failed and was started again"),
+        }
+    }
+}
+
+impl SiteState {
+    /// What a sample shows, or `None` where one of its devices was silent.
+    pub(super) fn of(sample: &Sample) -> Option<Self> {
+        let meter = sample.meter;
+        let pv = sample.pv.transpose().ok()?;
+        let battery = sample.battery.transpose().ok()?;
+        let pv_mw = pv.map_or(Power::ZERO, |pv| pv.power);
+        Some(Self {
+            at: sample.at,
+            power_mw: meter.power,
+            load_mw: sample.load()?.max(Power::ZERO),
+            pv_mw,
+            pv_potential_mw: pv.and_then(|pv| pv.potential).unwrap_or(pv_mw),
+            pv_curtailable: pv.is_some_and(|pv| pv.curtailable),
+            battery: battery.map(|battery| BatteryState {
+                power_mw: battery.power,
+                stored_mwh: battery.stored,
+                capacity_mwh: battery.capacity,
+                charge_max_mw: battery.charge_max,
+                discharge_max_mw: battery.discharge_max,
+            }),
+            import_register_mwh: meter.import_register,
+            export_register_mwh: meter.export_register,
+            voltage_mv: meter.voltage_mv,
+            frequency_mhz: meter.frequency_mhz,
+            stale: None,
+        })
+    }
+}
