@@ -1,6 +1,6 @@
 //! Logs to standard error: what is said where is decided by the configuration, once.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -35,7 +35,10 @@ pub fn start(config: &LogConfig) -> Result<(), LoggingError> {
     let filter = EnvFilter::builder()
         .parse(&config.filter)
         .map_err(|source| LoggingError::Filter { filter: config.filter.clone(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     match config.format {
         LogFormat::Text => builder.finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,

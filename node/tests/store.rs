@@ -12,6 +12,7 @@ use boltgrid::store::{BookRecord, ClearingRecord, JournalError, Store, StoreErro
 use boltgrid_market::effect::{JournalEntry, Slot};
 use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
 use boltgrid_protocol::units::{Energy, Interval, Price};
+use futures::StreamExt;
 
 fn at(number: u64) -> Interval {
     Interval::from_number(number)
@@ -85,16 +86,19 @@ async fn closing_does_what_is_queued_and_later_requests_are_refused() {
     let store = Store::open(dir.path()).unwrap();
     let journal = store.journal();
     let queued: Vec<_> = (0..40).map(|number| entry(Slot::Ack(at(number)), b"ack")).collect();
-    let records = queued.iter().map(|entry| {
-        let mut record = Box::pin(journal.record(vec![entry.clone()]));
-        assert!(futures::FutureExt::now_or_never(&mut record).is_none());
-        record
+    let mut records: futures::stream::FuturesUnordered<_> =
+        queued.iter().map(|entry| journal.record(vec![entry.clone()])).collect();
+    // The first poll queues them all.
+    let mut done = futures::FutureExt::now_or_never(records.next()).map_or(0, |first| {
+        first.unwrap().unwrap();
+        1
     });
-    let records: Vec<_> = records.collect();
     drop(store);
-    for record in records {
-        record.await.unwrap();
+    while let Some(record) = records.next().await {
+        record.unwrap();
+        done += 1;
     }
+    assert_eq!(done, queued.len());
     let late = journal.record(vec![entry(Slot::Ack(at(99)), b"late")]).await;
     assert!(matches!(late, Err(JournalError::Closed)), "{late:?}");
     let store = Store::open(dir.path()).unwrap();
@@ -214,6 +218,8 @@ fn what_the_archive_is_given_it_gives_back_after_a_restart() {
     archive.put_reading(at(256), &you, b"yours").unwrap();
     archive.put_reading(at(256), &me, b"mine").unwrap();
     archive.put_reading(at(1), &me, b"early").unwrap();
+    let longer = BookRecord { orders: vec![Arc::from(*b"order"); 301], ..book() };
+    archive.put_book(at(7), &longer).unwrap();
     archive.put_book(at(7), &book()).unwrap();
     archive.put_clearing(at(7), &clearing()).unwrap();
     archive.put_clearing(at(256), &clearing()).unwrap();
@@ -286,25 +292,32 @@ async fn a_damaged_archive_is_moved_aside_and_the_journal_stays() {
 }
 
 #[test]
-fn noise_anywhere_in_the_archive_never_stops_the_start() {
+fn noise_in_an_archive_that_was_not_closed_neither_stops_the_start_nor_comes_up_later() {
     let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let archive = Store::open(&data).unwrap().archive();
+    let intact = dir.path().join("intact");
+    let archive = Store::open(&intact).unwrap().archive();
     for number in 0..50 {
         archive.put_book(at(number), &book()).unwrap();
     }
     drop(archive);
-    let database = data.join("archive").join("db");
-    let intact = fs::read(&database).unwrap();
-    let snapshot = fs::read_dir(data.join("archive")).unwrap().count();
-    assert!(snapshot > 0 && !intact.is_empty());
+    let database = fs::read(intact.join("archive/db")).unwrap();
     for eighth in 0..8 {
-        let mut bytes = intact.clone();
-        let from = bytes.len() / 8 * eighth;
-        let until = (from + 4096).min(bytes.len());
-        bytes[from..until].fill(0xA5);
-        fs::write(&database, bytes).unwrap();
+        let data = dir.path().join(format!("noise-{eighth}"));
+        copy_files(&intact, &data);
+        copy_files(&intact.join("archive"), &data.join("archive"));
+        let mut noisy = database.clone();
+        let from = noisy.len() / 8 * eighth;
+        let until = (from + 4096).min(noisy.len());
+        noisy[from..until].fill(0xA5);
+        fs::write(data.join("archive/db"), noisy).unwrap();
+        fs::write(data.join("lock"), "1\n").unwrap();
+
         let archive = Store::open(&data).unwrap().archive();
-        archive.put_book(at(1000), &book()).unwrap();
+        for number in 0..60 {
+            archive.put_book(at(number), &book()).unwrap();
+            assert_eq!(archive.book(at(number)).unwrap(), Some(book()));
+        }
+        archive.prune_before(at(55)).unwrap();
+        archive.flush().unwrap();
     }
 }

@@ -109,7 +109,7 @@ impl Archive {
             .collect()
     }
 
-    /// Keeps a certified book, whole or not at all.
+    /// Keeps a certified book in place of an earlier one, whole or not at all.
     ///
     /// # Errors
     ///
@@ -117,6 +117,9 @@ impl Archive {
     pub fn put_book(&self, interval: Interval, book: &BookRecord) -> Result<(), ArchiveError> {
         let key = key(interval);
         let mut batch = Batch::default();
+        for earlier in self.books.scan_prefix(key).keys() {
+            batch.remove(earlier?);
+        }
         batch.insert(&key, book.certificate.as_ref());
         for (place, order) in (0_u32..).zip(&book.orders) {
             batch.insert([&key[..], &place.to_be_bytes()].concat(), order.as_ref());

@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 const LOCK_FILE: &str = "lock";
 
 /// The sole right to use a data folder; given up when dropped, or when the process ends in any way.
+///
+/// The lock file names the process while it runs and is emptied when it closes the folder in order.
 #[derive(Debug)]
 pub struct FolderLock {
-    // Held, never read: the operating system ties the lock to the open file.
-    _file: File,
+    // The operating system ties the lock to the open file.
+    file: File,
+    was_left_open: bool,
 }
 
 /// Why a data folder cannot be used.
@@ -55,16 +58,32 @@ impl FolderLock {
             .truncate(false)
             .open(dir.join(LOCK_FILE))
             .map_err(failed)?;
-        match file.try_lock() {
+        let locked = file.try_lock();
+        let mut holder = String::new();
+        file.read_to_string(&mut holder).map_err(failed)?;
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let process = holder(&mut file).map_err(failed)?;
+                let process = holder.trim().to_owned();
                 return Err(FolderError::InUse { dir: dir.to_owned(), process });
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         sign(&mut file).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file, was_left_open: !holder.is_empty() })
+    }
+
+    /// Whether the process before this one ended without closing the folder in order.
+    pub(super) const fn was_left_open(&self) -> bool {
+        self.was_left_open
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.file.set_len(0) {
+            tracing::warn!(%error, "the data folder is checked at the next start, since its lock file cannot be emptied");
+        }
     }
 }
 
@@ -73,15 +92,6 @@ fn sign(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     writeln!(file, "{}", std::process::id())
-}
-
-fn holder(file: &mut File) -> io::Result<String> {
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok(match text.trim() {
-        "" => "unknown".to_owned(),
-        process => process.to_owned(),
-    })
 }
 
 /// Makes the names of new files in `dir`, and its own name, outlast a power cut.

@@ -31,6 +31,9 @@ enum Unusable {
 impl Archive {
     /// Opens the archive at `path`, or makes it. One that is damaged or of another version is moved
     /// to `<path>.aside`, in place of an earlier one there.
+    ///
+    /// After a process that did not close it in order, all of it is read: some seconds for a month
+    /// of a large grid.
     pub(in crate::store) fn open(path: &Path, lock: Arc<FolderLock>) -> Result<Self, ArchiveError> {
         let opened = match Self::open_as_is(path, &lock) {
             Err(Unusable::Stale(problem)) => {
@@ -66,7 +69,7 @@ impl Archive {
             .open()?;
         check_schema(&database)?;
         let tree = |name: &str| database.open_tree(name);
-        Ok(Self {
+        let archive = Self {
             readings: tree("readings")?,
             books: tree("books")?,
             clearings: tree("clearings")?,
@@ -74,7 +77,21 @@ impl Archive {
             peers: tree("peers")?,
             database,
             _lock: Arc::clone(lock),
-        })
+        };
+        if lock.was_left_open() {
+            archive.read_all()?;
+        }
+        Ok(archive)
+    }
+
+    /// Finds the damage that sled itself would find, or panic at, only when it comes by.
+    fn read_all(&self) -> Result<(), sled::Error> {
+        for tree in [&self.readings, &self.books, &self.clearings, &self.settlements, &self.peers] {
+            for entry in tree {
+                entry?;
+            }
+        }
+        Ok(())
     }
 }
 

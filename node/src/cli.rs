@@ -1,0 +1,119 @@
+//! The command line: one command, one file, each a function of its arguments and of where to write.
+//! Not for: what the commands are about.
+
+mod charter;
+mod enrol;
+mod error;
+mod init;
+mod replay;
+mod rpc;
+mod run;
+mod show;
+mod status;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CliError;
+
+const EXAMPLES: &str = "\
+Examples:
+  Join a grid, with a SunSpec meter at hand:
+    boltgrid init --charter charter.toml --bootstrap /ip4/192.0.2.7/tcp/9333 --meter 192.168.1.20
+    boltgrid enrol request --connection-point 'House 7' --import-w 17000 --export-w 10000
+    (send the request to a registrar; put all members' enrolments into boltgrid/enrolments)
+    boltgrid run
+
+  Found a grid:
+    boltgrid charter new --name 'Mill Lane'
+    (every founder: boltgrid init, then boltgrid enrol request --founding ...)
+    boltgrid enrol sign house7.request --charter charter.toml --registrar-key registrar.key
+
+  See how it goes:
+    boltgrid status
+    boltgrid replay 5930112";
+
+/// Trade electricity with your neighbours, with no operator in the middle.
+#[derive(Debug, Parser)]
+#[command(name = "boltgrid", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set up a node's folder: a commented config file and new keys
+    Init(init::Init),
+    /// Write, check or show a grid's charter
+    #[command(subcommand)]
+    Charter(charter::Charter),
+    /// Ask for membership, grant it, or show what an enrolment says
+    #[command(subcommand)]
+    Enrol(enrol::Enrol),
+    /// Run the node until it is stopped (Ctrl-C or SIGTERM)
+    Run(run::Run),
+    /// Show how the running node is doing
+    Status(status::Status),
+    /// Clear a past interval again from its stored book, and compare
+    Replay(replay::Replay),
+}
+
+/// Runs the command that `args` say (the first is the program's name), and says what went wrong.
+///
+/// The exit code is 0 when all went well, 2 for wrong arguments, and 1 for everything else.
+#[must_use]
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match run_from(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::Arguments(error)) => {
+            // Where even that cannot be printed, the exit code still tells.
+            drop(error.print());
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+        Err(error) => {
+            drop(writeln!(io::stderr(), "boltgrid: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the command that `args` say (the first is the program's name).
+///
+/// # Errors
+///
+/// [`CliError`]; asking for help or for the version is [`CliError::Arguments`] as well.
+pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError> {
+    let Cli { command } = Cli::try_parse_from(args)?;
+    // Fails only where a provider is there already, which does as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut out = io::stdout();
+    let done = match command {
+        Command::Init(init) => init.run(&mut out),
+        Command::Charter(charter) => charter.run(&mut out),
+        Command::Enrol(enrol) => enrol.run(&mut out),
+        Command::Run(run) => run.run(),
+        Command::Status(status) => status.run(&mut out),
+        Command::Replay(replay) => replay.run(&mut out),
+    };
+    match done {
+        // Whoever read our output has seen enough.
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

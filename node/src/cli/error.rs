@@ -1,0 +1,133 @@
+//! Why a command did not do as asked, in words for whoever typed it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use boltgrid_market::clear::ReplayRejected;
+use boltgrid_protocol::agreement::CertificateRejected;
+use boltgrid_protocol::enrolment::EnrolmentRejected;
+use boltgrid_protocol::id::{ClearingDigest, ParticipantId};
+use boltgrid_protocol::units::Interval;
+
+use crate::config::ConfigError;
+use crate::grid::GridError;
+use crate::keys::KeyError;
+use crate::logging::LoggingError;
+use crate::node::RunError;
+use crate::store::{ArchiveError, StoreError};
+
+/// Why a command did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The arguments are wrong, or ask for help or the version.
+    #[error(transparent)]
+    Arguments(#[from] clap::Error),
+    /// An argument that cannot be.
+    #[error("`{argument}` {problem}")]
+    Argument {
+        /// Which argument.
+        argument: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Charter or enrolments.
+    #[error(transparent)]
+    Grid(#[from] GridError),
+    /// A key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The logs.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// The data folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The node did not start, or stopped by itself.
+    #[error("the node stopped: {0}")]
+    Node(#[from] RunError),
+    /// Something that is made once is there already.
+    #[error("{path} exists and is not overwritten; move it away, or name another with {remedy}")]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+        /// How to name another.
+        remedy: &'static str,
+    },
+    /// A file or folder cannot be written.
+    #[error("{path} cannot be written: {source}")]
+    Write {
+        /// Which one.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Standard output or input failed.
+    #[error("the terminal cannot be written or read: {0}")]
+    Output(#[from] io::Error),
+    /// An enrolment that would not make anybody a member.
+    #[error("{0}")]
+    Enrolment(#[from] EnrolmentRejected),
+    /// A registrar's key that the charter does not name.
+    #[error("{0} is not a registrar of this charter; its registrars are under `membership`")]
+    NotARegistrar(ParticipantId),
+    /// The async runtime or the signal handlers cannot be set up.
+    #[error("the operating system refuses what a node needs: {0}")]
+    Runtime(#[source] io::Error),
+    /// Stopped by a second signal before everything was put away.
+    #[error("stopped at once by a second signal; nothing that was signed is lost")]
+    StoppedAtOnce,
+    /// No node answers.
+    #[error(
+        "no node answers at {address} ({problem}); start it with `boltgrid run`, \
+         or name its address with --rpc"
+    )]
+    NoNode {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// What happened.
+        problem: String,
+    },
+    /// The node answers, but not what was asked.
+    #[error("the node at {address} answered: {problem}")]
+    Refused {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// What it said.
+        problem: String,
+    },
+    /// Nothing is stored of an interval.
+    #[error(
+        "no book is stored for interval {0}: it was not decided, is still to come, \
+         or is older than `keep_days`"
+    )]
+    NoBook(Interval),
+    /// A stored certificate is not one.
+    #[error("the stored book does not hold: {0}")]
+    Certificate(#[from] CertificateRejected),
+    /// A stored book does not hold.
+    #[error("the stored book does not hold: {0}")]
+    Replay(#[from] ReplayRejected),
+    /// A stored book is of another interval than asked for.
+    #[error("the stored book is of interval {found}, not of {asked}")]
+    WrongInterval {
+        /// Which was asked for.
+        asked: Interval,
+        /// Which it is of.
+        found: Interval,
+    },
+    /// Clearing again gave something else.
+    #[error("the clearing differs: digest {again} now, {before} when it was cleared")]
+    Differs {
+        /// The digest stored.
+        before: ClearingDigest,
+        /// The digest computed now.
+        again: ClearingDigest,
+    },
+}

@@ -1,0 +1,113 @@
+//! `boltgrid run`: the node itself, until a signal or a failure ends it.
+
+use std::path::PathBuf;
+use std::pin::pin;
+
+use clap::Args;
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::error::CliError;
+use crate::config::{Config, LogFormat, RawConfig, RawLog, RawNetwork, RawRpc};
+use crate::{logging, node};
+
+/// Arguments of `run`: they win over the config file.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The config file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BOLTGRID_CONFIG",
+        default_value = "boltgrid/config.toml"
+    )]
+    config: PathBuf,
+    /// Folder of journal and archive, instead of the file's `data_dir`
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Multiaddress to listen at, instead of the file's `network.listen`; may be given several times
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// Multiaddress of a node to call first, instead of the file's `network.bootstrap`; may be
+    /// given several times
+    #[arg(long, value_name = "ADDR")]
+    bootstrap: Vec<String>,
+    /// IP address and port of JSON-RPC, instead of the file's `rpc.listen`
+    #[arg(long, value_name = "ADDR")]
+    rpc: Option<String>,
+    /// What is logged, such as "info,boltgrid=debug", instead of the file's `log.filter`
+    #[arg(long, value_name = "FILTER", env = "BOLTGRID_LOG")]
+    log: Option<String>,
+    /// The form of logs, instead of the file's `log.format`
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<(), CliError> {
+        let file = self.config.clone();
+        let config = Config::load(&file, self.overrides())?;
+        logging::start(&config.log)?;
+        runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(CliError::Runtime)?
+            .block_on(run_until_stopped(config))
+    }
+
+    fn overrides(self) -> RawConfig {
+        let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        RawConfig {
+            data_dir: self.data_dir,
+            network: RawNetwork {
+                listen: some(self.listen),
+                bootstrap: some(self.bootstrap),
+                ..RawNetwork::default()
+            },
+            rpc: RawRpc { listen: self.rpc },
+            log: RawLog { filter: self.log, format: self.log_format },
+            ..RawConfig::default()
+        }
+    }
+}
+
+/// The first signal asks the node to put everything away, the second does not wait for it.
+async fn run_until_stopped(config: Config) -> Result<(), CliError> {
+    let mut signals = Signals::new()?;
+    let shutdown = CancellationToken::new();
+    let mut node = pin!(node::run(config, shutdown.clone()));
+    tokio::select! {
+        ended = &mut node => return Ok(ended?),
+        name = signals.next() => tracing::info!(signal = name, "stopping"),
+    }
+    shutdown.cancel();
+    tokio::select! {
+        ended = node => Ok(ended?),
+        _ = signals.next() => Err(CliError::StoppedAtOnce),
+    }
+}
+
+/// The signals that end a node.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::Runtime);
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// The name of the next signal.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

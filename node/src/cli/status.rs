@@ -1,0 +1,156 @@
+//! `boltgrid status`: what the running node says of itself, for people or as JSON.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use boltgrid_protocol::units::{Energy, Power, Price, SignedMsat, Timestamp};
+use clap::Args;
+
+use super::error::CliError;
+use super::{rpc, show};
+use crate::rpc::NodeRpcClient;
+use crate::status::{
+    IntervalOutcome, IntervalReport, NodeStatus, SettlementReport, SiteStatus, TradeReport,
+    TradeState,
+};
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// Where the node's JSON-RPC listens, instead of what the config file says
+    #[arg(long, value_name = "ADDR")]
+    rpc: Option<String>,
+    /// The node's config file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BOLTGRID_CONFIG",
+        default_value = "boltgrid/config.toml"
+    )]
+    config: PathBuf,
+    /// Print the node's answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+type Rows = Vec<(&'static str, String)>;
+
+impl Status {
+    pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+        let address = rpc::address(self.rpc, &self.config)?;
+        let status = rpc::ask(address, |node| async move { node.status().await })?;
+        if self.json {
+            serde_json::to_writer_pretty(&mut *out, &status).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            show::rows(out, &rows(&status))?;
+        }
+        Ok(())
+    }
+}
+
+fn rows(status: &NodeStatus) -> Rows {
+    let role = match (status.is_member, status.is_voter) {
+        (true, true) => "member with a vote",
+        (true, false) => "member without a vote",
+        (false, _) => "not a member in this epoch",
+    };
+    let now = Timestamp::from_unix_ms(status.now_unix_ms);
+    let started = Timestamp::from_unix_ms(status.started_at_unix_ms);
+    let network = &status.network;
+    let mut rows = vec![
+        ("boltgrid", status.version.clone()),
+        ("participant", status.participant.clone()),
+        ("grid", format!("{} ({})", status.grid_name, status.grid_id)),
+        ("role", format!("{role}; {} members, {} voters", status.members, status.voters)),
+        ("running since", show::moment(started)),
+        ("clock", format!("{}, interval {}", show::moment(now), status.interval)),
+        (
+            "peers",
+            format!("{} connected, {} of them members", network.peers, network.members_connected),
+        ),
+        ("traffic", format!("{} bytes in, {} bytes out", network.bytes_in, network.bytes_out)),
+    ];
+    rows.extend(network.listening.iter().map(|address| ("listening at", address.clone())));
+    for (topic, reasons) in &network.rejected {
+        rows.extend(
+            reasons.iter().map(|(why, count)| ("rejected", format!("{topic}: {count} {why}"))),
+        );
+    }
+    rows.extend(
+        status.not_taken.iter().map(|(why, count)| ("not taken", format!("{count} {why}"))),
+    );
+    match &status.site {
+        Some(site) => rows.extend(site_rows(site)),
+        None => rows.push(("site", "not measured yet".to_owned())),
+    }
+    match &status.last_interval {
+        Some(report) => rows.extend(interval_rows(report)),
+        None => rows.push(("last interval", "none yet".to_owned())),
+    }
+    rows
+}
+
+fn site_rows(site: &SiteStatus) -> Rows {
+    let watts = |mw| show::power(Power::from_milliwatts(mw));
+    let mut rows = vec![
+        ("site", format!("{} net, {} load", watts(site.power_mw), watts(site.load_mw))),
+        ("pv", format!("{} of {} possible", watts(site.pv_mw), watts(site.pv_potential_mw))),
+    ];
+    if let Some(battery) = site.battery_mw {
+        let stored = site.stored_mwh.map(|mwh| show::energy(Energy::from_milliwatt_hours(mwh)));
+        rows.push(("battery", format!("{}, stored: {}", watts(battery), show::or_none(stored))));
+    }
+    rows.extend(site.stale.iter().map(|why| ("stale", why.clone())));
+    rows
+}
+
+fn interval_rows(report: &IntervalReport) -> Rows {
+    let outcome = match report.outcome {
+        IntervalOutcome::Open => "open",
+        IntervalOutcome::Decided => "decided",
+        IntervalOutcome::NoDecision => "no decision: supplied at the tariff",
+    };
+    let took = report.decide_ms.map(|ms| format!(" after {}", show::seconds(ms)));
+    let price = report.price_msat_per_kwh.map(|msat| show::price(Price::from_msat_per_kwh(msat)));
+    let mut rows = vec![
+        ("last interval", format!("{}: {outcome}{}", report.interval, took.unwrap_or_default())),
+        ("price", show::or_none(price)),
+        (
+            "volume",
+            format!(
+                "{} from {} orders in {} trades",
+                show::energy(Energy::from_milliwatt_hours(report.volume_mwh)),
+                report.orders,
+                report.trades
+            ),
+        ),
+    ];
+    rows.extend(report.own_trades.iter().map(|trade| ("own trade", own_trade(trade))));
+    rows.extend(report.settlement.iter().map(|settlement| ("settled", settled(settlement))));
+    rows
+}
+
+fn own_trade(trade: &TradeReport) -> String {
+    let state = match trade.state {
+        TradeState::Cleared => "not signed by both yet",
+        TradeState::Confirmed => "confirmed",
+        TradeState::Lapsed => "lapsed",
+    };
+    format!(
+        "{} {} at {} with {}, {state}",
+        trade.side,
+        show::energy(Energy::from_milliwatt_hours(trade.energy_mwh)),
+        show::price(Price::from_msat_per_kwh(trade.price_msat_per_kwh)),
+        trade.counterparty.chars().take(8).collect::<String>(),
+    )
+}
+
+fn settled(settlement: &SettlementReport) -> String {
+    let money = |msat| show::money(SignedMsat::from_millisatoshi(msat));
+    format!(
+        "{} from trades, {} from the supplier",
+        money(settlement.trades_due_msat),
+        money(settlement.supplier_due_msat)
+    )
+}

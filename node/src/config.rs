@@ -1,0 +1,361 @@
+//! The node's configuration: command line over file over default, read and checked once.
+//!
+//! [`RawConfig`] is what a file or a command line says, every part optional; [`Config`] is what the
+//! node works with, typed and checked. Its parts are handed to whoever needs them.
+//! Not for: what the whole grid agrees on (the charter).
+
+mod raw;
+mod render;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use boltgrid_protocol::units::Price;
+use libp2p::Multiaddr;
+use serde::{Deserialize, Serialize};
+
+use crate::site::SiteConfig;
+pub use raw::{RawConfig, RawLog, RawNetwork, RawOwner, RawRpc};
+pub use render::render;
+
+/// Longest retention, in days.
+const KEEP_DAYS_MAX: u32 = 3_650;
+/// The config file's name inside a node's folder.
+pub const CONFIG_FILE: &str = "config.toml";
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of journal and archive.
+    pub data_dir: PathBuf,
+    /// Days that past intervals are kept.
+    pub keep_days: u32,
+    /// The node's keys.
+    pub keys: KeysConfig,
+    /// The grid.
+    pub grid: GridConfig,
+    /// Where to be reached, and whom to reach first.
+    pub network: NetworkConfig,
+    /// JSON-RPC.
+    pub rpc: RpcConfig,
+    /// The meter and devices of the site.
+    pub site: SiteConfig,
+    /// What the owner wants.
+    pub owner: OwnerConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// Where the node's keys are.
+#[derive(Clone, Debug)]
+pub struct KeysConfig {
+    /// The participant's key.
+    pub participant_key_file: PathBuf,
+    /// The key that signs readings.
+    pub meter_key_file: PathBuf,
+}
+
+/// Where the grid's papers are.
+#[derive(Clone, Debug)]
+pub struct GridConfig {
+    /// The charter.
+    pub charter_file: PathBuf,
+    /// The folder of all members' enrolments.
+    pub enrolments_dir: PathBuf,
+}
+
+/// Where to be reached, and whom to reach first.
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// Addresses to listen at; never empty.
+    pub listen: Vec<Multiaddr>,
+    /// Addresses at which others reach this node, where it cannot find out itself.
+    pub external: Vec<Multiaddr>,
+    /// Nodes to call first.
+    pub bootstrap: Vec<Multiaddr>,
+    /// Whether to look for nodes on the local network.
+    pub mdns: bool,
+}
+
+/// JSON-RPC.
+#[derive(Clone, Copy, Debug)]
+pub struct RpcConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+/// What the owner wants.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnerConfig {
+    /// Whether to place orders at all.
+    pub trade: bool,
+    /// Never buy above this; the supplier's retail price where it is lower or nothing is said.
+    pub buy_at_most: Option<Price>,
+    /// Never sell what can be withheld below this; the feed-in price where nothing is said.
+    pub sell_at_least: Option<Price>,
+    /// What stays in the battery for the owner, 0 to 100 percent of its capacity.
+    pub reserve_state_of_charge_percent: u8,
+    /// What cycling a kWh through the battery costs; not negative.
+    pub wear: Price,
+    /// What arrives of what is moved into the battery, and again out of it, in parts per million.
+    pub battery_efficiency_ppm: u32,
+}
+
+/// Logs.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+/// The form of logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Why a configuration is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the config file {path} cannot be read: {source}; `boltgrid init` writes one")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The file is not TOML, or has a key or type that is not known.
+    #[error("{path}: {source}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What and where.
+        source: Box<toml::de::Error>,
+    },
+    /// A value that cannot be.
+    #[error("{path}: `{key}` {problem}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The dotted name of the key.
+        key: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+}
+
+/// A value that cannot be, before anyone knows which file it is from.
+struct BadValue {
+    key: &'static str,
+    problem: String,
+}
+
+impl Config {
+    /// Reads `path`, lays `overrides` from the command line over it, and checks the result.
+    ///
+    /// Paths in the file are relative to the file's folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], naming file and key.
+    pub fn load(path: &Path, overrides: RawConfig) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let file = RawConfig::from_toml(&text)
+            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::checked(overrides.over(file.relative_to(folder)), path)
+    }
+
+    /// Lays `raw` over the defaults and checks the result; `path` is the file it belongs to.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Value`].
+    pub fn checked(raw: RawConfig, path: &Path) -> Result<Self, ConfigError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let complete = raw.over(RawConfig::defaults().relative_to(folder));
+        Self::check(complete).map_err(|BadValue { key, problem }| ConfigError::Value {
+            path: path.to_owned(),
+            key,
+            problem,
+        })
+    }
+
+    fn check(raw: RawConfig) -> Result<Self, BadValue> {
+        let keep_days = given(raw.keep_days, "keep_days")?;
+        require((1..=KEEP_DAYS_MAX).contains(&keep_days), "keep_days", || {
+            format!("must be 1 to {KEEP_DAYS_MAX}, is {keep_days}")
+        })?;
+        Ok(Self {
+            data_dir: given(raw.data_dir, "data_dir")?,
+            keep_days,
+            keys: KeysConfig {
+                participant_key_file: given(raw.participant_key_file, "participant_key_file")?,
+                meter_key_file: given(raw.meter_key_file, "meter_key_file")?,
+            },
+            grid: GridConfig {
+                charter_file: given(raw.charter_file, "charter_file")?,
+                enrolments_dir: given(raw.enrolments_dir, "enrolments_dir")?,
+            },
+            network: check_network(raw.network)?,
+            rpc: RpcConfig { listen: check_rpc_address(raw.rpc.listen)? },
+            site: raw.site.unwrap_or_default(),
+            owner: check_owner(&raw.owner)?,
+            log: LogConfig {
+                filter: given(raw.log.filter, "log.filter")?,
+                format: given(raw.log.format, "log.format")?,
+            },
+        })
+    }
+}
+
+fn check_network(raw: RawNetwork) -> Result<NetworkConfig, BadValue> {
+    let listen = addresses(given(raw.listen, "network.listen")?, "network.listen")?;
+    require(!listen.is_empty(), "network.listen", || {
+        "must name at least one address, such as \"/ip4/0.0.0.0/tcp/9333\"".to_owned()
+    })?;
+    Ok(NetworkConfig {
+        listen,
+        external: addresses(given(raw.external, "network.external")?, "network.external")?,
+        bootstrap: addresses(given(raw.bootstrap, "network.bootstrap")?, "network.bootstrap")?,
+        mdns: given(raw.mdns, "network.mdns")?,
+    })
+}
+
+fn addresses(texts: Vec<String>, key: &'static str) -> Result<Vec<Multiaddr>, BadValue> {
+    let address = |text: String| {
+        text.parse().map_err(|error| BadValue {
+            key,
+            problem: format!(
+                "names {text:?}, which is no multiaddress ({error}); \
+                 one looks like \"/ip4/192.0.2.7/tcp/9333\""
+            ),
+        })
+    };
+    texts.into_iter().map(address).collect()
+}
+
+fn check_rpc_address(raw: Option<String>) -> Result<SocketAddr, BadValue> {
+    let text = given(raw, "rpc.listen")?;
+    text.parse().map_err(|_| BadValue {
+        key: "rpc.listen",
+        problem: format!(
+            "must be an IP address and a port, such as \"127.0.0.1:8733\", is {text:?}"
+        ),
+    })
+}
+
+fn check_owner(raw: &RawOwner) -> Result<OwnerConfig, BadValue> {
+    let percent =
+        given(raw.reserve_state_of_charge_percent, "owner.reserve_state_of_charge_percent")?;
+    require(percent <= 100, "owner.reserve_state_of_charge_percent", || {
+        format!("must be 0 to 100, is {percent}")
+    })?;
+    let wear = given(raw.wear_msat_per_kwh, "owner.wear_msat_per_kwh")?;
+    require(!wear.is_negative(), "owner.wear_msat_per_kwh", || {
+        format!("must not be negative, is {}", wear.to_msat_per_kwh())
+    })?;
+    let efficiency =
+        given(raw.battery_efficiency_percent, "owner.battery_efficiency_percent")?;
+    require((1..=100).contains(&efficiency), "owner.battery_efficiency_percent", || {
+        format!("must be 1 to 100, is {efficiency}")
+    })?;
+    Ok(OwnerConfig {
+        trade: given(raw.trade, "owner.trade")?,
+        buy_at_most: raw.buy_at_most_msat_per_kwh,
+        sell_at_least: raw.sell_at_least_msat_per_kwh,
+        reserve_state_of_charge_percent: percent,
+        wear,
+        battery_efficiency_ppm: u32::from(efficiency) * 10_000,
+    })
+}
+
+fn given<T>(value: Option<T>, key: &'static str) -> Result<T, BadValue> {
+    value.ok_or_else(|| BadValue { key, problem: "is missing".to_owned() })
+}
+
+fn require(
+    holds: bool,
+    key: &'static str,
+    problem: impl FnOnce() -> String,
+) -> Result<(), BadValue> {
+    if holds { Ok(()) } else { Err(BadValue { key, problem: problem() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, overrides: RawConfig) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(CONFIG_FILE);
+        fs::write(&path, text).unwrap();
+        Config::load(&path, overrides)
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        let config = load("", RawConfig::default()).unwrap();
+        assert_eq!(config.rpc.listen.to_string(), "127.0.0.1:8733");
+        assert_eq!(config.keep_days, 35);
+        assert!(config.network.mdns);
+        assert!(config.network.bootstrap.is_empty());
+        assert!(config.owner.trade);
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_the_file_over_the_default() {
+        let file = "keep_days = 7\n[log]\nfilter = \"debug\"\n";
+        let log = RawLog { filter: Some("trace".to_owned()), ..RawLog::default() };
+        let config = load(file, RawConfig { log, ..RawConfig::default() }).unwrap();
+        assert_eq!(config.keep_days, 7);
+        assert_eq!(config.log.filter, "trace");
+        assert_eq!(config.log.format, LogFormat::Text);
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file_but_on_the_command_line_to_where_one_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(CONFIG_FILE);
+        fs::write(&path, "charter_file = \"papers/charter.toml\"\nenrolments_dir = \"/all\"\n")
+            .unwrap();
+        let data_dir = Some(PathBuf::from("elsewhere"));
+        let overrides = RawConfig { data_dir, ..RawConfig::default() };
+        let config = Config::load(&path, overrides).unwrap();
+        assert_eq!(config.grid.charter_file, dir.path().join("papers/charter.toml"));
+        assert_eq!(config.grid.enrolments_dir, Path::new("/all"));
+        assert_eq!(config.keys.meter_key_file, dir.path().join("meter.key"));
+        assert_eq!(config.data_dir, Path::new("elsewhere"));
+    }
+
+    #[test]
+    fn errors_name_the_file_the_key_and_what_would_be_right() {
+        let check = |text, expected: &[&str]| {
+            let error = load(text, RawConfig::default()).unwrap_err().to_string();
+            for part in [CONFIG_FILE].iter().chain(expected) {
+                assert!(error.contains(part), "{text:?}: {error}");
+            }
+        };
+        check("keep_dys = 3", &["unknown field `keep_dys`", "keep_days"]);
+        check("keep_days = \"3\"", &["keep_days", "invalid type"]);
+        check("keep_days = 0", &["`keep_days`", "1 to 3650"]);
+        check("[rpc]\nlisten = \"localhost\"", &["`rpc.listen`", "127.0.0.1:8733", "localhost"]);
+        check("[network]\nlisten = []", &["`network.listen`", "at least one"]);
+        check("[network]\nbootstrap = [\"1.2.3.4:5\"]", &["`network.bootstrap`", "1.2.3.4:5"]);
+        check("[owner]\nwear_msat_per_kwh = -1", &["`owner.wear_msat_per_kwh`", "negative"]);
+        check(
+            "[owner]\nreserve_state_of_charge_percent = 101",
+            &["`owner.reserve_state_of_charge_percent`", "0 to 100"],
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! What a file or a command line says, every part optional, and the defaults below them.
+
+use std::path::{Path, PathBuf};
+
+use boltgrid_protocol::units::Price;
+use serde::{Deserialize, Serialize};
+
+use super::LogFormat;
+use crate::site::SiteConfig;
+
+/// A configuration as it is written down.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// Folder of journal and archive.
+    pub data_dir: Option<PathBuf>,
+    /// The participant's key.
+    pub participant_key_file: Option<PathBuf>,
+    /// The key that signs readings.
+    pub meter_key_file: Option<PathBuf>,
+    /// The charter.
+    pub charter_file: Option<PathBuf>,
+    /// The folder of all members' enrolments.
+    pub enrolments_dir: Option<PathBuf>,
+    /// Days that past intervals are kept.
+    pub keep_days: Option<u32>,
+    /// Where to be reached, and whom to reach first.
+    pub network: RawNetwork,
+    /// JSON-RPC.
+    pub rpc: RawRpc,
+    /// What the owner wants.
+    pub owner: RawOwner,
+    /// Logs.
+    pub log: RawLog,
+    /// The meter and devices of the site.
+    pub site: Option<SiteConfig>,
+}
+
+/// `[network]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawNetwork {
+    /// Addresses to listen at.
+    pub listen: Option<Vec<String>>,
+    /// Addresses at which others reach this node.
+    pub external: Option<Vec<String>>,
+    /// Nodes to call first.
+    pub bootstrap: Option<Vec<String>>,
+    /// Whether to look for nodes on the local network.
+    pub mdns: Option<bool>,
+}
+
+/// `[rpc]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRpc {
+    /// Where JSON-RPC listens.
+    pub listen: Option<String>,
+}
+
+/// `[owner]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawOwner {
+    /// Whether to place orders.
+    pub trade: Option<bool>,
+    /// Never buy above this.
+    pub buy_at_most_msat_per_kwh: Option<Price>,
+    /// Never sell below this.
+    pub sell_at_least_msat_per_kwh: Option<Price>,
+    /// What stays in the battery.
+    pub reserve_state_of_charge_percent: Option<u8>,
+    /// What cycling a kWh through the battery costs.
+    pub wear_msat_per_kwh: Option<Price>,
+    /// What arrives of what is moved into the battery, and again out of it.
+    pub battery_efficiency_percent: Option<u8>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawLog {
+    /// What is logged.
+    pub filter: Option<String>,
+    /// In which form.
+    pub format: Option<LogFormat>,
+}
+
+impl RawConfig {
+    /// The default of everything that has one. Written here and nowhere else.
+    #[must_use]
+    pub fn defaults() -> Self {
+        let listen = ["/ip4/0.0.0.0/udp/9333/quic-v1", "/ip4/0.0.0.0/tcp/9333"];
+        Self {
+            data_dir: Some(PathBuf::from("data")),
+            participant_key_file: Some(PathBuf::from("participant.key")),
+            meter_key_file: Some(PathBuf::from("meter.key")),
+            charter_file: Some(PathBuf::from("charter.toml")),
+            enrolments_dir: Some(PathBuf::from("enrolments")),
+            keep_days: Some(35),
+            network: RawNetwork {
+                listen: Some(listen.map(str::to_owned).to_vec()),
+                external: Some(Vec::new()),
+                bootstrap: Some(Vec::new()),
+                mdns: Some(true),
+            },
+            rpc: RawRpc { listen: Some("127.0.0.1:8733".to_owned()) },
+            owner: RawOwner {
+                trade: Some(true),
+                buy_at_most_msat_per_kwh: None,
+                sell_at_least_msat_per_kwh: None,
+                reserve_state_of_charge_percent: Some(10),
+                wear_msat_per_kwh: Some(Price::from_msat_per_kwh(40_000)),
+                battery_efficiency_percent: Some(95),
+            },
+            log: RawLog { filter: Some("info".to_owned()), format: Some(LogFormat::Text) },
+            site: None,
+        }
+    }
+
+    /// Reads a config file.
+    ///
+    /// # Errors
+    ///
+    /// What is not TOML of a configuration, and where.
+    pub fn from_toml(text: &str) -> Result<Self, Box<toml::de::Error>> {
+        toml::from_str(text).map_err(Box::new)
+    }
+
+    /// What `self` says, and where it says nothing, what `below` says.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            data_dir: self.data_dir.or(below.data_dir),
+            participant_key_file: self.participant_key_file.or(below.participant_key_file),
+            meter_key_file: self.meter_key_file.or(below.meter_key_file),
+            charter_file: self.charter_file.or(below.charter_file),
+            enrolments_dir: self.enrolments_dir.or(below.enrolments_dir),
+            keep_days: self.keep_days.or(below.keep_days),
+            network: self.network.over(below.network),
+            rpc: RawRpc { listen: self.rpc.listen.or(below.rpc.listen) },
+            owner: self.owner.over(&below.owner),
+            log: RawLog {
+                filter: self.log.filter.or(below.log.filter),
+                format: self.log.format.or(below.log.format),
+            },
+            site: self.site.or(below.site),
+        }
+    }
+
+    /// The same with relative paths taken from `folder`.
+    #[must_use]
+    pub fn relative_to(mut self, folder: &Path) -> Self {
+        for path in [
+            &mut self.data_dir,
+            &mut self.participant_key_file,
+            &mut self.meter_key_file,
+            &mut self.charter_file,
+            &mut self.enrolments_dir,
+        ] {
+            *path = path.take().map(|path| folder.join(path));
+        }
+        self
+    }
+}
+
+impl RawNetwork {
+    fn over(self, below: Self) -> Self {
+        Self {
+            listen: self.listen.or(below.listen),
+            external: self.external.or(below.external),
+            bootstrap: self.bootstrap.or(below.bootstrap),
+            mdns: self.mdns.or(below.mdns),
+        }
+    }
+}
+
+impl RawOwner {
+    fn over(&self, below: &Self) -> Self {
+        Self {
+            trade: self.trade.or(below.trade),
+            buy_at_most_msat_per_kwh: self
+                .buy_at_most_msat_per_kwh
+                .or(below.buy_at_most_msat_per_kwh),
+            sell_at_least_msat_per_kwh: self
+                .sell_at_least_msat_per_kwh
+                .or(below.sell_at_least_msat_per_kwh),
+            reserve_state_of_charge_percent: self
+                .reserve_state_of_charge_percent
+                .or(below.reserve_state_of_charge_percent),
+            wear_msat_per_kwh: self.wear_msat_per_kwh.or(below.wear_msat_per_kwh),
+            battery_efficiency_percent: self
+                .battery_efficiency_percent
+                .or(below.battery_efficiency_percent),
+        }
+    }
+}

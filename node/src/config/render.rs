@@ -1,0 +1,285 @@
+//! A configuration as a commented file: what `boltgrid init` writes, and the example in the repository.
+//!
+//! Every key there is stands in the file with what it means: set, or commented out with its default
+//! or, where it has none, with an example.
+
+use std::fmt::Write;
+
+use toml::{Table, Value};
+
+use super::RawConfig;
+
+/// A table of the file; the unnamed one stands at the top.
+struct Section {
+    name: &'static str,
+    about: &'static str,
+    keys: &'static [Key],
+}
+
+/// A key and what it means.
+struct Key {
+    name: &'static str,
+    about: &'static str,
+    /// Shown where there is no default.
+    example: &'static str,
+}
+
+const fn key(name: &'static str, about: &'static str) -> Key {
+    Key { name, about, example: "" }
+}
+
+const SECTIONS: &[Section] = &[
+    Section {
+        name: "",
+        about: "A Boltgrid node. Relative paths start at the folder of this file.\n\
+                A line that is commented out shows the default, or an example where there is none.",
+        keys: &[
+            key("data_dir", "Folder of the journal (what this node has signed) and the archive."),
+            key(
+                "participant_key_file",
+                "The key that is this participant. Keep a copy in a safe place.",
+            ),
+            key("meter_key_file", "The key that signs the meter's readings."),
+            key("charter_file", "The grid's charter, the same at every member."),
+            key("enrolments_dir", "Folder with the `.enrolment` files of all members."),
+            key("keep_days", "Days that past intervals are kept, 1 to 3650."),
+        ],
+    },
+    Section {
+        name: "network",
+        about: "Where others reach this node, and whom it calls first.",
+        keys: &[
+            key("listen", "Multiaddresses to listen at."),
+            key(
+                "external",
+                "Multiaddresses at which others reach this node, where it cannot find out itself:\n\
+                 behind a router with a forwarded port, say.",
+            ),
+            key(
+                "bootstrap",
+                "Multiaddresses of nodes to call first; one that is up is enough.\n\
+                 One looks like \"/ip4/192.0.2.7/tcp/9333\".",
+            ),
+            key("mdns", "Whether to look for nodes on the local network as well."),
+        ],
+    },
+    Section {
+        name: "rpc",
+        about: "JSON-RPC, for `boltgrid status` and for programs. It asks for no password:\n\
+                whoever reaches the address may use it.",
+        keys: &[key("listen", "IP address and port.")],
+    },
+    Section {
+        name: "owner",
+        about: "What the owner wants. Prices are in millisatoshi per kWh and may be negative.",
+        keys: &[
+            key("trade", "Whether to place orders; without, the site is only metered."),
+            Key {
+                name: "buy_at_most_msat_per_kwh",
+                about: "Never buy above this price. Left out: the supplier's retail price.",
+                example: "280000",
+            },
+            Key {
+                name: "sell_at_least_msat_per_kwh",
+                about: "Never sell below this price what can be kept or turned down.\n\
+                        Left out: the supplier's feed-in price.",
+                example: "90000",
+            },
+            key(
+                "reserve_state_of_charge_percent",
+                "What stays in the battery for the house, 0 to 100.",
+            ),
+            key("wear_msat_per_kwh", "What a kWh through the battery costs in wear."),
+            key(
+                "battery_efficiency_percent",
+                "What arrives of a kWh on its way into the battery, and again out of it; 1 to 100.",
+            ),
+        ],
+    },
+    Section {
+        name: "log",
+        about: "Logs, to standard error.",
+        keys: &[
+            key("filter", "How much: error, warn, info, debug, trace, or \"info,boltgrid=debug\"."),
+            key("format", "\"text\" for people or \"json\" for programs."),
+        ],
+    },
+];
+
+/// Writes `config` as a commented file.
+#[must_use]
+pub fn render(config: &RawConfig) -> String {
+    let set = table(config);
+    let defaults = table(&RawConfig::defaults());
+    let mut out = String::new();
+    for section in SECTIONS {
+        line(&mut out, &comment(section.about));
+        if !section.name.is_empty() {
+            line(&mut out, &format!("[{}]", section.name));
+        }
+        for key in section.keys {
+            line(&mut out, "");
+            line(&mut out, &comment(key.about));
+            let entry = match (value(&set, section, key), value(&defaults, section, key)) {
+                (Some(set), _) => format!("{} = {set}", key.name),
+                (None, Some(default)) => format!("# {} = {default}", key.name),
+                (None, None) => format!("# {} = {}", key.name, key.example),
+            };
+            line(&mut out, &entry);
+        }
+        line(&mut out, "");
+    }
+    out.push_str(&site(&set));
+    out
+}
+
+/// What the site's devices look like in the file.
+const SITE_ABOUT: &str = "\
+The site's meter and devices, read by SunSpec over Modbus TCP. An address is host or host:port.
+A unit is 1 where nothing is said. A rating or capacity is needed only where the device says none.
+A site may have several [[site.pv]] and [[site.battery]].";
+const SITE_EXAMPLE: &str = "\
+[site]
+sample_every_ms = 1000
+set_point_lead_ms = 12000
+
+[site.meter]
+address = \"192.168.1.20:502\"
+unit = 1
+rating_w = 17000
+
+[[site.pv]]
+address = \"192.168.1.21\"
+rating_w = 10000
+
+[[site.battery]]
+address = \"192.168.1.22\"
+capacity_wh = 10000";
+
+fn site(set: &Table) -> String {
+    let devices = set.get("site").map(|site| Table::from_iter([("site".to_owned(), site.clone())]));
+    let text = devices.map_or_else(|| comment(SITE_EXAMPLE), |site| site.to_string());
+    format!("{}\n\n{}\n", comment(SITE_ABOUT), text.trim_end())
+}
+
+fn table(config: &RawConfig) -> Table {
+    Table::try_from(config).expect("a configuration holds only what TOML can say")
+}
+
+fn value<'a>(table: &'a Table, section: &Section, key: &Key) -> Option<&'a Value> {
+    if section.name.is_empty() {
+        table.get(key.name)
+    } else {
+        table.get(section.name)?.get(key.name)
+    }
+}
+
+fn comment(text: &str) -> String {
+    let line = |line: &str| if line.is_empty() { "#".to_owned() } else { format!("# {line}") };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn line(out: &mut String, text: &str) {
+    writeln!(out, "{text}").expect("writing to a string cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use boltgrid_protocol::units::Price;
+
+    use super::*;
+    use crate::config::{RawNetwork, RawOwner};
+    use crate::site::SiteConfig;
+
+    const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
+
+    /// A configuration that says everything there is to say.
+    fn everything() -> RawConfig {
+        let mut all = RawConfig::defaults();
+        all.owner.buy_at_most_msat_per_kwh = Some(Price::from_msat_per_kwh(1));
+        all.owner.sell_at_least_msat_per_kwh = Some(Price::from_msat_per_kwh(-1));
+        all
+    }
+
+    fn keys_of(prefix: &str, table: &Table) -> Vec<String> {
+        let mut keys = Vec::new();
+        for (name, value) in table {
+            if let Value::Table(inner) = value {
+                keys.extend(keys_of(&format!("{name}."), inner));
+            } else {
+                keys.push(format!("{prefix}{name}"));
+            }
+        }
+        keys.sort_unstable();
+        keys
+    }
+
+    #[test]
+    fn every_key_is_explained_and_every_explanation_is_of_a_key() {
+        let mut explained: Vec<String> = SECTIONS
+            .iter()
+            .flat_map(|section| section.keys.iter().map(move |key| (section.name, key.name)))
+            .map(|(section, key)| format!("{section}.{key}").trim_start_matches('.').to_owned())
+            .collect();
+        explained.sort_unstable();
+        assert_eq!(explained, keys_of("", &table(&everything())));
+    }
+
+    #[test]
+    fn the_example_in_the_repository_is_what_is_rendered() {
+        let rendered = render(&RawConfig::default());
+        let example = fs::read_to_string(EXAMPLE).unwrap_or_default();
+        assert_eq!(
+            example, rendered,
+            "run `cargo test -p boltgrid --lib -- --ignored the_example_is_written_anew`"
+        );
+    }
+
+    #[test]
+    #[ignore = "writes config.example.toml after its text was changed"]
+    fn the_example_is_written_anew() {
+        fs::write(EXAMPLE, render(&RawConfig::default())).unwrap();
+    }
+
+    #[test]
+    fn the_example_says_nothing_but_defaults_and_is_right_with_every_line_in_use() {
+        let example = render(&RawConfig::default());
+        let parsed = RawConfig::from_toml(&example).unwrap();
+        assert_eq!(table(&parsed), table(&RawConfig::default()));
+
+        let in_use = |line: &str| {
+            let bare = line.strip_prefix("# ")?;
+            let is_entry = bare.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+            (is_entry || bare.starts_with('[')).then(|| bare.to_owned())
+        };
+        let all: Vec<String> =
+            example.lines().map(|line| in_use(line).unwrap_or_else(|| line.to_owned())).collect();
+        let parsed = RawConfig::from_toml(&all.join("\n")).unwrap();
+        assert!(parsed.site.is_some());
+        let without_site = RawConfig { site: None, ..parsed };
+        assert_eq!(keys_of("", &table(&without_site)), keys_of("", &table(&everything())));
+    }
+
+    #[test]
+    fn what_is_set_is_read_back_the_same() {
+        let config = RawConfig {
+            data_dir: Some(PathBuf::from("/var/lib/\"boltgrid\"")),
+            network: RawNetwork {
+                bootstrap: Some(vec!["/ip4/192.0.2.7/tcp/9333".to_owned()]),
+                mdns: Some(false),
+                ..RawNetwork::default()
+            },
+            owner: RawOwner {
+                sell_at_least_msat_per_kwh: Some(Price::from_msat_per_kwh(-30_000)),
+                ..RawOwner::default()
+            },
+            site: Some(SiteConfig::default()),
+            ..RawConfig::default()
+        };
+        let parsed = RawConfig::from_toml(&render(&config)).unwrap();
+        assert_eq!(table(&parsed), table(&config));
+    }
+}
