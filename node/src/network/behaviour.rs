@@ -28,7 +28,7 @@ use libp2p::{
 };
 
 use super::NetworkError;
-use super::direct::{self, DirectCodec};
+use super::direct::{self, Frames};
 use super::traffic::{CountedMuxer, Traffic};
 
 /// Between two heartbeats of gossip.
@@ -109,7 +109,7 @@ mod whole {
         request_response,
     };
 
-    use super::{DirectCodec, Gossip};
+    use super::{Frames, Gossip};
 
     /// Everything that a node speaks.
     #[derive(NetworkBehaviour)]
@@ -132,7 +132,7 @@ mod whole {
         /// Peers in the local network.
         pub mdns: Toggle<mdns::tokio::Behaviour>,
         /// Direct requests.
-        pub direct: request_response::Behaviour<DirectCodec>,
+        pub direct: request_response::Behaviour<Frames>,
     }
 }
 

@@ -1,12 +1,12 @@
 //! What two members say to each other directly, and its bytes: `/boltgrid/1/<grid id>/direct`.
 //!
-//! One request, one response, both read only up to a limit. Not for: who is served, which is
+//! One request, one response, both of limited length. Not for: who is served, which is
 //! [`super::requests`].
 
 use std::io;
 
 use boltgrid_protocol::agreement::CERTIFICATE_MAX;
-use boltgrid_protocol::codec;
+use boltgrid_protocol::codec::{self, CodecRejected};
 use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::envelope::Payload;
 use boltgrid_protocol::id::{GridId, RosterIndex};
@@ -15,7 +15,6 @@ use boltgrid_protocol::units::Interval;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::StreamProtocol;
 use libp2p::request_response::Codec;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Most orders asked for, or handed out, at once.
@@ -106,12 +105,45 @@ impl Question {
     }
 }
 
-impl Response {
-    const fn is_bounded(&self) -> bool {
-        match self {
-            Self::Answer(Answer::Orders(orders)) => orders.len() <= ORDERS_MAX,
-            Self::Answer(Answer::Certificate(_)) | Self::Taken | Self::Refused => true,
+impl Request {
+    /// Reads a request.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecRejected`], also where more is asked for than may be.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecRejected> {
+        match codec::decode(bytes, REQUEST_MAX)? {
+            Self::Ask(question) if !question.is_bounded() => Err(CodecRejected::Malformed),
+            request @ (Self::Ask(_) | Self::Confirm(_)) => Ok(request),
         }
+    }
+
+    /// The request's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::canonical(self)
+    }
+}
+
+impl Response {
+    /// Reads a response.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecRejected`], also where it holds more than may be asked for.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecRejected> {
+        match codec::decode(bytes, RESPONSE_MAX)? {
+            Self::Answer(Answer::Orders(orders)) if orders.len() > ORDERS_MAX => {
+                Err(CodecRejected::Malformed)
+            }
+            response @ (Self::Answer(_) | Self::Taken | Self::Refused) => Ok(response),
+        }
+    }
+
+    /// The response's bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::canonical(self)
     }
 }
 
@@ -126,86 +158,71 @@ pub fn protocol(grid: &GridId) -> StreamProtocol {
         .expect("it starts with a slash")
 }
 
-/// Turns requests and responses into bytes and back, bounded both ways.
+/// Moves frames of limited length. What they say is read by whoever counts the senders' faults, as
+/// libp2p does not report an error of reading together with its sender.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DirectCodec;
+pub struct Frames;
 
-impl Codec for DirectCodec {
+impl Codec for Frames {
     type Protocol = StreamProtocol;
-    type Request = Request;
-    type Response = Response;
+    type Request = Vec<u8>;
+    type Response = Vec<u8>;
 
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request>
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
     where
         T: AsyncRead + Unpin + Send,
     {
-        let request: Request = read(io, REQUEST_MAX).await?;
-        match &request {
-            Request::Ask(question) if !question.is_bounded() => Err(malformed()),
-            Request::Ask(_) | Request::Confirm(_) => Ok(request),
-        }
+        read(io, REQUEST_MAX).await
     }
 
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Response>
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
     where
         T: AsyncRead + Unpin + Send,
     {
-        let response: Response = read(io, RESPONSE_MAX).await?;
-        if response.is_bounded() { Ok(response) } else { Err(malformed()) }
+        read(io, RESPONSE_MAX).await
     }
 
     async fn write_request<T>(
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        request: Request,
+        request: Vec<u8>,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        io.write_all(&codec::canonical(&request)).await
+        io.write_all(&request).await
     }
 
     async fn write_response<T>(
         &mut self,
         _: &StreamProtocol,
         io: &mut T,
-        response: Response,
+        response: Vec<u8>,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        io.write_all(&codec::canonical(&response)).await
+        io.write_all(&response).await
     }
 }
 
-/// Reads to the end of the stream and decodes, looking at no more than `limit` bytes.
-async fn read<T, V>(io: &mut T, limit: usize) -> io::Result<V>
+/// Reads to the end of the stream, but no more than one byte beyond `limit`: enough to see that it
+/// is too long.
+async fn read<T>(io: &mut T, limit: usize) -> io::Result<Vec<u8>>
 where
     T: AsyncRead + Unpin + Send,
-    V: DeserializeOwned,
 {
     let mut bytes = Vec::new();
     let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     io.take(one_more).read_to_end(&mut bytes).await?;
-    codec::decode(&bytes, limit)
-        .map_err(|rejected| io::Error::new(io::ErrorKind::InvalidData, rejected))
-}
-
-fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, codec::CodecRejected::Malformed)
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures::executor::block_on;
-    use futures::io::Cursor;
-
-    fn read_request(bytes: &[u8]) -> io::Result<Request> {
-        let name = protocol(&GridId::default());
-        block_on(DirectCodec.read_request(&name, &mut Cursor::new(bytes)))
-    }
 
     fn orders_of(count: u32) -> Request {
         let authors = (0..count).map(RosterIndex::new).collect();
@@ -215,7 +232,7 @@ mod tests {
     #[test]
     fn the_largest_requests_survive_the_round_trip() {
         for request in [orders_of(64), Request::Confirm(vec![7; TradeConfirm::LIMIT])] {
-            assert_eq!(read_request(&codec::canonical(&request)).unwrap(), request);
+            assert_eq!(Request::from_bytes(&request.to_bytes()), Ok(request));
         }
     }
 
@@ -224,24 +241,28 @@ mod tests {
         let orders = Answer::Orders(vec![vec![7; Order::LIMIT]; ORDERS_MAX]);
         let certificate = Answer::Certificate(Some(vec![7; CERTIFICATE_MAX]));
         for response in [orders, certificate].map(Response::Answer) {
-            let bytes = codec::canonical(&response);
-            let name = protocol(&GridId::default());
-            let read = block_on(DirectCodec.read_response(&name, &mut Cursor::new(bytes)));
-            assert_eq!(read.unwrap(), response);
+            assert_eq!(Response::from_bytes(&response.to_bytes()), Ok(response));
         }
     }
 
     #[test]
-    fn a_request_for_more_orders_than_allowed_is_malformed() {
-        assert!(read_request(&codec::canonical(&orders_of(65))).is_err());
+    fn more_orders_than_allowed_are_malformed_both_ways() {
+        let malformed = CodecRejected::Malformed;
+        assert_eq!(Request::from_bytes(&orders_of(65).to_bytes()), Err(malformed));
+        let orders = Response::Answer(Answer::Orders(vec![Vec::new(); 65]));
+        assert_eq!(Response::from_bytes(&orders.to_bytes()), Err(malformed));
     }
 
     #[test]
-    fn endless_bytes_are_read_only_up_to_the_limit() {
+    fn endless_bytes_are_read_only_up_to_the_limit_and_then_seen_to_be_too_long() {
         let name = protocol(&GridId::default());
-        let mut endless = futures::io::repeat(7);
-        assert!(block_on(DirectCodec.read_request(&name, &mut endless)).is_err());
-        assert!(block_on(DirectCodec.read_response(&name, &mut endless)).is_err());
+        let mut endless = futures::io::repeat(b'B');
+        let request = block_on(Frames.read_request(&name, &mut endless)).unwrap();
+        let limit = REQUEST_MAX;
+        let oversize = CodecRejected::Oversize { len: limit + 1, limit };
+        assert_eq!(Request::from_bytes(&request), Err(oversize));
+        let response = block_on(Frames.read_response(&name, &mut endless)).unwrap();
+        assert_eq!(response.len(), RESPONSE_MAX + 1);
     }
 
     #[test]

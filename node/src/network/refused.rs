@@ -35,9 +35,6 @@ pub(super) enum Refused {
     /// A peer record under another key than its author's.
     #[error("a peer record under another key than its author's")]
     WrongKey,
-    /// A peer record that does not hold now.
-    #[error("a peer record that does not hold now")]
-    Expired,
     /// A peer record older than the one we have.
     #[error("a peer record older than the one that is known")]
     Superseded,
@@ -77,7 +74,6 @@ impl Refused {
             Self::Replayed => "replayed",
             Self::OverBudget => "over_budget",
             Self::WrongKey => "wrong_key",
-            Self::Expired => "expired",
             Self::Superseded => "superseded",
             Self::Provider => "provider",
             Self::Stranger => "stranger",
@@ -112,7 +108,6 @@ impl Refused {
             | Self::Condemned => true,
             Self::Replayed
             | Self::OverBudget
-            | Self::Expired
             | Self::Superseded
             | Self::Stranger
             | Self::TooOften

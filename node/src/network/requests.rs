@@ -2,7 +2,6 @@
 //! Not for: their bytes ([`super::direct`]) or what the answers are, which the market task knows.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,7 @@ use boltgrid_protocol::envelope::Header;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
 use boltgrid_protocol::units::{Interval, Timestamp};
 use libp2p::PeerId;
-use libp2p::request_response::{
-    Event, InboundFailure, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
-};
+use libp2p::request_response::{Event, Message, OutboundRequestId, ResponseChannel};
 use tokio::time::Instant;
 
 use super::direct::{Answer, Question, Request, Response};
@@ -21,6 +18,8 @@ use super::handle::NetworkEvent;
 use super::pace::TokenBucket;
 use super::refused::Refused;
 use super::status::DIRECT;
+
+type Channel = ResponseChannel<Vec<u8>>;
 
 /// Questions of others that wait for an answer.
 const OPEN_MAX: usize = 256;
@@ -32,7 +31,7 @@ const SENT_MAX: usize = 1024;
 /// A question that we have not answered yet.
 #[derive(Debug)]
 struct Open {
-    channel: ResponseChannel<Response>,
+    channel: Channel,
     asked_at: Instant,
 }
 
@@ -76,6 +75,7 @@ impl Network {
             Some((peer, addresses)) if self.requests.sent.len() < SENT_MAX => {
                 let addresses = addresses.to_vec();
                 let direct = &mut self.swarm.behaviour_mut().direct;
+                let request = request.to_bytes();
                 let id = direct.send_request_with_addresses(&peer, request, addresses);
                 self.requests.sent.insert(id, sent);
             }
@@ -125,38 +125,31 @@ impl Network {
         }
     }
 
-    fn respond(&mut self, channel: ResponseChannel<Response>, response: Response) {
-        if self.swarm.behaviour_mut().direct.send_response(channel, response).is_err() {
+    fn respond(&mut self, channel: Channel, response: Response) {
+        let direct = &mut self.swarm.behaviour_mut().direct;
+        if direct.send_response(channel, response.to_bytes()).is_err() {
             tracing::debug!("the asker no longer waits");
         }
     }
 
     /// Something happened on the direct protocol.
-    pub(super) fn on_direct(&mut self, event: Event<Request, Response>) {
+    pub(super) fn on_direct(&mut self, event: Event<Vec<u8>, Vec<u8>>) {
         match event {
             Event::Message { peer, message: Message::Request { request, channel, .. }, .. } => {
-                self.on_request(peer, request, channel);
+                self.on_request(peer, &request, channel);
             }
             Event::Message {
                 peer, message: Message::Response { request_id, response }, ..
             } => {
                 if let Some(sent) = self.requests.sent.remove(&request_id) {
-                    self.on_response(peer, sent, response);
+                    self.on_response(peer, sent, &response);
                 }
             }
             Event::OutboundFailure { peer, request_id, error, .. } => {
                 tracing::debug!(%peer, %error, "a request failed");
-                if matches!(&error, OutboundFailure::Io(error) if is_malformed(error)) {
-                    self.refuse(DIRECT, peer, Refused::Malformed);
-                }
                 if let Some(sent) = self.requests.sent.remove(&request_id) {
                     self.failed(sent);
                 }
-            }
-            Event::InboundFailure { peer, error: InboundFailure::Io(error), .. }
-                if is_malformed(&error) =>
-            {
-                self.refuse(DIRECT, peer, Refused::Malformed);
             }
             Event::InboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "a request of another failed");
@@ -165,7 +158,7 @@ impl Network {
         }
     }
 
-    fn on_request(&mut self, peer: PeerId, request: Request, channel: ResponseChannel<Response>) {
+    fn on_request(&mut self, peer: PeerId, request: &[u8], channel: Channel) {
         if let Err((channel, refused)) = self.serve(peer, request, channel) {
             self.refuse(DIRECT, peer, refused);
             self.respond(channel, Response::Refused);
@@ -176,11 +169,11 @@ impl Network {
     fn serve(
         &mut self,
         peer: PeerId,
-        request: Request,
-        channel: ResponseChannel<Response>,
-    ) -> Result<(), (ResponseChannel<Response>, Refused)> {
-        let from = match self.admit(&peer) {
-            Ok(from) => from,
+        request: &[u8],
+        channel: Channel,
+    ) -> Result<(), (Channel, Refused)> {
+        let (from, request) = match self.admit(&peer, request) {
+            Ok(admitted) => admitted,
             Err(refused) => return Err((channel, refused)),
         };
         match request {
@@ -205,11 +198,18 @@ impl Network {
     }
 
     /// Members are served, each so much at a time.
-    fn admit(&mut self, peer: &PeerId) -> Result<ParticipantId, Refused> {
+    fn admit(
+        &mut self,
+        peer: &PeerId,
+        request: &[u8],
+    ) -> Result<(ParticipantId, Request), Refused> {
         let from = self.peers.member(peer).ok_or(Refused::Stranger)?;
         let now = Instant::now();
         let bucket = self.requests.buckets.entry(from).or_insert_with(|| TokenBucket::new(now));
-        if bucket.take(now) { Ok(from) } else { Err(Refused::TooOften) }
+        if !bucket.take(now) {
+            return Err(Refused::TooOften);
+        }
+        Ok((from, Request::from_bytes(request).map_err(|_| Refused::Malformed)?))
     }
 
     fn take_confirm(&mut self, from: &ParticipantId, bytes: &[u8]) -> Result<(), Refused> {
@@ -217,7 +217,11 @@ impl Network {
         self.tell(NetworkEvent::Heard { message, token: None })
     }
 
-    fn on_response(&mut self, peer: PeerId, sent: Sent, response: Response) {
+    fn on_response(&mut self, peer: PeerId, sent: Sent, response: &[u8]) {
+        let Ok(response) = Response::from_bytes(response) else {
+            self.refuse(DIRECT, peer, Refused::Malformed);
+            return self.failed(sent);
+        };
         match (&sent, response) {
             (Sent::Confirm { .. }, Response::Taken) => {}
             (
@@ -267,9 +271,4 @@ impl Network {
         }
         any
     }
-}
-
-/// Whether the codec, and not the connection, failed.
-fn is_malformed(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidData
 }

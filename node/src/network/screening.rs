@@ -24,7 +24,6 @@ use super::refused::Refused;
 pub(super) struct Screening {
     gate: Gatekeeper,
     budget: Budget,
-    clock_skew_max_ms: u64,
 }
 
 /// Most bytes of a message on a topic.
@@ -46,8 +45,7 @@ fn peek(bytes: &[u8]) -> Result<Header, Refused> {
 
 impl Screening {
     pub(super) fn new(gate: Gatekeeper, charter: &Charter) -> Self {
-        let clock_skew_max_ms = charter.interval.clock_skew_max_ms;
-        Self { gate, budget: Budget::new(charter), clock_skew_max_ms }
+        Self { gate, budget: Budget::new(charter) }
     }
 
     /// The gatekeeper, for its rosters.
@@ -119,7 +117,7 @@ impl Screening {
         Ok(self.gate.admit(bytes, now)?)
     }
 
-    /// A peer record that holds now.
+    /// A member's record of where it is.
     pub(super) fn peer_record(
         &mut self,
         bytes: &[u8],
@@ -129,10 +127,7 @@ impl Screening {
             return Err(Refused::WrongKind);
         }
         match self.gate.admit(bytes, now)? {
-            Message::PeerRecord(record) if record.body().holds_at(now, self.clock_skew_max_ms) => {
-                Ok(record)
-            }
-            Message::PeerRecord(_) => Err(Refused::Expired),
+            Message::PeerRecord(record) => Ok(record),
             Message::Order(_)
             | Message::Ack(_)
             | Message::Proposal(_)
