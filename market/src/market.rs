@@ -134,6 +134,9 @@ impl Market {
             // Slots of this interval may be filled with what we cannot read: sign nothing in it.
             return not_taken("journal_of_another_roster");
         }
+        if ours.is_empty() && now > round.schedule.confirm_by {
+            round.be_silent();
+        }
         let effects = round.resume(now);
         self.rounds.insert(interval, round);
         effects

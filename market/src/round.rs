@@ -5,6 +5,9 @@
 
 mod ballot;
 mod contracts;
+mod deciding;
+mod fetching;
+mod hearing;
 mod inclusion;
 mod orders;
 mod restore;
@@ -13,9 +16,9 @@ mod voting;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use boltgrid_protocol::agreement::{Ack, Book, BookCertificate, Proposal, Vote};
+use boltgrid_protocol::agreement::{Ack, Book, BookCertificate};
 use boltgrid_protocol::charter::{Charter, Schedule};
-use boltgrid_protocol::confirm::{TradeConfirm, TradeTerms};
+use boltgrid_protocol::confirm::TradeTerms;
 use boltgrid_protocol::envelope::{Payload, Verified};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId, RosterIndex};
@@ -25,15 +28,11 @@ use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 
-use crate::clear;
 use crate::effect::{Effect, JournalEntry, Slot, Verdict};
-use crate::notice::{ClearedInterval, Notice};
-use ballot::{Ballot, Cast, Won};
+use crate::notice::Notice;
+use ballot::Ballot;
 use contracts::{Contract, Contracts};
-use orders::{Orders, Taken};
-
-/// How many members are asked at once for what we lack.
-const ASKED_AT_ONCE: usize = 3;
+use orders::Orders;
 
 /// What a round needs to know of the node it runs in.
 #[derive(Clone, Debug)]
@@ -174,6 +173,12 @@ impl Round {
         }
     }
 
+    /// Says nothing of a round that was over before this node started.
+    pub(crate) const fn be_silent(&mut self) {
+        self.asked.no_decision = true;
+        self.settled = true;
+    }
+
     /// Signs and publishes the site's own order, once, while the window is open.
     pub(crate) fn place(&mut self, now: Timestamp, order: &Order) -> Vec<Effect> {
         if self.own_order.is_some() {
@@ -188,137 +193,6 @@ impl Round {
         self.own_order = Some(order.clone());
         self.orders.take(order.clone());
         publish(Slot::Order(self.interval), &order)
-    }
-
-    /// Takes somebody's order (P9): the first in time is passed on, a second one is evidence.
-    pub(crate) fn hear_order(
-        &mut self,
-        now: Timestamp,
-        order: Verified<Order>,
-        gossiped: bool,
-        is_barred: bool,
-    ) -> Judgement {
-        let skew = self.seat.charter.interval.clock_skew_max_ms;
-        if !gossiped {
-            // An answer to what we asked for, because a proposal names it.
-            self.orders.keep(order);
-            return Judgement::KNOWN;
-        }
-        if now > self.schedule.gate.plus_ms(skew) {
-            self.orders.keep(order);
-            return Judgement::ignore("order_late");
-        }
-        if now.plus_ms(skew) < self.schedule.orders_open {
-            return Judgement::ignore("order_early");
-        }
-        if is_barred {
-            return Judgement::ignore("order_of_barred_member");
-        }
-        let second = Arc::clone(order.bytes());
-        match self.orders.take(order) {
-            Taken::New => Judgement::ACCEPT,
-            Taken::Known => Judgement::KNOWN,
-            Taken::Contradicts(first) => self.accuse(first.bytes(), &second, "order_equivocation"),
-        }
-    }
-
-    /// Takes a voter's ack (P13).
-    pub(crate) fn hear_ack(&mut self, ack: Verified<Ack>) -> Judgement {
-        match self.acks.get(&ack.author()) {
-            None => {
-                self.acks.insert(ack.author(), ack);
-                Judgement::ACCEPT
-            }
-            Some(earlier) if earlier.hash() == ack.hash() => Judgement::KNOWN,
-            Some(earlier) => {
-                let earlier = Arc::clone(earlier.bytes());
-                self.accuse(&earlier, ack.bytes(), "double_ack")
-            }
-        }
-    }
-
-    /// Takes a leader's proposal (P14): the first of its view, if its book follows from its acks.
-    pub(crate) fn hear_proposal(&mut self, proposal: &Verified<Proposal>) -> Judgement {
-        let body = proposal.body();
-        if self.candidates.contains_key(&body.view) {
-            return Judgement::KNOWN;
-        }
-        let gate = (self.seat.charter.as_ref(), self.seat.roster.as_ref());
-        if !inclusion::follows(body, self.interval, gate, &self.acks) {
-            return Judgement::reject("bad_proposal");
-        }
-        self.adopt(body);
-        Judgement::ACCEPT
-    }
-
-    fn adopt(&mut self, proposal: &Proposal) {
-        let book = proposal.book.hash(&self.seat.roster, self.interval);
-        self.candidates.insert(proposal.view, Candidate { book, valid_view: proposal.valid_view });
-        self.proposed.entry(book).or_insert_with(|| Proposed {
-            book: proposal.book.clone(),
-            acks: proposal.acks.clone(),
-        });
-    }
-
-    /// Takes a vote (P15).
-    pub(crate) fn hear_vote(&mut self, vote: Verified<Vote>) -> Judgement {
-        let second = Arc::clone(vote.bytes());
-        match self.ballot.cast(vote) {
-            Cast::New => Judgement::ACCEPT,
-            Cast::Known => Judgement::KNOWN,
-            Cast::Contradicts(first) => self.accuse(first.bytes(), &second, "double_vote"),
-        }
-    }
-
-    /// Takes the other side's confirm (P17), stores it, and answers with ours if it was sent again.
-    pub(crate) fn hear_confirm(
-        &mut self,
-        now: Timestamp,
-        confirm: Verified<TradeConfirm>,
-    ) -> Vec<Effect> {
-        let (Some(me), Some(outcome)) = (self.seat.me, &self.outcome) else {
-            // Whoever confirms knows a certified book that we lack.
-            return not_taken("confirm_before_clearing");
-        };
-        let body = *confirm.body();
-        let fits = body.book == outcome.book && body.clearing == outcome.clearing;
-        let contract = self.contracts.get_mut(&body.terms.index).filter(|contract| {
-            fits && contract.terms == body.terms && contract.counterparty(me) == confirm.author()
-        });
-        let Some(contract) = contract else {
-            return not_taken("confirm_outside_clearing");
-        };
-        if contract.theirs.is_some() {
-            return resend(contract, confirm.participant());
-        }
-        if now > self.schedule.delivery_starts {
-            return not_taken("confirm_late");
-        }
-        let slot = Slot::Countersigned(self.interval, body.terms.index);
-        let bytes = Arc::clone(confirm.bytes());
-        contract.theirs = Some(confirm);
-        let mut effects = vec![Effect::Persist(JournalEntry { slot, bytes })];
-        effects.extend(self.tell_if_firm(body.terms.index));
-        effects
-    }
-
-    fn tell_if_firm(&self, index: u32) -> Option<Effect> {
-        let contract = self.contracts.get(&index).filter(|contract| contract.is_firm())?;
-        Some(Effect::Tell(Notice::Confirmed { interval: self.interval, terms: contract.terms }))
-    }
-
-    /// Takes a certificate that was asked for.
-    pub(crate) fn hear_certificate(&mut self, certificate: BookCertificate) -> Vec<Effect> {
-        if self.outcome.is_some() || self.awaited.is_some() {
-            return Vec::new();
-        }
-        match certificate.verify(&self.seat.charter, &self.seat.roster) {
-            Ok(_) => {
-                self.awaited = Some(certificate);
-                Vec::new()
-            }
-            Err(_) => not_taken("bad_certificate"),
-        }
     }
 
     /// Whatever is due at `now`.
@@ -363,170 +237,6 @@ impl Round {
         publish(Slot::Ack(self.interval), &ack)
     }
 
-    /// Closes the round once a quorum precommitted a book, or a certificate says so, and all its
-    /// orders are here.
-    fn decide(&mut self, now: Timestamp) -> Vec<Effect> {
-        if self.outcome.is_some() {
-            return Vec::new();
-        }
-        if self.awaited.is_none() {
-            self.awaited = self.certify();
-        }
-        let Some(certificate) = &self.awaited else {
-            return Vec::new();
-        };
-        let gate = (self.seat.charter.as_ref(), self.seat.roster.as_ref());
-        let find = |entry: &boltgrid_protocol::agreement::BookEntry| {
-            self.orders.get(entry.author, entry.order)
-        };
-        let Some(clearing) = clear::clear_book(&certificate.book, self.interval, gate, find) else {
-            return Vec::new();
-        };
-        let bytes: Arc<[u8]> = certificate.to_bytes().into();
-        let orders = certificate
-            .book
-            .entries
-            .iter()
-            .filter_map(|entry| Some(Arc::clone(find(entry)?.bytes())))
-            .collect();
-        let cleared = ClearedInterval {
-            interval: self.interval,
-            view: certificate.view,
-            decide_ms: now.ms_since(self.schedule.gate),
-            certificate: Arc::clone(&bytes),
-            orders,
-            book: certificate.book.hash(&self.seat.roster, self.interval),
-            clearing: clearing.digest(),
-            price_msat_per_kwh: clearing.price_msat_per_kwh,
-            volume_mwh: clearing.volume_mwh,
-            trades: clear::terms(&clearing),
-        };
-        self.certificate = Some(bytes);
-        self.outcome = Some(Outcome {
-            book: cleared.book,
-            clearing: cleared.clearing,
-            trades: cleared.trades.clone(),
-        });
-        let mut effects = vec![Effect::Tell(Notice::Cleared(Box::new(cleared)))];
-        effects.extend(self.open_contracts());
-        effects
-    }
-
-    /// The certificate of a decision that this node saw itself (P16).
-    fn certify(&self) -> Option<BookCertificate> {
-        let quorum = self.seat.roster.quorum();
-        let won: Won = self.ballot.decided(quorum)?;
-        let book = self.proposed.get(&won.book)?.book.clone();
-        let precommits =
-            self.ballot.precommits(won).take(quorum).map(|vote| vote.bytes().to_vec()).collect();
-        Some(BookCertificate { interval: self.interval, view: won.view, book, precommits })
-    }
-
-    /// Signs our trades, if they are all inside our own order; a stored signature is taken as it is.
-    fn open_contracts(&mut self) -> Vec<Effect> {
-        let (Some(me), Some(outcome)) = (self.seat.me, &self.outcome) else {
-            return Vec::new();
-        };
-        self.contracts = contracts::of(&outcome.trades, me);
-        if self.contracts.is_empty() {
-            return Vec::new();
-        }
-        let inside = self
-            .own_order
-            .as_ref()
-            .is_some_and(|order| contracts::within_order(&self.contracts, me, order.body()));
-        if !inside {
-            return not_taken("clearing_outside_own_order");
-        }
-        let (book, clearing) = (outcome.book, outcome.clearing);
-        let mut effects = Vec::new();
-        for (index, contract) in &mut self.contracts {
-            let confirm = TradeConfirm { book, clearing, terms: contract.terms };
-            contract.theirs = self.restored.countersigned.remove(index);
-            contract.ours =
-                self.restored.confirms.remove(index).filter(|ours| *ours.body() == confirm);
-            if contract.ours.is_none() {
-                let Some(ours) = self.seat.sign(&confirm, self.interval) else {
-                    continue;
-                };
-                let slot = Slot::Confirm(self.interval, *index);
-                let bytes = Arc::clone(ours.bytes());
-                effects.push(Effect::Persist(JournalEntry { slot, bytes }));
-                contract.ours = Some(ours);
-            }
-        }
-        let firm: Vec<u32> = self.contracts.keys().copied().collect();
-        effects.extend(firm.into_iter().filter_map(|index| self.tell_if_firm(index)));
-        effects
-    }
-
-    /// Sends our confirms until they are answered or time is up.
-    fn confirm(&mut self, now: Timestamp) -> Vec<Effect> {
-        let Some(me) = self.seat.me else {
-            return Vec::new();
-        };
-        if self.contracts.is_empty()
-            || now > self.schedule.confirm_by
-            || now < self.asked.confirm_again
-        {
-            return Vec::new();
-        }
-        self.asked.confirm_again = now.plus_ms(self.seat.charter.interval.view_ms.div_euclid(2));
-        self.contracts
-            .values()
-            .filter(|contract| contract.theirs.is_none())
-            .filter_map(|contract| {
-                let to = self.seat.roster.participant(contract.counterparty(me))?;
-                Some(resend(contract, to))
-            })
-            .flatten()
-            .collect()
-    }
-
-    /// Asks others for orders and certificates that we lack.
-    fn fetch(&mut self, now: Timestamp) -> Vec<Effect> {
-        if self.outcome.is_some() || now < self.asked.fetch_again || now < self.schedule.first_view
-        {
-            return Vec::new();
-        }
-        let mut effects = Vec::new();
-        let authors = self.missing_orders();
-        if !authors.is_empty() {
-            let from = self.whom_to_ask();
-            effects.push(Effect::FetchOrders { interval: self.interval, authors, from });
-        }
-        let wanted = now >= self.schedule.views_end() && self.awaited.is_none();
-        if wanted && (now <= self.schedule.confirm_by || !self.restored.is_empty()) {
-            let from = self.whom_to_ask();
-            effects.push(Effect::FetchCertificate { interval: self.interval, from });
-        }
-        if !effects.is_empty() {
-            self.asked.fetch_again = now.plus_ms(self.seat.charter.interval.view_ms.div_euclid(4));
-        }
-        effects
-    }
-
-    /// Members that can be expected to have what we lack, others first each time.
-    fn whom_to_ask(&self) -> Vec<ParticipantId> {
-        let mut heard: Vec<RosterIndex> =
-            self.acks.keys().copied().chain(self.ballot.voters()).collect();
-        if heard.is_empty() {
-            heard = self.seat.roster.voters().to_vec();
-        }
-        heard.sort_unstable();
-        heard.dedup();
-        heard.retain(|index| Some(*index) != self.seat.me);
-        let turn = usize::try_from(self.asked.fetch_again.to_unix_ms()).unwrap_or(0);
-        let start = turn.checked_rem(heard.len()).unwrap_or(0);
-        heard
-            .iter()
-            .cycle()
-            .skip(start)
-            .take(ASKED_AT_ONCE.min(heard.len()))
-            .filter_map(|index| self.seat.roster.participant(*index))
-            .collect()
-    }
-
     /// Says once that there was no decision, or which trades lapsed.
     fn conclude(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -543,12 +253,6 @@ impl Round {
             }));
         }
         effects
-    }
-
-    /// Says and proves that a member signed two things where one is allowed (P20).
-    fn accuse(&self, first: &Arc<[u8]>, second: &Arc<[u8]>, why: &'static str) -> Judgement {
-        let evidence = self.seat.accuse(self.interval, first, second);
-        Judgement { verdict: Verdict::Ignore, why: Some(why), evidence }
     }
 
     /// The next moment after `now` at which something is due without anything being heard.

@@ -65,7 +65,7 @@ impl Delivery<'_> {
         let lack = i128::from(net.to_milliwatt_hours()).saturating_sub(contract);
         let charge = self.site.battery.map_or(0, |battery| self.cover(&battery, lack));
         Ok(Dispatch {
-            battery: self.power(charge),
+            battery: power_ceil(charge, self.interval_ms),
             pv_at_most: self.pv_at_most(lack.saturating_add(charge), throttle)?,
         })
     }
@@ -111,21 +111,37 @@ impl Delivery<'_> {
         let expected = self.situation.expected.pv.max(Power::ZERO);
         let expected = mwh(expected.energy_over_floor(self.interval_ms)?);
         let used = expected.saturating_add(lack).max(0);
-        Ok(Some(self.power(used.saturating_add(mwh(let_out)))))
+        Ok(Some(power_ceil(used.saturating_add(mwh(let_out)), self.interval_ms)))
     }
+}
 
-    /// The power that moves `energy_mwh` over the interval, rounded away from zero: a meter that
-    /// shows a little too much keeps the contract, one that shows too little does not.
-    fn power(&self, energy_mwh: i128) -> Power {
-        let interval_ms = i128::from(self.interval_ms);
-        let moved = energy_mwh.saturating_abs().saturating_mul(MW_MS_PER_MWH);
-        let rounded_up = moved.saturating_add(interval_ms.saturating_sub(1));
-        let mw = rounded_up.checked_div_euclid(interval_ms).unwrap_or(0);
-        let mw = i64::try_from(mw.saturating_mul(energy_mwh.signum())).unwrap_or(0);
-        Power::from_milliwatts(mw)
-    }
+/// The power that moves `energy_mwh` over the interval, rounded away from zero: a meter that shows a
+/// little too much keeps the contract, one that shows too little does not.
+fn power_ceil(energy_mwh: i128, interval_ms: u64) -> Power {
+    let interval_ms = i128::from(interval_ms);
+    let moved = energy_mwh.saturating_abs().saturating_mul(MW_MS_PER_MWH);
+    let rounded_up = moved.saturating_add(interval_ms.saturating_sub(1));
+    let mw = rounded_up.checked_div_euclid(interval_ms).unwrap_or(0);
+    let mw = i64::try_from(mw.saturating_mul(energy_mwh.signum())).unwrap_or(0);
+    Power::from_milliwatts(mw)
 }
 
 fn mwh(energy: Energy) -> i128 {
     i128::from(energy.to_milliwatt_hours())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_power_moves_its_energy_and_less_than_one_unit_of_power_more() {
+        for (energy_mwh, interval_ms) in [(1, 10_001), (999, 7_000), (-5, 300_000), (0, 1)] {
+            let power = power_ceil(energy_mwh, interval_ms).to_milliwatts();
+            let moved = |mw: i64| i128::from(mw.abs()) * i128::from(interval_ms);
+            assert!(moved(power) >= energy_mwh.abs() * MW_MS_PER_MWH);
+            assert!(power == 0 || moved(power.abs() - 1) < energy_mwh.abs() * MW_MS_PER_MWH);
+            assert_eq!(i128::from(power.signum()), energy_mwh.signum());
+        }
+    }
 }

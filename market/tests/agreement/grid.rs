@@ -1,6 +1,8 @@
 //! Some markets, a clock and a loss-free network between them, in one thread: just enough to see
 //! intervals decided. Faults at random belong to the simulator, not here.
 
+#![expect(clippy::unwrap_used, reason = "what cannot fail here fails the test by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -272,9 +274,9 @@ impl Grid {
 
 impl Node {
     pub(crate) fn cleared(&self, interval: Interval) -> Option<&ClearedInterval> {
-        self.notices.iter().find_map(|notice| match notice {
-            Notice::Cleared(cleared) if cleared.interval == interval => Some(&**cleared),
-            _ => None,
+        self.notices.iter().find_map(|notice| {
+            let Notice::Cleared(cleared) = notice else { return None };
+            (cleared.interval == interval).then_some(&**cleared)
         })
     }
 
@@ -296,7 +298,7 @@ impl Node {
 
 /// Even nodes sell, odd ones buy.
 pub(crate) fn order(index: usize) -> Order {
-    let (side, source, limit) = if index % 2 == 0 {
+    let (side, source, limit) = if index.is_multiple_of(2) {
         (Side::Sell, Source::Pv, 80_000)
     } else {
         (Side::Buy, Source::Load, 300_000)

@@ -218,3 +218,15 @@ fn an_order_of_ones_own_is_placed_once_and_in_time() {
     grid.input(0, Input::Place { interval: interval.next().next(), order: order(2) });
     assert!(grid.nodes[0].was_told("no_round"));
 }
+
+#[test]
+fn a_node_says_nothing_of_intervals_that_were_over_when_it_started() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    grid.run_market(interval);
+    let told = |grid: &Grid| {
+        let old = |it: &Notice| matches!(it, Notice::NoDecision(of) if *of < interval);
+        grid.nodes.iter().any(|node| node.notices.iter().any(old))
+    };
+    assert!(!told(&grid));
+}

@@ -38,6 +38,25 @@ fn surplus_that_the_supplier_pays_more_for_is_not_stored() {
 }
 
 #[test]
+fn what_will_save_more_later_is_not_spent_now_but_a_contract_is_kept() {
+    let outlook = Outlook { low: sat(100), high: sat(500) };
+    let evening = Situation { outlook, ..situation(at(20, 0), 2_000, 0, kwh(6)) };
+    assert_eq!(dispatched(&with_battery(), &evening, NOTHING).battery, Power::ZERO);
+    let sold = Contracted { sold: wh(970), ..NOTHING };
+    assert_eq!(dispatched(&with_battery(), &evening, sold).battery, watts(-6_000));
+}
+
+#[test]
+fn a_nearly_full_battery_takes_only_surplus_that_would_cost_money() {
+    // Room is worth keeping for when others pay more than 20 sat to be rid of theirs.
+    let noon = situation(at(12, 0), 0, 2_000, kwh(39));
+    let must_run = Site { pv: PvControl::MustRun, ..with_battery() };
+    assert_eq!(dispatched(&must_run, &noon, NOTHING).battery, watts(2_000));
+    let turned_down = Dispatch { battery: Power::ZERO, pv_at_most: Some(Power::ZERO) };
+    assert_eq!(dispatched(&with_battery(), &noon, NOTHING), turned_down);
+}
+
+#[test]
 fn a_battery_stops_at_its_reserve_and_when_it_is_full() {
     let nearly_empty = situation(at(20, 0), 9_000, 0, kwh(5));
     let discharge = dispatched(&with_battery(), &nearly_empty, NOTHING).battery;

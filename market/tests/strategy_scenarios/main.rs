@@ -40,7 +40,7 @@ static CHARTER: LazyLock<Charter> = LazyLock::new(|| {
         clock_skew_max_ms = 1000
         [price]
         floor_msat_per_kwh = -200000
-        ceiling_msat_per_kwh = 300000
+        ceiling_msat_per_kwh = 400000
         [connection]
         import_capacity_w = 160000
         export_capacity_w = 160000

@@ -115,9 +115,25 @@ fn surplus_goes_into_the_battery_unless_the_market_pays_more() {
     let pv: Vec<_> = steps.iter().filter(|step| step.source == Source::Pv).collect();
     assert!(!pv.is_empty());
     assert!(pv.iter().all(|step| step.limit_msat_per_kwh > sat(200)), "{pv:?}");
+    // Most of it would go into the emptiest part, which is worth most.
+    let [first, last] = [pv[0], pv[pv.len() - 1]];
+    assert!(first.limit_msat_per_kwh < last.limit_msat_per_kwh);
+    assert!(first.energy_mwh < last.energy_mwh);
     let bought: u64 =
         side(&steps, Side::Buy).iter().map(|step| step.energy_mwh.to_milliwatt_hours()).sum();
     assert_eq!(bought, 1_500_000, "the rest of the room is filled from the market");
+}
+
+#[test]
+fn where_energy_is_worth_less_than_nothing_a_battery_still_charges_first() {
+    let mut site = with_battery();
+    site.battery.as_mut().unwrap().wear = Price::ZERO;
+    let outlook = Outlook { low: sat(-180), high: sat(-170) };
+    let steps = ordered(&site, &Situation { outlook, ..situation(at(20, 0), 4_000, 0, kwh(20)) });
+    let charged = steps.iter().filter(|step| step.source == Source::Battery);
+    let charged = charged.filter(|step| step.side == Side::Buy);
+    let charged: u64 = charged.map(|step| step.energy_mwh.to_milliwatt_hours()).sum();
+    assert_eq!(charged, 2_500_000, "10 kW for a quarter of an hour: {steps:?}");
 }
 
 #[test]

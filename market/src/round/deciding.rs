@@ -1,0 +1,135 @@
+//! From a quorum of precommits to the certificate, the clearing and our signed trades.
+
+use std::sync::Arc;
+
+use boltgrid_protocol::agreement::BookCertificate;
+use boltgrid_protocol::confirm::TradeConfirm;
+use boltgrid_protocol::units::Timestamp;
+
+use super::ballot::Won;
+use super::{Outcome, Round, contracts, not_taken, resend};
+use crate::clear;
+use crate::effect::{Effect, JournalEntry, Slot};
+use crate::notice::{ClearedInterval, Notice};
+
+impl Round {
+    /// Closes the round once a quorum precommitted a book, or a certificate says so, and all its
+    /// orders are here.
+    pub(super) fn decide(&mut self, now: Timestamp) -> Vec<Effect> {
+        if self.outcome.is_some() {
+            return Vec::new();
+        }
+        if self.awaited.is_none() {
+            self.awaited = self.certify();
+        }
+        let Some(certificate) = &self.awaited else {
+            return Vec::new();
+        };
+        let gate = (self.seat.charter.as_ref(), self.seat.roster.as_ref());
+        let find = |entry: &boltgrid_protocol::agreement::BookEntry| {
+            self.orders.get(entry.author, entry.order)
+        };
+        let Some(clearing) = clear::clear_book(&certificate.book, self.interval, gate, find) else {
+            return Vec::new();
+        };
+        let bytes: Arc<[u8]> = certificate.to_bytes().into();
+        let orders = certificate
+            .book
+            .entries
+            .iter()
+            .filter_map(|entry| Some(Arc::clone(find(entry)?.bytes())))
+            .collect();
+        let cleared = ClearedInterval {
+            interval: self.interval,
+            view: certificate.view,
+            decide_ms: now.ms_since(self.schedule.gate),
+            certificate: Arc::clone(&bytes),
+            orders,
+            book: certificate.book.hash(&self.seat.roster, self.interval),
+            clearing: clearing.digest(),
+            price_msat_per_kwh: clearing.price_msat_per_kwh,
+            volume_mwh: clearing.volume_mwh,
+            trades: clear::terms(&clearing),
+        };
+        self.certificate = Some(bytes);
+        self.outcome = Some(Outcome {
+            book: cleared.book,
+            clearing: cleared.clearing,
+            trades: cleared.trades.clone(),
+        });
+        let mut effects = vec![Effect::Tell(Notice::Cleared(Box::new(cleared)))];
+        effects.extend(self.open_contracts());
+        effects
+    }
+
+    /// The certificate of a decision that this node saw itself (P16).
+    pub(super) fn certify(&self) -> Option<BookCertificate> {
+        let quorum = self.seat.roster.quorum();
+        let won: Won = self.ballot.decided(quorum)?;
+        let book = self.proposed.get(&won.book)?.book.clone();
+        let precommits =
+            self.ballot.precommits(won).take(quorum).map(|vote| vote.bytes().to_vec()).collect();
+        Some(BookCertificate { interval: self.interval, view: won.view, book, precommits })
+    }
+
+    /// Signs our trades, if they are all inside our own order; a stored signature is taken as it is.
+    pub(super) fn open_contracts(&mut self) -> Vec<Effect> {
+        let (Some(me), Some(outcome)) = (self.seat.me, &self.outcome) else {
+            return Vec::new();
+        };
+        self.contracts = contracts::of(&outcome.trades, me);
+        if self.contracts.is_empty() {
+            return Vec::new();
+        }
+        let inside = self
+            .own_order
+            .as_ref()
+            .is_some_and(|order| contracts::within_order(&self.contracts, me, order.body()));
+        if !inside {
+            return not_taken("clearing_outside_own_order");
+        }
+        let (book, clearing) = (outcome.book, outcome.clearing);
+        let mut effects = Vec::new();
+        for (index, contract) in &mut self.contracts {
+            let confirm = TradeConfirm { book, clearing, terms: contract.terms };
+            contract.theirs = self.restored.countersigned.remove(index);
+            contract.ours =
+                self.restored.confirms.remove(index).filter(|ours| *ours.body() == confirm);
+            if contract.ours.is_none() {
+                let Some(ours) = self.seat.sign(&confirm, self.interval) else {
+                    continue;
+                };
+                let slot = Slot::Confirm(self.interval, *index);
+                let bytes = Arc::clone(ours.bytes());
+                effects.push(Effect::Persist(JournalEntry { slot, bytes }));
+                contract.ours = Some(ours);
+            }
+        }
+        let firm: Vec<u32> = self.contracts.keys().copied().collect();
+        effects.extend(firm.into_iter().filter_map(|index| self.tell_if_firm(index)));
+        effects
+    }
+
+    /// Sends our confirms until they are answered or time is up.
+    pub(super) fn confirm(&mut self, now: Timestamp) -> Vec<Effect> {
+        let Some(me) = self.seat.me else {
+            return Vec::new();
+        };
+        if self.contracts.is_empty()
+            || now > self.schedule.confirm_by
+            || now < self.asked.confirm_again
+        {
+            return Vec::new();
+        }
+        self.asked.confirm_again = now.plus_ms(self.seat.charter.interval.view_ms.div_euclid(2));
+        self.contracts
+            .values()
+            .filter(|contract| contract.theirs.is_none())
+            .filter_map(|contract| {
+                let to = self.seat.roster.participant(contract.counterparty(me))?;
+                Some(resend(contract, to))
+            })
+            .flatten()
+            .collect()
+    }
+}
