@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use boltgrid_market::effect::Slot;
+use boltgrid_metering::sample::{MeterSample, Sample};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::units::Interval;
 use tokio::task::JoinSet;
@@ -73,22 +74,31 @@ pub(super) fn charter(interval_ms: u64) -> Charter {
 }
 
 fn grid() -> (Arc<Charter>, Rosters) {
+    grid_of(&[2])
+}
+
+/// A grid of members with these keys; the meter's is the next.
+fn grid_of(members: &[u8]) -> (Arc<Charter>, Rosters) {
     let charter = Arc::new(charter(INTERVAL_MS));
     let rated = Power::from_watts(10_000).unwrap();
-    let mut enrolment = CertifiedEnrolment::request(Enrolment {
-        grid: charter.grid_id(),
-        participant: key(2).participant_id(),
-        meter: key(3).meter_key(),
-        connection_point: "bus-1".to_owned(),
-        outside: false,
-        rated_import_mw: rated,
-        rated_export_mw: rated,
-        votes: true,
-        valid_from: Interval::from_number(0),
-        valid_until: Interval::from_number(u64::MAX),
-    });
-    enrolment.sign(&key(1));
-    let rosters = Rosters::new(Arc::clone(&charter), vec![enrolment]).unwrap();
+    let enrol = |member: &u8| {
+        let mut enrolment = CertifiedEnrolment::request(Enrolment {
+            grid: charter.grid_id(),
+            participant: key(*member).participant_id(),
+            meter: key(member + 1).meter_key(),
+            connection_point: "bus-1".to_owned(),
+            outside: false,
+            rated_import_mw: rated,
+            rated_export_mw: rated,
+            votes: true,
+            valid_from: Interval::from_number(0),
+            valid_until: Interval::from_number(u64::MAX),
+        });
+        enrolment.sign(&key(1));
+        enrolment
+    };
+    let enrolments = members.iter().map(enrol).collect();
+    let rosters = Rosters::new(Arc::clone(&charter), enrolments).unwrap();
     (charter, rosters)
 }
 
@@ -283,4 +293,39 @@ async fn a_node_without_devices_runs() {
     let dir = tempfile::tempdir().unwrap();
     let site = Running::open(SiteConfig::default(), dir.path()).await.unwrap();
     site.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_signed_anew_for_an_edge_even_where_the_chain_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let (outbox, mut sent) = mpsc::channel(4);
+    let edge = charter(INTERVAL_MS).interval.start_of(current());
+    let resume = async |(charter, rosters): (Arc<Charter>, Rosters)| {
+        let participant = key(2).participant_id();
+        let signer = Signer { participant, meter: key(3), charter, rosters };
+        Readings::resume(signer, store.journal(), outbox.clone(), edge).await.unwrap()
+    };
+    let sample = |after_ms, import_mwh| Sample {
+        at: edge.plus_ms(after_ms),
+        meter: MeterSample {
+            power: Power::ZERO,
+            import_register: Energy::from_milliwatt_hours(import_mwh),
+            export_register: Energy::ZERO,
+            voltage_mv: None,
+            frequency_mhz: None,
+        },
+        pv: None,
+        battery: None,
+    };
+    resume(grid()).await.sampled(sample(10, 1)).await.unwrap();
+    assert_eq!(sent.try_recv().unwrap().body().sequence, 0);
+
+    // Under another roster the stored reading counts for nothing, but it was sent.
+    let mut anew = resume(grid_of(&[2, 5])).await;
+    anew.sampled(sample(20, 2)).await.unwrap();
+    assert!(sent.try_recv().is_err());
+    anew.sampled(sample(INTERVAL_MS + 10, 3)).await.unwrap();
+    let next = sent.try_recv().unwrap();
+    assert_eq!((next.body().at, next.body().sequence), (edge.plus_ms(INTERVAL_MS), 0));
 }
