@@ -6,6 +6,8 @@
 //! is between its owner and the supplier, at the tariff. All rounding is down, so nobody pays for
 //! what did not flow. Not for: how amounts due are paid.
 
+mod entry;
+
 use boltgrid_protocol::charter::TariffPrices;
 use boltgrid_protocol::confirm::TradeTerms;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
@@ -15,7 +17,7 @@ use boltgrid_protocol::units::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Account, Entry, Posting, Unbalanced};
+pub use entry::NoEntry;
 
 /// What one participant's registers moved over one interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,17 +294,6 @@ pub fn before_losses_ceil(delivered: Energy, loss_ppm: u32) -> Result<Energy, Ou
     }
 }
 
-/// Why a settlement has no ledger entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoEntry {
-    /// It was not made by [`settle`].
-    #[error("the settlement does not add up: {0}")]
-    Unbalanced(#[from] Unbalanced),
-    /// A sum does not fit its type.
-    #[error(transparent)]
-    OutOfRange(#[from] OutOfRange),
-}
-
 impl Settlement {
     /// What all trades together bring this participant.
     ///
@@ -313,46 +304,6 @@ impl Settlement {
         self.trades.iter().try_fold(SignedMsat::ZERO, |sum, trade| {
             sum.checked_add(trade.due_msat).ok_or(OutOfRange)
         })
-    }
-
-    /// The ledger entry of the interval: where the metered energy came from and went to, and the
-    /// money that is due for it.
-    ///
-    /// # Errors
-    ///
-    /// [`NoEntry`]; for what [`settle`] returned, only when a sum does not fit 63 bits.
-    pub fn entry(&self) -> Result<Entry, NoEntry> {
-        let negated = |energy: NetEnergy| energy.checked_neg().ok_or(OutOfRange);
-        let owed = |money: SignedMsat| money.checked_neg().ok_or(OutOfRange);
-        let mut postings = vec![
-            Posting {
-                account: Account::Me,
-                energy: self.metered_mwh.unwrap_or_default(),
-                money: self.trades_due()?.checked_add(self.supplier_due_msat).ok_or(OutOfRange)?,
-            },
-            Posting {
-                account: Account::Supplier,
-                energy: negated(self.supplier_mwh)?,
-                money: owed(self.supplier_due_msat)?,
-            },
-            Posting {
-                account: Account::Losses,
-                energy: NetEnergy::between(self.losses_mwh, Energy::ZERO)?,
-                money: SignedMsat::ZERO,
-            },
-        ];
-        for trade in &self.trades {
-            let received = NetEnergy::between(trade.delivered_mwh, Energy::ZERO)?;
-            postings.push(Posting {
-                account: Account::Counterparty(trade.counterparty),
-                energy: match trade.side {
-                    Side::Sell => received,
-                    Side::Buy => negated(received)?,
-                },
-                money: owed(trade.due_msat)?,
-            });
-        }
-        Ok(Entry::new(self.interval, postings)?)
     }
 }
 
