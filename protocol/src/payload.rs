@@ -122,3 +122,6 @@ impl Payload for PeerRecord {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! Tests of what bodies must satisfy: readings, confirms and peer records. Orders, acks, proposals,
+//! votes and evidence are tested where they are.
+
+use super::*;
+use crate::confirm::TradeTerms;
+use crate::fixture::{Grid, INTERVAL, confirm, peer_record, reading};
+use crate::id::RosterIndex;
+use crate::units::Energy;
+
+/// What everyone says to this body of the member at a place.
+fn check<T: Payload>(author: u32, body: &T) -> Result<(), MessageRejected> {
+    let grid = Grid::sample();
+    grid.try_sign(RosterIndex::new(author), INTERVAL, body).map(|_| ())
+}
+
+fn refused(problem: &'static str) -> Result<(), MessageRejected> {
+    Err(MessageRejected::Body(problem))
+}
+
+#[test]
+fn a_reading_is_of_the_start_of_its_interval() {
+    let charter = Grid::sample().charter;
+    assert_eq!(check(0, &reading(&charter, INTERVAL)), Ok(()));
+    let edge = reading(&charter, INTERVAL).at;
+    for at in [edge.plus_ms(1), edge.minus_ms(1), charter.interval.start_of(INTERVAL.next())] {
+        let elsewhere = Reading { at, ..reading(&charter, INTERVAL) };
+        assert_eq!(check(0, &elsewhere), refused("not a reading of its interval's start"));
+    }
+}
+
+fn with_terms(change: impl FnOnce(&mut TradeTerms)) -> TradeConfirm {
+    let mut confirm = confirm();
+    change(&mut confirm.terms);
+    confirm
+}
+
+#[test]
+fn a_confirm_is_signed_by_one_of_two_members_that_trade_some_energy() {
+    assert_eq!(check(0, &confirm()), Ok(()), "the seller");
+    assert_eq!(check(1, &confirm()), Ok(()), "the buyer");
+    assert_eq!(check(2, &confirm()), refused("signed by neither side"));
+    let alone = with_terms(|terms| terms.buyer = terms.seller);
+    assert_eq!(check(0, &alone), refused("both sides are one"));
+    let beyond = with_terms(|terms| terms.buyer = RosterIndex::new(5));
+    assert_eq!(check(0, &beyond), refused("a side is not a member"));
+    let empty = with_terms(|terms| terms.energy_mwh = Energy::ZERO);
+    assert_eq!(check(0, &empty), refused("a trade without energy"));
+}
+
+fn with_record(change: impl FnOnce(&mut PeerRecord)) -> PeerRecord {
+    let mut record = peer_record(&Grid::sample().charter);
+    change(&mut record);
+    record
+}
+
+#[test]
+fn a_peer_record_has_one_to_eight_addresses_of_bounded_length() {
+    let with =
+        |count, len| check(0, &with_record(|it| it.addresses = vec!["x".repeat(len); count]));
+    assert_eq!(with(ADDRESSES_MAX, ADDRESS_MAX), Ok(()));
+    assert_eq!(with(0, 1), refused("no addresses, or too many"));
+    assert_eq!(with(ADDRESSES_MAX + 1, 1), refused("no addresses, or too many"));
+    assert_eq!(with(1, ADDRESS_MAX + 1), refused("an address is too long"));
+}
+
+#[test]
+fn a_peer_record_lives_for_a_day_at_most() {
+    let living = |ms| check(0, &with_record(|it| it.expires_at = it.made_at.plus_ms(ms)));
+    assert_eq!(living(LIFETIME_MAX_MS), Ok(()));
+    assert_eq!(living(LIFETIME_MAX_MS + 1), refused("it lives too long, or not at all"));
+    assert_eq!(living(0), refused("it lives too long, or not at all"));
+    let backwards = with_record(|it| it.expires_at = it.made_at.minus_ms(1));
+    assert_eq!(check(0, &backwards), refused("it lives too long, or not at all"));
+}
