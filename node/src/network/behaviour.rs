@@ -77,7 +77,8 @@ const KAD_PACKET_MAX: usize = 64 * 1024;
 /// How open a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Openness {
-    /// Most connections at a time; a quarter of them is kept for those that we make.
+    /// Most connections at a time. A quarter of them is dialled for, and kept free for that; beyond
+    /// a half, members that have had the time to find others are left.
     pub connections_max: u32,
     /// Whether peers are looked for in the local network.
     pub mdns: bool,

@@ -19,11 +19,12 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Multiaddr, PeerId, identify, mdns};
 use tokio::time::Instant;
 
+use super::addresses::shareable;
 use super::behaviour::kad_protocol;
 use super::event_loop::Network;
 use super::identity::peer_of;
 use super::pace::Backoff;
-use super::peers::{Standing, ends_at, shareable};
+use super::peers::{Novelty, Standing};
 use super::refused::Refused;
 use super::status::{CONNECTIONS, RECORDS};
 
@@ -42,6 +43,11 @@ fn record_key(grid: &GridId, participant: &ParticipantId) -> kad::RecordKey {
     let mut hasher = blake3::Hasher::new_derive_key("boltgrid 1 peer record");
     hasher.update(grid.as_bytes()).update(participant.as_bytes());
     kad::RecordKey::new(hasher.finalize().as_bytes())
+}
+
+/// When a record that ends at `expires_at` ends on the monotonic clock.
+fn ends_at(expires_at: Timestamp, now: Timestamp) -> std::time::Instant {
+    std::time::Instant::now() + Duration::from_millis(expires_at.ms_since(now))
 }
 
 /// What we last told the DHT about ourselves, and when we do so next.
@@ -86,9 +92,7 @@ impl Network {
 
     pub(super) fn on_unreachable(&mut self, peer: &PeerId, error: &DialError) {
         tracing::debug!(%peer, %error, "could not be dialled");
-        let nothing_tried =
-            matches!(error, DialError::DialPeerConditionFalse(_) | DialError::Aborted);
-        if !nothing_tried {
+        if matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. }) {
             self.peers.unreachable(peer);
         }
     }
@@ -150,7 +154,9 @@ impl Network {
         match result {
             QueryResult::GetRecord(Ok(GetRecordOk::FoundRecord(found))) => {
                 match self.learn_record(&found.record) {
-                    Ok(_) => {
+                    // What we had already may be why we are looking: somebody may have a later one.
+                    Ok((_, Novelty::Known)) => {}
+                    Ok((_, Novelty::News)) => {
                         if let Some(mut query) = self.swarm.behaviour_mut().kad.query_mut(&id) {
                             query.finish();
                         }
@@ -170,18 +176,21 @@ impl Network {
     }
 
     /// Checks a record and learns where its author is.
-    fn learn_record(&mut self, record: &kad::Record) -> Result<Verified<PeerRecord>, Refused> {
+    fn learn_record(
+        &mut self,
+        record: &kad::Record,
+    ) -> Result<(Verified<PeerRecord>, Novelty), Refused> {
         let verified = self.screening.peer_record(&record.value, (self.clock)())?;
         if record.key != record_key(&self.grid, &verified.participant()) {
             return Err(Refused::WrongKey);
         }
-        self.peers.learn_record(&verified, Instant::now())?;
-        Ok(verified)
+        let novelty = self.peers.learn_record(&verified, Instant::now())?;
+        Ok((verified, novelty))
     }
 
     /// Stores a record for others to find, if it is one.
     fn store_record(&mut self, record: kad::Record) -> Result<(), Refused> {
-        let verified = self.learn_record(&record)?;
+        let (verified, _) = self.learn_record(&record)?;
         let expires = ends_at(verified.body().expires_at, (self.clock)());
         let record = kad::Record {
             publisher: peer_of(&verified.participant()),
@@ -199,6 +208,9 @@ impl Network {
             tracing::debug!(%address, "dialling a bootstrap address");
             let dial = DialOpts::unknown_peer_id().address(address).allocate_new_port().build();
             self.dial(dial);
+        }
+        for peer in plan.part {
+            self.disconnect(peer);
         }
         for (peer, addresses) in plan.dial {
             self.dial(DialOpts::peer_id(peer).addresses(addresses).allocate_new_port().build());

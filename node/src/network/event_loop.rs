@@ -90,7 +90,7 @@ impl Network {
             screening: Screening::new(gate, &charter),
             gossiping: Gossiping::new(&grid),
             requests: Requests::default(),
-            peers: Peers::new(me, config.bootstrap, now),
+            peers: Peers::new(me, config.bootstrap, config.openness.connections_max, now),
             announcement: Announcement::new(config.external.clone(), now),
             lookups: HashMap::new(),
             faults: Faults::new(now),
@@ -295,7 +295,7 @@ impl Network {
     pub(super) fn refuse(&mut self, place: &'static str, peer: PeerId, refused: Refused) {
         self.tally.refuse(place, refused);
         tracing::debug!(place, %peer, reason = refused.reason(), "refused");
-        if refused.is_fault() && self.faults.add(peer, Instant::now()) {
+        if self.faults.add(peer, refused.blame(), Instant::now()) {
             tracing::warn!(%peer, "keeping away a peer that broke the rules too often");
             self.tally.refuse(CONNECTIONS, Refused::Blocked);
             self.swarm.behaviour_mut().blocked.block_peer(peer);

@@ -12,11 +12,12 @@
 //! module inwards is a verified message of a member, or a question by one.
 //!
 //! Who is not a member ("stranger") may connect within a small number of connections, use the DHT
-//! and pass on gossip that members have signed; it is answered nothing. Peers are not scored:
-//! whoever hands us too much that no correct peer would is disconnected and kept away ([`faults`]).
+//! and pass on gossip that members have signed; it is answered nothing. Peers are not scored: whoever
+//! hands us too much that no correct peer would is disconnected and kept away ([`faults`]).
 //!
 //! Not for: what messages mean. The network knows members, kinds and intervals, and no more.
 
+mod addresses;
 pub mod behaviour;
 mod budget;
 pub mod direct;

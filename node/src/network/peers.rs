@@ -2,6 +2,7 @@
 //!
 //! Not for: dialling or looking up, which [`super::discovery`] does as [`Plan`] says.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -9,20 +10,24 @@ use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::{ParticipantId, RosterHash};
 use boltgrid_protocol::peer::{ADDRESSES_MAX, PeerRecord};
 use boltgrid_protocol::roster::Roster;
-use boltgrid_protocol::units::Timestamp;
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
+use super::addresses::without_peer;
 use super::identity::{participant_of, peer_of};
 use super::pace::Backoff;
 use super::refused::Refused;
 
-/// Connections to members that a node wants and dials for; in a smaller grid, all members.
-pub(super) const CONNECTIONS_WANTED: usize = 16;
 /// Connections of peers that are not members. They may ask the DHT and pass on gossip, like anyone,
 /// and may one day be members; they are served nothing.
 pub(super) const STRANGERS_MAX: usize = 8;
+/// Of all connections that there may be, this part is dialled for; in a smaller grid, all members.
+const WANTED_PART: usize = 4;
+/// Of all connections that there may be, this part is kept, so that there is room for those who
+/// come new and know nobody else.
+const KEPT_PART: usize = 2;
+/// Connections given up at a time.
+const PARTINGS_AT_ONCE: usize = 4;
 /// Dials started at a time.
 const DIALS_AT_ONCE: usize = 8;
 /// Lookups in the DHT under way at a time.
@@ -31,7 +36,8 @@ const LOOKUPS_AT_ONCE: usize = 4;
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// Between a failed dial and the next one, at most.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// A connection that lasted this long was a good one: if it is lost, we dial again at once.
+/// A connection that lasted this long was a good one: if it is lost, we dial again at once. The other
+/// side has also had the time to find others.
 const GOOD_CONNECTION: Duration = Duration::from_secs(10);
 
 /// What a peer is to us.
@@ -43,6 +49,15 @@ pub(super) enum Standing {
     Bootstrap,
     /// Neither.
     Stranger,
+}
+
+/// Whether a record tells us something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Novelty {
+    /// It is later than what we had.
+    News,
+    /// It is what we had, or about ourselves.
+    Known,
 }
 
 /// How many members there are, and how many of them within reach.
@@ -57,6 +72,7 @@ pub(super) struct Census {
 /// What to do next to find and keep the members.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
+    pub(super) part: Vec<PeerId>,
     pub(super) dial: Vec<(PeerId, Vec<Multiaddr>)>,
     pub(super) bootstrap: Vec<Multiaddr>,
     pub(super) look_up: Vec<ParticipantId>,
@@ -88,6 +104,7 @@ struct Bootstrap {
 #[derive(Debug)]
 pub(super) struct Peers {
     me: ParticipantId,
+    connections_max: usize,
     roster: RosterHash,
     members: BTreeMap<ParticipantId, Whereabouts>,
     bootstrap: Vec<Bootstrap>,
@@ -95,7 +112,13 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(me: ParticipantId, bootstrap: Vec<Multiaddr>, now: Instant) -> Self {
+    pub(super) fn new(
+        me: ParticipantId,
+        bootstrap: Vec<Multiaddr>,
+        connections_max: u32,
+        now: Instant,
+    ) -> Self {
+        let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
         let bootstrap = bootstrap
             .into_iter()
             .map(|address| Bootstrap {
@@ -105,7 +128,8 @@ impl Peers {
             })
             .collect();
         let (members, strangers) = (BTreeMap::new(), BTreeSet::new());
-        Self { me, roster: RosterHash::default(), members, bootstrap, strangers }
+        let roster = RosterHash::default();
+        Self { me, connections_max, roster, members, bootstrap, strangers }
     }
 
     /// Takes over the roster. Returns who is no longer a member.
@@ -233,7 +257,7 @@ impl Peers {
         whereabouts.addresses = latest;
     }
 
-    /// Takes a verified record of a member, or of ourselves. True where it is news.
+    /// Takes a verified record of a member, or of ourselves.
     ///
     /// # Errors
     ///
@@ -242,18 +266,22 @@ impl Peers {
         &mut self,
         record: &Verified<PeerRecord>,
         now: Instant,
-    ) -> Result<bool, Refused> {
+    ) -> Result<Novelty, Refused> {
         let participant = record.participant();
-        let Some(whereabouts) = self.members.get_mut(&participant) else { return Ok(false) };
+        let Some(whereabouts) = self.members.get_mut(&participant) else {
+            return Ok(Novelty::Known);
+        };
         let sequence = record.body().sequence;
         if whereabouts.sequence.is_some_and(|known| known > sequence) {
             return Err(Refused::Superseded);
         }
-        let is_news = whereabouts.sequence != Some(sequence);
+        if whereabouts.sequence == Some(sequence) {
+            return Ok(Novelty::Known);
+        }
         whereabouts.sequence = Some(sequence);
         let addresses = record.body().addresses.iter().filter_map(|text| text.parse().ok());
         self.learn(&participant, addresses, now);
-        Ok(is_news)
+        Ok(Novelty::News)
     }
 
     /// Where a member can be dialled.
@@ -278,22 +306,43 @@ impl Peers {
     /// What to do next, with so many lookups under way. What is planned counts as tried.
     pub(super) fn plan(&mut self, lookups: usize, now: Instant) -> Plan {
         let connected = self.census().connected;
-        let missing = CONNECTIONS_WANTED.min(self.members.len()).saturating_sub(connected);
-        let mut plan = Plan::default();
-        if missing == 0 && !self.members.is_empty() {
-            return plan;
+        let wanted = self.connections_max.div_euclid(WANTED_PART).min(self.members.len());
+        let kept = self.connections_max.div_euclid(KEPT_PART);
+        let (missing, surplus) = (wanted.saturating_sub(connected), connected.saturating_sub(kept));
+        let mut plan = Plan { part: self.least_wanted(surplus, now), ..Plan::default() };
+        if missing > 0 || self.members.is_empty() {
+            plan.bootstrap = self.due_bootstrap(now);
+            self.plan_search(&mut plan, missing, lookups, now);
         }
-        for known in &mut self.bootstrap {
-            if known.reached.is_none() && known.dial.is_due(now) {
-                known.dial.tried(now);
-                plan.bootstrap.push(known.address.clone());
-            }
-        }
-        let mut absent: Vec<_> = self
-            .members
-            .iter_mut()
-            .filter(|(_, whereabouts)| whereabouts.connected_since.is_none())
-            .collect();
+        plan
+    }
+
+    /// Whom to leave, where there are too many: those whom we would be the last to dial.
+    fn least_wanted(&self, surplus: usize, now: Instant) -> Vec<PeerId> {
+        let settled = |whereabouts: &&Whereabouts| {
+            whereabouts
+                .connected_since
+                .is_some_and(|since| now.saturating_duration_since(since) >= GOOD_CONNECTION)
+        };
+        let mut settled: Vec<_> = self.members.values().filter(settled).collect();
+        settled.sort_by_key(|whereabouts| Reverse(whereabouts.rank));
+        let least = settled.into_iter().take(surplus.min(PARTINGS_AT_ONCE));
+        least.map(|whereabouts| whereabouts.peer).collect()
+    }
+
+    fn due_bootstrap(&mut self, now: Instant) -> Vec<Multiaddr> {
+        let due = |known: &&mut Bootstrap| known.reached.is_none() && known.dial.is_due(now);
+        let tried = |known: &mut Bootstrap| {
+            known.dial.tried(now);
+            known.address.clone()
+        };
+        self.bootstrap.iter_mut().filter(due).map(tried).collect()
+    }
+
+    fn plan_search(&mut self, plan: &mut Plan, missing: usize, lookups: usize, now: Instant) {
+        let absent =
+            |(_, whereabouts): &(_, &mut Whereabouts)| whereabouts.connected_since.is_none();
+        let mut absent: Vec<_> = self.members.iter_mut().filter(absent).collect();
         absent.sort_by_key(|(_, whereabouts)| whereabouts.rank);
         for (participant, whereabouts) in absent {
             if whereabouts.is_lost()
@@ -311,7 +360,6 @@ impl Peers {
                 plan.dial.push((whereabouts.peer, whereabouts.addresses.clone()));
             }
         }
-        plan
     }
 }
 
@@ -341,34 +389,5 @@ fn rank(me: &ParticipantId, other: &ParticipantId) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// An address without the peer id at its end.
-fn without_peer(address: &Multiaddr) -> Multiaddr {
-    let mut address = address.clone();
-    if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
-        address.pop();
-    }
-    address
-}
-
-/// Of a node's own or somebody's claimed addresses, those that others can use: public ones and those
-/// of the local network, and loopback only where there is nothing else (a grid on one machine).
-pub(super) fn shareable(addresses: impl IntoIterator<Item = Multiaddr>) -> Vec<Multiaddr> {
-    let (mut near, mut far) = (Vec::new(), Vec::new());
-    for address in addresses {
-        match address.iter().next() {
-            Some(Protocol::Ip4(ip)) if ip.is_unspecified() => {}
-            Some(Protocol::Ip6(ip)) if ip.is_unspecified() => {}
-            Some(Protocol::Ip4(ip)) if ip.is_loopback() => near.push(address),
-            Some(Protocol::Ip6(ip)) if ip.is_loopback() => near.push(address),
-            _ => far.push(address),
-        }
-    }
-    let mut addresses = if far.is_empty() { near } else { far };
-    addresses.truncate(ADDRESSES_MAX);
-    addresses
-}
-
-/// When a record of `expires_at` ends on the monotonic clock.
-pub(super) fn ends_at(expires_at: Timestamp, now: Timestamp) -> std::time::Instant {
-    std::time::Instant::now() + Duration::from_millis(expires_at.ms_since(now))
-}
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,17 @@ use boltgrid_protocol::envelope::MessageRejected;
 use boltgrid_protocol::message::EntryRejected;
 use libp2p::gossipsub::MessageAcceptance;
 
+/// Who is to blame that something was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// No correct peer would have sent it.
+    Sender,
+    /// A correct peer may send it, but not without end.
+    Nobody,
+    /// It is we who could not take it.
+    Us,
+}
+
 /// Why something was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
@@ -85,18 +96,18 @@ impl Refused {
         }
     }
 
-    /// Whether no correct peer would have sent it.
+    /// Who is to blame.
     ///
     /// Not to blame is who has another clock or another day's roster than we, who passes on what we
     /// had already, and who passes on a third order of an author of whom it saw no other.
-    pub(super) const fn is_fault(self) -> bool {
+    pub(super) const fn blame(self) -> Blame {
         match self {
             Self::Entry(rejected) => match rejected {
                 EntryRejected::Stale
                 | EntryRejected::Future
                 | EntryRejected::NoRoster
-                | EntryRejected::Message(MessageRejected::WrongRoster) => false,
-                EntryRejected::Message(_) => true,
+                | EntryRejected::Message(MessageRejected::WrongRoster) => Blame::Nobody,
+                EntryRejected::Message(_) => Blame::Sender,
             },
             Self::Oversize
             | Self::WrongKind
@@ -105,20 +116,21 @@ impl Refused {
             | Self::Malformed
             | Self::WrongKey
             | Self::Provider
-            | Self::Condemned => true,
+            | Self::Condemned => Blame::Sender,
             Self::Replayed
             | Self::OverBudget
             | Self::Superseded
             | Self::Stranger
-            | Self::TooOften
-            | Self::Overloaded
-            | Self::Unjudged
-            | Self::Blocked => false,
+            | Self::TooOften => Blame::Nobody,
+            Self::Overloaded | Self::Unjudged | Self::Blocked => Blame::Us,
         }
     }
 
     /// What gossipsub is told.
     pub(super) const fn acceptance(self) -> MessageAcceptance {
-        if self.is_fault() { MessageAcceptance::Reject } else { MessageAcceptance::Ignore }
+        match self.blame() {
+            Blame::Sender => MessageAcceptance::Reject,
+            Blame::Nobody | Blame::Us => MessageAcceptance::Ignore,
+        }
     }
 }
