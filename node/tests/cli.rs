@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 /// What a command did.
 struct Done {
@@ -250,6 +251,80 @@ fn a_node_that_cannot_start_says_why() {
     fs::write(dir.path().join("boltgrid/config.toml"), "keep_dys = 1").unwrap();
     let refused = boltgrid(dir.path(), &["run"]).refused();
     assert!(refused.contains("unknown field `keep_dys`"), "{refused}");
+}
+
+/// A node of the binary, stopped when dropped.
+struct Running {
+    process: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    rpc: String,
+}
+
+impl Running {
+    /// Starts the node of `boltgrid/` and waits until it answers.
+    fn start(folder: &Path) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_boltgrid"))
+            .args(["run", "--listen", "/ip4/127.0.0.1/tcp/0", "--rpc", "127.0.0.1:0"])
+            .args(["--log", "info", "--log-format", "json"])
+            .current_dir(folder)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let rpc = log
+            .by_ref()
+            .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap())
+            .find(|line| line["message"] == "JSON-RPC listens")
+            .and_then(|line| Some(line["address"].as_str()?.to_owned()))
+            .expect("a node that starts says where it answers");
+        Self { process, log, rpc }
+    }
+
+    /// Sends SIGTERM and waits for the end: the exit code, and the last line of the log.
+    fn terminate(mut self) -> (Option<i32>, String) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let last = self.log.by_ref().map(Result::unwrap).last().unwrap_or_default();
+        (self.process.wait().unwrap().code(), last)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails for one that has ended, which is as well.
+        drop(self.process.kill());
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_node_runs_answers_and_stops_in_order() {
+    let dir = founded();
+    let arguments = ["--founding", "-o", "me.request"];
+    boltgrid(dir.path(), &[&REQUEST[..], &arguments].concat()).ok();
+    let enrolment = "boltgrid/enrolments/me.enrolment";
+    boltgrid(dir.path(), &["enrol", "sign", "me.request", "-o", enrolment]).ok();
+    let config = dir.path().join("boltgrid/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(config, text.replace("# mdns = true", "mdns = false")).unwrap();
+
+    let node = Running::start(dir.path());
+    let status = boltgrid(dir.path(), &["status", "--rpc", &node.rpc]).ok();
+    assert!(status.contains("member with a vote; 1 members, 1 voters"), "{status}");
+    let json = boltgrid(dir.path(), &["status", "--rpc", &node.rpc, "--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["grid_name"], "Mill \"Lane\"");
+
+    let arguments = ["run", "--listen", "/ip4/127.0.0.1/tcp/0", "--rpc", "127.0.0.1:0"];
+    let second = boltgrid(dir.path(), &arguments).refused();
+    assert!(second.contains(&format!("(process {})", node.process.id())), "{second}");
+    let replay = boltgrid(dir.path(), &["replay", "7", "--rpc", &node.rpc]).refused();
+    assert!(replay.contains("no book is stored for interval 7"), "asked the node: {replay}");
+
+    let (code, last) = node.terminate();
+    assert_eq!(code, Some(0), "{last}");
+    assert!(last.contains("stopped"), "{last}");
+    assert_eq!(fs::read_to_string(dir.path().join("boltgrid/data/lock")).unwrap(), "");
 }
 
 #[test]

@@ -313,7 +313,7 @@ fn noise_in_an_archive_that_was_not_closed_neither_stops_the_start_nor_comes_up_
         fs::write(data.join("lock"), "1\n").unwrap();
 
         let archive = Store::open(&data).unwrap().archive();
-        for number in 0..60 {
+        for number in (0..60).step_by(3) {
             archive.put_book(at(number), &book()).unwrap();
             assert_eq!(archive.book(at(number)).unwrap(), Some(book()));
         }

@@ -105,8 +105,8 @@ impl New {
         }
         writeln!(
             out,
-            "\nEdit the charter to your grid, check it with `boltgrid charter check {}`, and hand it \
-             to every member.",
+            "\nEdit the charter to your grid, check it with `boltgrid charter check {}`, and hand \
+             it to every member.",
             self.output.display()
         )?;
         Ok(())

@@ -32,7 +32,8 @@ pub(super) struct Init {
     /// The grid's charter, to be copied into the folder
     #[arg(long, value_name = "FILE")]
     charter: Option<PathBuf>,
-    /// Multiaddress of a node of the grid, such as /ip4/192.0.2.7/tcp/9333; may be given several times
+    /// Multiaddress of a node of the grid, such as /ip4/192.0.2.7/tcp/9333; may be given several
+    /// times
     #[arg(long, value_name = "ADDR")]
     bootstrap: Vec<String>,
     /// The site's SunSpec meter, as host[:port][/unit]

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::{rpc, show};
-use crate::config::{Config, RawConfig};
+use crate::config::{Config, RawConfig, RawRpc};
 use crate::grid::Grid;
 use crate::rpc::MarketRpcClient;
 use crate::status::BookReport;
@@ -37,6 +37,9 @@ pub(super) struct Replay {
         default_value = "boltgrid/config.toml"
     )]
     config: PathBuf,
+    /// Where a running node's JSON-RPC listens, instead of what the config file says
+    #[arg(long, value_name = "ADDR")]
+    rpc: Option<String>,
     /// Print price, volume and trades as JSON
     #[arg(long)]
     json: bool,
@@ -51,7 +54,8 @@ struct Stored {
 impl Replay {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let interval = Interval::from_number(self.interval);
-        let config = Config::load(&self.config, RawConfig::default())?;
+        let rpc = RawRpc { listen: self.rpc };
+        let config = Config::load(&self.config, RawConfig { rpc, ..RawConfig::default() })?;
         let mut grid = Grid::load(&config.grid)?;
         let stored = find(interval, &config)?.ok_or(CliError::NoBook(interval))?;
         let certificate = BookCertificate::from_bytes(&stored.book.certificate)?;

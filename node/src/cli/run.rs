@@ -26,7 +26,8 @@ pub(super) struct Run {
     /// Folder of journal and archive, instead of the file's `data_dir`
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Multiaddress to listen at, instead of the file's `network.listen`; may be given several times
+    /// Multiaddress to listen at, instead of the file's `network.listen`; may be given several
+    /// times
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
     /// Multiaddress of a node to call first, instead of the file's `network.bootstrap`; may be

@@ -1,4 +1,4 @@
-//! A configuration as a commented file: what `boltgrid init` writes, and the example in the repository.
+//! A configuration as a commented file: what `boltgrid init` writes, and `config.example.toml`.
 //!
 //! Every key there is stands in the file with what it means: set, or commented out with its default
 //! or, where it has none, with an example.

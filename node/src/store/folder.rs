@@ -82,7 +82,7 @@ impl FolderLock {
 impl Drop for FolderLock {
     fn drop(&mut self) {
         if let Err(error) = self.file.set_len(0) {
-            tracing::warn!(%error, "the data folder is checked at the next start, since its lock file cannot be emptied");
+            tracing::warn!(%error, "lock file not emptied: the next start reads the archive through");
         }
     }
 }

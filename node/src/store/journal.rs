@@ -135,7 +135,7 @@ fn serve(mut table: Table, mut queue: mpsc::Receiver<Work>, closing: &AtomicBool
 impl Drop for Journal {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::Release);
-        // Wakes the thread where nothing else is queued; a full queue or an ended thread needs none.
+        // Wakes the thread where nothing is queued; with a full queue it is awake.
         drop(self.handle.queue.try_send(Box::new(|_| ())));
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the journal's thread panicked");
