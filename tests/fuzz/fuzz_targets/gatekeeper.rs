@@ -8,18 +8,20 @@ mod fixture;
 
 use std::cell::RefCell;
 
-use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::message::Gatekeeper;
-use fixture::{CHARTER, Grid, now};
+use boltgrid_protocol::units::Timestamp;
+use fixture::{Grid, now};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {
-    static GATE: RefCell<Gatekeeper> = RefCell::new(Grid::sample().gatekeeper());
+    static GATE: RefCell<(Gatekeeper, Timestamp)> = RefCell::new({
+        let grid = Grid::sample();
+        (grid.gatekeeper(), now(&grid.charter))
+    });
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let charter = Charter::from_toml(CHARTER).expect("the sample is valid");
-    GATE.with_borrow_mut(|gate| match gate.admit(bytes, now(&charter)) {
+    GATE.with_borrow_mut(|(gate, now)| match gate.admit(bytes, *now) {
         Ok(message) => drop(message.kind()),
         Err(rejected) => assert!(!rejected.reason().is_empty()),
     });

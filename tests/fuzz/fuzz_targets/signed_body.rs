@@ -44,7 +44,8 @@ fuzz_target!(|input: &[u8]| {
         let signed = [unsigned.as_slice(), &key.sign(&unsigned).to_bytes()].concat();
         match gate.admit(signed.as_slice(), now(&grid.charter)) {
             Ok(message) => assert_eq!(message.kind(), header.kind),
-            Err(rejected) => assert_ne!(rejected.reason(), "bad_signature"),
+            // The messages inside evidence may be forged.
+            Err(rejected) => assert!(kind == 6 || rejected.reason() != "bad_signature"),
         }
     });
 });
