@@ -265,8 +265,7 @@ fn check_owner(raw: &RawOwner) -> Result<OwnerConfig, BadValue> {
     require(!wear.is_negative(), "owner.wear_msat_per_kwh", || {
         format!("must not be negative, is {}", wear.to_msat_per_kwh())
     })?;
-    let efficiency =
-        given(raw.battery_efficiency_percent, "owner.battery_efficiency_percent")?;
+    let efficiency = given(raw.battery_efficiency_percent, "owner.battery_efficiency_percent")?;
     require((1..=100).contains(&efficiency), "owner.battery_efficiency_percent", || {
         format!("must be 1 to 100, is {efficiency}")
     })?;
