@@ -1,7 +1,8 @@
-//! Tests of what bodies must satisfy: readings, confirms and peer records. Orders, acks, proposals,
+//! Tests of what bodies must satisfy: acks, readings, confirms and peer records. Orders, proposals,
 //! votes and evidence are tested where they are.
 
 use super::*;
+use crate::bitmap::Bitmap;
 use crate::confirm::TradeTerms;
 use crate::fixture::{Grid, INTERVAL, confirm, peer_record, reading};
 use crate::id::RosterIndex;
@@ -26,6 +27,18 @@ fn a_reading_is_of_the_start_of_its_interval() {
         let elsewhere = Reading { at, ..reading(&charter, INTERVAL) };
         assert_eq!(check(0, &elsewhere), refused("not a reading of its interval's start"));
     }
+}
+
+#[test]
+fn an_ack_is_over_exactly_the_roster() {
+    let root = Default::default();
+    let over = |members| check(0, &Ack { held: Bitmap::empty(members), root });
+    assert_eq!(over(5), Ok(()));
+    assert_eq!(over(9), refused("the bitmap is not over the roster"));
+    assert_eq!(over(0), refused("the bitmap is not over the roster"));
+    let mut beyond = Ack { held: Bitmap::empty(5), root };
+    beyond.held.insert(RosterIndex::new(5));
+    assert_eq!(check(0, &beyond), refused("the bitmap is not over the roster"));
 }
 
 fn with_terms(change: impl FnOnce(&mut TradeTerms)) -> TradeConfirm {
