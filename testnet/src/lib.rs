@@ -1,5 +1,8 @@
-//! A whole microgrid on one machine: measured profiles, plant physics and the devices of every site.
+//! A whole microgrid on one machine: measured profiles, plant physics and the devices of every site,
+//! and real nodes that trade over it while everything is watched and checked.
 
+pub mod cli;
 pub mod devices;
 pub mod plant;
+pub mod run;
 pub mod scenario;

@@ -1,0 +1,233 @@
+//! The command line: what to run, or which scenario to check.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::run::process::be_a_node;
+use crate::run::report::Report;
+use crate::run::{RunError, RunOptions, run};
+use crate::scenario::{RURAL1, Scenario};
+
+const EXAMPLES: &str = "\
+Examples:
+  Watch 13 nodes trade through a day in May, a quarter of an hour every ten seconds:
+    boltgrid-testnet
+  A dozen intervals for a program to read, the same ones each time:
+    boltgrid-testnet run --headless --intervals 12 --seed 7 --report report.json
+  Fifty nodes, in longer intervals:
+    boltgrid-testnet run --nodes 50 --interval-ms 30000
+  What happens when nodes die:
+    boltgrid-testnet run --faults faults.toml
+
+The exit code is 0 when every invariant held, 2 for wrong arguments, and 1 for everything else.";
+
+/// A whole microgrid on one machine: real nodes over a simulated grid with measured profiles.
+#[derive(Debug, Parser)]
+#[command(
+    name = "boltgrid-testnet",
+    version,
+    after_help = EXAMPLES,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a testnet; this is also what happens without any command
+    Run(Run),
+    /// Check a scenario's folder and say what is in it, or what is wrong with it
+    Check {
+        /// A folder with grid.csv, lines.csv, devices.csv and profiles.csv
+        dir: PathBuf,
+    },
+    /// Be a node of a testnet
+    #[command(hide = true)]
+    Node {
+        /// Arguments of `boltgrid`
+        #[arg(last = true)]
+        args: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// A built-in scenario, or a folder of the same format
+    #[arg(long, value_name = "NAME|DIR", default_value = RURAL1)]
+    scenario: String,
+    /// How many nodes; more than the scenario has sites are copies of these in other phase and size
+    #[arg(long, value_name = "N")]
+    nodes: Option<NonZeroUsize>,
+    /// How long an interval is; each stands for 15 minutes of the profiles
+    #[arg(long, value_name = "MS", default_value_t = RunOptions::default().interval_ms)]
+    interval_ms: u64,
+    /// How many intervals; without, until Ctrl-C
+    #[arg(long, value_name = "K")]
+    intervals: Option<NonZeroU64>,
+    /// The time in the profiles to begin with, such as 2016-05-25T09:00
+    #[arg(long, value_name = "TIMESTAMP")]
+    from: Option<String>,
+    /// What keys and copies of sites follow from
+    #[arg(long, value_name = "S", default_value_t = RunOptions::default().seed)]
+    seed: u64,
+    /// A TOML file of nodes to kill or restart and of hostile peers
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+    /// Write a JSON report at the end
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    /// One plain line an interval, even on a terminal
+    #[arg(long)]
+    headless: bool,
+    /// Keep configs, data and logs of all nodes in this folder, which must be empty or new
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+impl From<Run> for RunOptions {
+    fn from(run: Run) -> Self {
+        Self {
+            scenario: run.scenario,
+            nodes: run.nodes,
+            interval_ms: run.interval_ms,
+            intervals: run.intervals,
+            from: run.from,
+            seed: run.seed,
+            faults: run.faults,
+            report: run.report,
+            headless: run.headless,
+            keep: run.keep,
+        }
+    }
+}
+
+/// Runs the command that `args` say (the first is the program's name).
+///
+/// The exit code is 0 when all went well and every invariant held.
+#[must_use]
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Cli { command, run } = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where even that cannot be printed, the exit code still tells.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match command {
+        Some(Command::Node { args }) => be_a_node(args),
+        Some(Command::Check { dir }) => check(&dir.to_string_lossy()),
+        Some(Command::Run(run)) => watch(&run.into()),
+        None => watch(&run.into()),
+    }
+}
+
+fn watch(options: &RunOptions) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .init();
+    // Fails only where a provider is there already, which does as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match run_to_end(options) {
+        Ok(report) if report.is_clean() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => fail(&error),
+    }
+}
+
+fn run_to_end(options: &RunOptions) -> Result<Report, RunError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?
+        .block_on(run(options))
+}
+
+fn check(dir: &str) -> ExitCode {
+    match Scenario::open(dir) {
+        Err(error) => fail(&error),
+        Ok(scenario) => {
+            let Scenario { name, grid, devices, profiles } = &scenario;
+            let said = writeln!(
+                io::stdout(),
+                "{name}: a valid scenario of {} buses, {} lines, {} devices and {} profiles of {} \
+                 rows from {}",
+                grid.buses.len(),
+                grid.lines.len(),
+                devices.len(),
+                profiles.names().len(),
+                profiles.rows(),
+                profiles.time_of_row(0),
+            );
+            drop(said);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Says what is wrong, with all its causes.
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    let mut text = format!("boltgrid-testnet: {error}");
+    let mut cause = error.source();
+    while let Some(below) = cause {
+        let below_text = below.to_string();
+        if !text.contains(&below_text) {
+            text.push_str(": ");
+            text.push_str(&below_text);
+        }
+        cause = below.source();
+    }
+    drop(writeln!(io::stderr(), "{text}"));
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parsed(args: &[&str]) -> RunOptions {
+        let args = std::iter::once("boltgrid-testnet").chain(args.iter().copied());
+        let Cli { command, run } = Cli::try_parse_from(args).unwrap();
+        match command {
+            Some(Command::Run(run)) => run.into(),
+            None => run.into(),
+            Some(Command::Check { .. } | Command::Node { .. }) => panic!("another command"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_means_run_and_no_arguments_mean_the_defaults() {
+        assert_eq!(parsed(&[]), RunOptions::default());
+        assert_eq!(parsed(&["run"]), RunOptions::default());
+        let expected = RunOptions { seed: 7, headless: true, ..RunOptions::default() };
+        assert_eq!(parsed(&["--seed", "7", "--headless"]), expected);
+        assert_eq!(parsed(&["run", "--seed", "7", "--headless"]), expected);
+    }
+
+    #[test]
+    fn no_nodes_and_no_intervals_are_refused() {
+        for args in [["--nodes", "0"], ["--intervals", "0"]] {
+            let args = std::iter::once("boltgrid-testnet").chain(args);
+            assert!(Cli::try_parse_from(args).is_err());
+        }
+    }
+}

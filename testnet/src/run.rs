@@ -1,0 +1,188 @@
+//! One run of a testnet: set the stage, start the nodes, watch interval after interval, report.
+//!
+//! ```text
+//!   stage ──► founding   charter, keys, enrolments, configs in a folder
+//!         └─► plant and devices (crate::plant, crate::devices)
+//!   course ─► fleet      the nodes, each a process of its own
+//!          ├► hostile    a peer that sends what it must not
+//!          ├► observation ─► invariants, report
+//!          └► table, display
+//! ```
+
+pub mod charter;
+mod course;
+pub mod display;
+pub mod faults;
+pub mod fleet;
+pub mod founding;
+pub mod hostile;
+pub mod invariants;
+pub mod observation;
+pub mod ports;
+pub mod process;
+pub mod report;
+pub mod stage;
+pub mod table;
+pub mod timeline;
+pub mod usage;
+
+use std::fs;
+use std::io;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::{Path, PathBuf};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use course::Course;
+use display::Display;
+use fleet::{Fleet, FleetError};
+use report::Report;
+use stage::{Stage, StageError};
+
+use crate::scenario::RURAL1;
+
+/// What a run should be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// The name of a built-in scenario, or a folder.
+    pub scenario: String,
+    /// How many nodes; as many as the scenario has sites where nothing is said.
+    pub nodes: Option<NonZeroUsize>,
+    /// How long an interval is; each stands for a row of the profiles.
+    pub interval_ms: u64,
+    /// How many intervals; without end where nothing is said.
+    pub intervals: Option<NonZeroU64>,
+    /// The time in the profiles to begin with.
+    pub from: Option<String>,
+    /// What keys, copies of sites and flicker follow from.
+    pub seed: u64,
+    /// A file that says what is to go wrong.
+    pub faults: Option<PathBuf>,
+    /// Where the report is written.
+    pub report: Option<PathBuf>,
+    /// Plain lines, even on a terminal.
+    pub headless: bool,
+    /// A folder for everything that is removed otherwise.
+    pub keep: Option<PathBuf>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            scenario: RURAL1.to_owned(),
+            nodes: None,
+            interval_ms: 10_000,
+            intervals: None,
+            from: None,
+            seed: 1,
+            faults: None,
+            report: None,
+            headless: false,
+            keep: None,
+        }
+    }
+}
+
+/// Why a run came to nothing, or ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It cannot be set up.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// Its nodes.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// Nodes that do not find the others.
+    #[error(
+        "after {seconds} s these nodes are not ready: {}; keep their logs with --keep, and take \
+         fewer nodes or longer intervals on a slow machine", names.join(", ")
+    )]
+    NotReady {
+        /// Which.
+        names: Vec<String>,
+        /// How long they had.
+        seconds: u64,
+    },
+    /// No threads to run on.
+    #[error("cannot start: {0}")]
+    Runtime(#[source] io::Error),
+    /// This program cannot be found.
+    #[error("this program cannot be started again as a node: {0}")]
+    Program(#[source] io::Error),
+    /// Signals cannot be waited for.
+    #[error("signals cannot be waited for: {0}")]
+    Signals(#[source] io::Error),
+    /// The report cannot be written.
+    #[error("the report {} cannot be written: {source}", path.display())]
+    Report {
+        /// Where.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+/// Runs a testnet until it has seen all intervals, a signal ends it, or a node ends by itself.
+///
+/// # Errors
+///
+/// [`RunError`]; nodes are stopped and the report of what was seen is written all the same.
+pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
+    let program = std::env::current_exe().map_err(RunError::Program)?;
+    let mut stop = Stop::new()?;
+    let display = Display::new(options.headless);
+    let stage = Stage::set(options).await?;
+    let folder = stage.folder.path().display();
+    display.row(&format!("starting {} nodes in {folder}", stage.places.len()));
+    let fleet = Fleet::start(program, stage.places.clone())?;
+    let mut course = Course::new(options, &stage, fleet, &display);
+    let ran = tokio::select! {
+        ran = course.run() => ran,
+        () = stop.asked() => Ok(()),
+    };
+    display.now("stopping".to_owned());
+    let stopped = course.fleet.stop().await;
+    let report = course.report();
+    let written = options.report.as_deref().map_or(Ok(()), |path| write(path, &report));
+    if let Ok(slow) = stopped.as_deref()
+        && !slow.is_empty()
+    {
+        display.row(&format!("killed, since they did not stop in time: {}", slow.join(", ")));
+    }
+    drop(course);
+    display.end(&table::summary(&report));
+    stage.farm.stop().await;
+    ran?;
+    stopped?;
+    written?;
+    Ok(report)
+}
+
+fn write(path: &Path, report: &Report) -> Result<(), RunError> {
+    let mut json = serde_json::to_string_pretty(report).expect("a report is plain data");
+    json.push('\n');
+    fs::write(path, json).map_err(|source| RunError::Report { path: path.to_owned(), source })
+}
+
+/// The signals that end a run in order.
+struct Stop {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(RunError::Signals);
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

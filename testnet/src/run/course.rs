@@ -1,0 +1,389 @@
+//! The course of a run: nodes start and find each other, then interval after interval is watched,
+//! disturbed as the faults say, and judged.
+//!
+//! One loop with one clock; nothing here decides anything for the nodes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use boltgrid::clock;
+use boltgrid::status::IntervalReport;
+use boltgrid_protocol::units::{Interval, Timestamp};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::display::Display;
+use super::faults::FaultKind;
+use super::fleet::Fleet;
+use super::hostile::{Hostile, Sent};
+use super::invariants::{Invariants, Tally};
+use super::observation::{Observation, SiteObservation};
+use super::report::{IntervalRow, NodeRow, Rejected, Report, add_rejected};
+use super::stage::Stage;
+use super::table::{self, Remarks};
+use super::timeline::{due_back, first_open};
+use super::{RunError, RunOptions};
+use crate::plant::TICKS_PER_INTERVAL;
+
+/// Between two looks at the nodes, at least and at most, in ms.
+const LOOK_MS: std::ops::RangeInclusive<u64> = 100..=500;
+/// The longest that nodes may take to find each other: the first …
+const READY_MS: u64 = 60_000;
+/// … and every further one.
+const READY_MS_PER_NODE: u64 = 4_000;
+/// Readings may be due and a node not yet have settled; in percent of the interval …
+const SETTLE_GRACE_PERCENT: u64 = 5;
+/// … and where a node is slow, so much longer.
+const SETTLE_WAIT_PERCENT: u64 = 50;
+/// How long nodes may take to tell what they rejected at the end.
+const COUNT_TIME_MS: u64 = 5_000;
+/// The invariant that only a whole run with a hostile peer can show.
+const HOSTILE_REJECTED: &str = "hostile_bytes_are_rejected_with_a_reason";
+
+/// Something to be done to the grid.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    Kill(usize),
+    Start(usize),
+    Invite,
+}
+
+/// A run under way.
+pub(super) struct Course<'a> {
+    options: &'a RunOptions,
+    stage: &'a Stage,
+    pub(super) fleet: Fleet,
+    display: &'a Display,
+    /// The first interval of the run.
+    first: Interval,
+    /// The interval to be observed next.
+    next: Interval,
+    due: VecDeque<(Timestamp, Action)>,
+    done: BTreeMap<Interval, Vec<String>>,
+    invariants: Invariants,
+    rows: Vec<IntervalRow>,
+    hostile: JoinSet<Sent>,
+    stop_hostile: CancellationToken,
+    rejected_before: Rejected,
+    hostile_tally: Option<Tally>,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(
+        options: &'a RunOptions,
+        stage: &'a Stage,
+        fleet: Fleet,
+        display: &'a Display,
+    ) -> Self {
+        let first = stage.timeline.first;
+        Self {
+            options,
+            stage,
+            fleet,
+            display,
+            first,
+            next: first,
+            due: VecDeque::new(),
+            done: BTreeMap::new(),
+            invariants: Invariants::default(),
+            rows: Vec::new(),
+            hostile: JoinSet::new(),
+            stop_hostile: CancellationToken::new(),
+            rejected_before: Rejected::new(),
+            hostile_tally: None,
+        }
+    }
+
+    /// Waits until all nodes are connected, then watches until the run is over.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`] when a node does not get ready, or ends by itself.
+    pub(super) async fn run(&mut self) -> Result<(), RunError> {
+        self.until_ready().await?;
+        self.plan_faults();
+        self.display.row(&table::head());
+        while self.options.intervals.is_none_or(|most| self.observed() < most.get()) {
+            tokio::time::sleep(self.pause()).await;
+            let now = self.look().await?;
+            self.act(now).await?;
+            if now >= self.settled_at(self.next) {
+                self.observe(now).await;
+            }
+            self.tell(now);
+        }
+        self.end_hostility().await
+    }
+
+    /// Moves the plant, and asks every node how it is.
+    async fn look(&mut self) -> Result<Timestamp, RunError> {
+        self.fleet.check_alive()?;
+        self.fleet.look(clock::now()).await;
+        let now = clock::now();
+        self.stage.plant.lock().expect("a panic in the plant ends the testnet").step_to(now);
+        Ok(now)
+    }
+
+    async fn until_ready(&mut self) -> Result<(), RunError> {
+        let began = clock::now();
+        let nodes = self.fleet.members.len();
+        let patience_ms = READY_MS.saturating_add(
+            READY_MS_PER_NODE.saturating_mul(u64::try_from(nodes).unwrap_or(u64::MAX)),
+        );
+        loop {
+            let now = self.look().await?;
+            let (ready, waited_ms) = (self.fleet.ready(), now.ms_since(began));
+            self.display.now(format!("{ready} of {nodes} nodes have found each other"));
+            if ready == nodes {
+                break;
+            }
+            if waited_ms > patience_ms {
+                let names = self.fleet.members.iter().filter(|it| it.ready_since.is_none());
+                let names = names.map(|member| member.place.name.clone()).collect();
+                return Err(RunError::NotReady { names, seconds: waited_ms / 1000 });
+            }
+            tokio::time::sleep(self.pause()).await;
+        }
+        let now = clock::now();
+        let waited_ms = i64::try_from(now.ms_since(began)).unwrap_or(i64::MAX);
+        let waited = table::thousandths(waited_ms, 1);
+        self.display.row(&format!("{nodes} nodes have found each other in {waited} s"));
+        self.first = self.first.max(first_open(&self.stage.charter.interval, now));
+        self.next = self.first;
+        Ok(())
+    }
+
+    fn pause(&self) -> Duration {
+        let part_ms = self.options.interval_ms / 20;
+        Duration::from_millis(part_ms.clamp(*LOOK_MS.start(), *LOOK_MS.end()))
+    }
+
+    fn percent_ms(&self, percent: u64) -> u64 {
+        self.options.interval_ms * percent / 100
+    }
+
+    fn observed(&self) -> u64 {
+        u64::try_from(self.rows.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Puts all faults in the order of time.
+    fn plan_faults(&mut self) {
+        let timing = &self.stage.charter.interval;
+        let mut due = Vec::new();
+        for fault in &self.stage.faults {
+            let at = timing.start_of(self.first.plus(fault.at_interval)).plus_ms(fault.at_ms);
+            match fault.kind {
+                FaultKind::Kill { node } => due.push((at, Action::Kill(node))),
+                FaultKind::Restart { node, after_ms } => {
+                    due.push((at, Action::Kill(node)));
+                    due.push((at.plus_ms(after_ms), Action::Start(node)));
+                }
+                FaultKind::Hostile => due.push((at, Action::Invite)),
+            }
+        }
+        due.sort_by_key(|(at, _)| *at);
+        self.due = due.into();
+    }
+
+    /// Does to the grid what is due.
+    async fn act(&mut self, now: Timestamp) -> Result<(), RunError> {
+        while let Some((_, action)) = self.due.pop_front_if(|(at, _)| *at <= now) {
+            let name = |node: usize| self.stage.places[node].name.clone();
+            let text = match action {
+                Action::Kill(node) => {
+                    self.fleet.kill(node).await?;
+                    format!("{} killed", name(node))
+                }
+                Action::Start(node) => {
+                    self.fleet.restart(node, now)?;
+                    format!("{} started again", name(node))
+                }
+                Action::Invite => {
+                    self.invite();
+                    "a hostile peer has come".to_owned()
+                }
+            };
+            let interval = self.stage.charter.interval.interval_at(now);
+            self.done.entry(interval).or_default().push(text);
+        }
+        Ok(())
+    }
+
+    fn invite(&mut self) {
+        self.rejected_before = self.rejected();
+        let hostile = Hostile {
+            charter: self.stage.charter.clone(),
+            nodes: self.stage.places.iter().map(|place| place.address.clone()).collect(),
+            seed: self.options.seed,
+        };
+        self.hostile.spawn(hostile.run(self.stop_hostile.clone()));
+    }
+
+    fn rejected(&self) -> Rejected {
+        let mut sum = Rejected::new();
+        for member in &self.fleet.members {
+            add_rejected(&mut sum, &member.rejected());
+        }
+        sum
+    }
+
+    /// When everything of an interval should be settled.
+    fn settled_at(&self, interval: Interval) -> Timestamp {
+        let timing = &self.stage.charter.interval;
+        let grace_ms = timing.clock_skew_max_ms + self.percent_ms(SETTLE_GRACE_PERCENT);
+        timing.schedule(interval).readings_by.plus_ms(grace_ms)
+    }
+
+    /// Asks what became of the next interval, judges it and adds its row. Comes back later where a
+    /// node has not settled yet but still may.
+    async fn observe(&mut self, now: Timestamp) {
+        let interval = self.next;
+        let reports = self.fleet.reports(interval).await;
+        let observation = self.observation(interval, reports);
+        let unsettled = observation
+            .present()
+            .any(|site| site.report.as_ref().is_none_or(|report| report.settlement.is_none()));
+        let patience = self.settled_at(interval).plus_ms(self.percent_ms(SETTLE_WAIT_PERCENT));
+        if unsettled && now < patience {
+            return;
+        }
+        let remarks = Remarks {
+            transformer_mw: self.transformer_mw(&observation),
+            down: self.fleet.members.len() - self.fleet.up(),
+            violations: self.invariants.check(&observation),
+            faults: self.done.remove(&interval).unwrap_or_default(),
+        };
+        let row = IntervalRow::of(&observation, self.stage.local_time(interval));
+        self.display.row(&table::line(self.observed(), &row, &remarks));
+        self.rows.push(row);
+        self.next = interval.next();
+    }
+
+    fn observation(&self, interval: Interval, reports: Vec<Option<IntervalReport>>) -> Observation {
+        let timing = &self.stage.charter.interval;
+        let opens = timing.schedule(interval).orders_open;
+        let flowed = self.flowed_mwh(interval);
+        let sites = self.fleet.members.iter().zip(reports).enumerate();
+        let sites = sites.map(|(number, (member, report))| SiteObservation {
+            name: member.place.name.clone(),
+            participant: member.place.participant.to_string(),
+            present: member.is_present_since(opens),
+            due_back: member.is_up()
+                && member.restarted_at.is_some_and(|at| due_back(timing, at) == interval),
+            report,
+            flowed_mwh: flowed.get(number).copied(),
+            meter_tolerance_mwh: self.meter_tolerance_mwh(number),
+        });
+        Observation {
+            interval: interval.to_number(),
+            quorum: self.stage.quorum(),
+            sites: sites.collect(),
+        }
+    }
+
+    /// What really flowed into every site; nothing where the plant no longer knows.
+    fn flowed_mwh(&self, interval: Interval) -> Vec<i64> {
+        let timing = &self.stage.charter.interval;
+        let plant = self.stage.plant.lock().expect("a panic in the plant ends the testnet");
+        let registers = |interval| plant.registers_at(timing.start_of(interval));
+        let (Some(before), Some(after)) = (registers(interval), registers(interval.next())) else {
+            return Vec::new();
+        };
+        let moved = |before: boltgrid_protocol::units::Energy, after| {
+            let moved: boltgrid_protocol::units::Energy = after;
+            let moved = moved.saturating_sub(before).to_milliwatt_hours();
+            i64::try_from(moved).unwrap_or(i64::MAX)
+        };
+        let flowed = before.iter().zip(after).map(|(before, after)| {
+            moved(before.imported, after.imported) - moved(before.exported, after.exported)
+        });
+        flowed.collect()
+    }
+
+    /// What the site's rated power moves while a meter shows the same.
+    fn meter_tolerance_mwh(&self, number: usize) -> u64 {
+        let Some(site) = self.stage.farm.sites().get(number) else { return 0 };
+        let rated = site.nameplate.rated_import.max(site.nameplate.rated_export);
+        let tick_ms = self.options.interval_ms / TICKS_PER_INTERVAL;
+        rated.energy_over_floor(tick_ms).map_or(0, |energy| energy.to_milliwatt_hours())
+    }
+
+    /// The mean power through the transformer, which is what all sites took together.
+    fn transformer_mw(&self, observation: &Observation) -> i64 {
+        let mwh: i64 = observation.sites.iter().filter_map(|site| site.flowed_mwh).sum();
+        let ms_per_h = 3_600_000;
+        let mw = i128::from(mwh) * ms_per_h / i128::from(self.options.interval_ms);
+        i64::try_from(mw).unwrap_or(i64::MAX)
+    }
+
+    /// Shows what is under way, as the node sees it that has seen most.
+    fn tell(&self, now: Timestamp) {
+        let told = self.fleet.members.iter().filter_map(|it| it.status.as_ref());
+        let last = told
+            .filter_map(|status| status.last_interval.as_ref())
+            .max_by_key(|report| report.interval);
+        let phase = table::phase(&self.stage.charter.interval, self.first, now, last);
+        self.display.now(phase);
+    }
+
+    /// Sends the hostile peer away, and looks whether all that it sent was rejected and counted.
+    async fn end_hostility(&mut self) -> Result<(), RunError> {
+        self.stop_hostile.cancel();
+        let mut sent = Sent::new();
+        while let Some(Ok(part)) = self.hostile.join_next().await {
+            for (what, count) in part {
+                let sum = sent.entry(what).or_insert(0_u64);
+                *sum = sum.saturating_add(count);
+            }
+        }
+        if sent.is_empty() && self.rejected_before.is_empty() {
+            return Ok(());
+        }
+        let deadline = clock::now().plus_ms(COUNT_TIME_MS);
+        loop {
+            let now = self.look().await?;
+            let tally = self.hostile_tally(&sent);
+            let all_counted = tally.row(HOSTILE_REJECTED).violations == 0;
+            self.hostile_tally = Some(tally);
+            if all_counted || now >= deadline {
+                return Ok(());
+            }
+            tokio::time::sleep(self.pause()).await;
+        }
+    }
+
+    fn hostile_tally(&self, sent: &Sent) -> Tally {
+        let rejected = self.rejected();
+        let count = |of: &Rejected, place: &str, reason: &str| {
+            of.get(place).and_then(|reasons| reasons.get(reason)).copied().unwrap_or(0)
+        };
+        let mut tally = Tally::default();
+        tally.check(!sent.is_empty(), || "the hostile peer could not send anything".to_owned());
+        for ((place, reason), times) in sent {
+            let before = count(&self.rejected_before, place, reason);
+            tally.check(count(&rejected, place, reason) > before, || {
+                format!("{times} messages on {place} were sent, none was counted as {reason}")
+            });
+        }
+        tally
+    }
+
+    /// All that was seen.
+    pub(super) fn report(&self) -> Report {
+        let mut invariants = self.invariants.rows();
+        invariants.extend(self.hostile_tally.as_ref().map(|tally| tally.row(HOSTILE_REJECTED)));
+        Report {
+            scenario: self.stage.scenario.name.clone(),
+            seed: self.options.seed,
+            interval_ms: self.options.interval_ms,
+            intervals: self.rows.clone(),
+            nodes: self.nodes(),
+            invariants,
+            rejected: self.rejected(),
+        }
+    }
+
+    fn nodes(&self) -> Vec<NodeRow> {
+        self.fleet.members.iter().map(super::fleet::Member::row).collect()
+    }
+}

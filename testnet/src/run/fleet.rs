@@ -1,0 +1,329 @@
+//! All nodes of a run: started, asked, killed and started again as the run says.
+//!
+//! Not for: deciding when; or what their answers mean.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use boltgrid::rpc::{MarketRpcClient, NodeRpcClient};
+use boltgrid::status::{IntervalReport, NodeStatus};
+use boltgrid_protocol::units::{Interval, Timestamp};
+use futures::future::join_all;
+use jsonrpsee::http_client::HttpClient;
+
+use super::founding::Place;
+use super::process::NodeProcess;
+use super::report::{NodeRow, Rejected, add_rejected};
+use super::usage::Usage;
+
+/// How long a node may take to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// Members to be connected to before a node counts as ready; in a smaller grid, all that are up.
+const CONNECTED_MIN: usize = 12;
+/// Lines of a log that are shown where a node died.
+const LOG_TAIL_LINES: usize = 12;
+
+/// Why the nodes cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// A node cannot be started.
+    #[error("node {name} cannot be started: {source}")]
+    Start {
+        /// Its site.
+        name: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A node ended by itself.
+    #[error("node {name} ended by itself ({status}); the end of its log:\n{log}")]
+    Died {
+        /// Its site.
+        name: String,
+        /// How.
+        status: ExitStatus,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// A node cannot be watched or stopped.
+    #[error("node {name} cannot be watched or stopped: {source}")]
+    Process {
+        /// Its site.
+        name: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A client cannot be made.
+    #[error("there is no way to ask node {name}: {source}")]
+    Client {
+        /// Its site.
+        name: String,
+        /// Why.
+        source: Box<jsonrpsee::core::client::Error>,
+    },
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct Member {
+    /// Its place.
+    pub place: Place,
+    client: HttpClient,
+    process: Option<NodeProcess>,
+    /// When it was first seen ready since it was last started; none while it is not.
+    pub ready_since: Option<Timestamp>,
+    /// When it was last started again.
+    pub restarted_at: Option<Timestamp>,
+    restarts: u32,
+    /// What it last said.
+    pub status: Option<NodeStatus>,
+    /// Of the running process.
+    usage: Usage,
+    /// Of the processes before.
+    past: Past,
+}
+
+/// What a node's earlier processes did.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    usage: Usage,
+    bytes_in: u64,
+    bytes_out: u64,
+    rejected: Rejected,
+}
+
+impl Member {
+    /// Whether its process is meant to run.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Whether it was up and ready from `opens` on until now.
+    #[must_use]
+    pub fn is_present_since(&self, opens: Timestamp) -> bool {
+        self.is_up() && self.ready_since.is_some_and(|since| since <= opens)
+    }
+
+    /// What it used and did over the whole run.
+    #[must_use]
+    pub fn row(&self) -> NodeRow {
+        let network = self.status.as_ref().map(|status| &status.network);
+        let of_network =
+            |part: fn(&boltgrid::status::NetworkStatus) -> u64| network.map_or(0, part);
+        let usage = self.past.usage.and_then(self.usage);
+        NodeRow {
+            site: self.place.name.clone(),
+            participant: self.place.participant.to_string(),
+            rss_kb_max: usage.rss_kb_max,
+            cpu_ms: usage.cpu_ms,
+            bytes_in: self.past.bytes_in.saturating_add(of_network(|it| it.bytes_in)),
+            bytes_out: self.past.bytes_out.saturating_add(of_network(|it| it.bytes_out)),
+            restarts: self.restarts,
+        }
+    }
+
+    /// What it rejected over the whole run.
+    #[must_use]
+    pub fn rejected(&self) -> Rejected {
+        let mut sum = self.past.rejected.clone();
+        if let Some(status) = &self.status {
+            add_rejected(&mut sum, &status.network.rejected);
+        }
+        sum
+    }
+
+    /// Counts what the process did that is about to end, or has ended.
+    fn close_books(&mut self) {
+        let NodeRow { bytes_in, bytes_out, .. } = self.row();
+        let usage = self.past.usage.and_then(self.usage);
+        self.past = Past { usage, bytes_in, bytes_out, rejected: self.rejected() };
+        self.usage = Usage::default();
+        self.status = None;
+        self.ready_since = None;
+    }
+
+    fn failed(&self, source: io::Error) -> FleetError {
+        FleetError::Process { name: self.place.name.clone(), source }
+    }
+}
+
+/// All nodes of a run.
+#[derive(Debug)]
+pub struct Fleet {
+    program: PathBuf,
+    /// In the order of the scenario's sites.
+    pub members: Vec<Member>,
+}
+
+impl Fleet {
+    /// Starts a node at every place, as processes of `program`.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError`]; those that were started are killed then.
+    pub fn start(program: PathBuf, places: Vec<Place>) -> Result<Self, FleetError> {
+        let mut fleet = Self { program, members: Vec::new() };
+        for place in places {
+            let failed =
+                |source| FleetError::Client { name: place.name.clone(), source: Box::new(source) };
+            let client = HttpClient::builder()
+                .request_timeout(ANSWER_TIME)
+                .build(format!("http://{}", place.rpc))
+                .map_err(failed)?;
+            let process = fleet.spawn(&place)?;
+            fleet.members.push(Member {
+                place,
+                client,
+                process: Some(process),
+                ready_since: None,
+                restarted_at: None,
+                restarts: 0,
+                status: None,
+                usage: Usage::default(),
+                past: Past::default(),
+            });
+        }
+        Ok(fleet)
+    }
+
+    fn spawn(&self, place: &Place) -> Result<NodeProcess, FleetError> {
+        NodeProcess::start(&self.program, &place.config, &place.log)
+            .map_err(|source| FleetError::Start { name: place.name.clone(), source })
+    }
+
+    /// How many nodes are meant to run.
+    #[must_use]
+    pub fn up(&self) -> usize {
+        self.members.iter().filter(|member| member.is_up()).count()
+    }
+
+    /// How many nodes are ready to trade.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.members.iter().filter(|member| member.ready_since.is_some()).count()
+    }
+
+    /// Fails if a node ended that nobody ended.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::Died`], with the end of its log.
+    pub fn check_alive(&mut self) -> Result<(), FleetError> {
+        for member in &mut self.members {
+            let Some(process) = &mut member.process else { continue };
+            match process.ended() {
+                Ok(None) => {}
+                Ok(Some(status)) => {
+                    let log = tail(&member.place);
+                    return Err(FleetError::Died { name: member.place.name.clone(), status, log });
+                }
+                Err(source) => return Err(member.failed(source)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks every node how it is. Who does not answer is left as last heard of.
+    pub async fn look(&mut self, now: Timestamp) {
+        let ask = |member: &Member| {
+            let (client, is_up) = (member.client.clone(), member.is_up());
+            async move { if is_up { client.status().await.ok() } else { None } }
+        };
+        let answers = join_all(self.members.iter().map(ask)).await;
+        let others = self.up().saturating_sub(1).min(CONNECTED_MIN);
+        for (member, status) in self.members.iter_mut().zip(answers) {
+            let usage = member.process.as_ref().and_then(NodeProcess::usage);
+            member.usage = usage.unwrap_or(member.usage);
+            let Some(status) = status else { continue };
+            if is_ready(&status, others) {
+                member.ready_since.get_or_insert(now);
+            }
+            member.status = Some(status);
+        }
+    }
+
+    /// Asks every node that is up what it knows of an interval.
+    pub async fn reports(&self, interval: Interval) -> Vec<Option<IntervalReport>> {
+        let ask = |member: &Member| {
+            let (client, is_up) = (member.client.clone(), member.is_up());
+            async move {
+                if !is_up {
+                    return None;
+                }
+                client.interval(interval.to_string()).await.ok().flatten()
+            }
+        };
+        join_all(self.members.iter().map(ask)).await
+    }
+
+    /// Kills a node at once. One that is down already stays so.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::Process`].
+    pub async fn kill(&mut self, number: usize) -> Result<(), FleetError> {
+        let Some(member) = self.members.get_mut(number) else { return Ok(()) };
+        let Some(process) = member.process.take() else { return Ok(()) };
+        member.usage = process.usage().unwrap_or(member.usage);
+        member.close_books();
+        process.kill().await.map_err(|source| member.failed(source))
+    }
+
+    /// Starts a node that was killed.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::Start`].
+    pub fn restart(&mut self, number: usize, now: Timestamp) -> Result<(), FleetError> {
+        let Some(member) = self.members.get(number).filter(|member| !member.is_up()) else {
+            return Ok(());
+        };
+        let process = self.spawn(&member.place)?;
+        if let Some(member) = self.members.get_mut(number) {
+            member.process = Some(process);
+            member.restarted_at = Some(now);
+            member.restarts = member.restarts.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Stops all nodes in order, and kills those that take too long. Returns the names of those.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::Process`] for the first that could not be waited for.
+    pub async fn stop(&mut self) -> Result<Vec<String>, FleetError> {
+        let stopping = self.members.iter_mut().filter_map(|member| {
+            let process = member.process.take()?;
+            member.usage = process.usage().unwrap_or(member.usage);
+            process.ask_to_stop();
+            let name = member.place.name.clone();
+            Some(async move { (name, process.stopped().await) })
+        });
+        let mut slow = Vec::new();
+        for (name, stopped) in join_all(stopping).await {
+            match stopped {
+                Ok(Some(_)) => {}
+                Ok(None) => slow.push(name),
+                Err(source) => return Err(FleetError::Process { name, source }),
+            }
+        }
+        Ok(slow)
+    }
+}
+
+/// Whether a node that says this can trade with the others.
+fn is_ready(status: &NodeStatus, others: usize) -> bool {
+    let connected = usize::try_from(status.network.members_connected).unwrap_or(0);
+    let measured = status.site.as_ref().is_some_and(|site| site.stale.is_none());
+    status.is_voter && measured && connected >= others
+}
+
+/// The last lines of a node's log.
+fn tail(place: &Place) -> String {
+    let log = std::fs::read_to_string(&place.log).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
+}

@@ -1,0 +1,216 @@
+//! The report of a run: its JSON, kept stable for programs, and how a row of it follows from what
+//! was observed. 64-bit integers are strings, which JavaScript can hold.
+//!
+//! Not for: lines for people; those are in [`super::table`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use boltgrid::status::{IntervalReport, TradeReport, quoted};
+use serde::{Deserialize, Serialize};
+
+use super::observation::{Observation, TradeSides};
+
+/// Counts of rejected messages by topic or protocol, then reason.
+pub type Rejected = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// Adds counts to counts.
+pub fn add_rejected(sum: &mut Rejected, part: &Rejected) {
+    for (place, reasons) in part {
+        let place = sum.entry(place.clone()).or_default();
+        for (reason, count) in reasons {
+            let sum = place.entry(reason.clone()).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+    }
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The scenario's name.
+    pub scenario: String,
+    /// What copies of sites, keys and flicker follow from.
+    #[serde(with = "quoted")]
+    pub seed: u64,
+    /// How long an interval was.
+    #[serde(with = "quoted")]
+    pub interval_ms: u64,
+    /// The intervals, in order.
+    pub intervals: Vec<IntervalRow>,
+    /// The nodes, in the order of the scenario's sites.
+    pub nodes: Vec<NodeRow>,
+    /// What was checked in every interval.
+    pub invariants: Vec<InvariantRow>,
+    /// Messages that all nodes together rejected, by topic or protocol, then reason.
+    pub rejected: Rejected,
+}
+
+/// One interval over all nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalRow {
+    /// The interval's number.
+    #[serde(with = "quoted")]
+    pub interval: u64,
+    /// The beginning of the profiles' row that it stood for.
+    pub local_time: String,
+    /// Whether there is a certified book.
+    pub decided: bool,
+    /// The first view in which a node saw it decided.
+    pub view: Option<u32>,
+    /// From gate closure to the decision, the median of the nodes.
+    #[serde(with = "quoted::option")]
+    pub decide_ms_p50: Option<u64>,
+    /// The same for all but the slowest twentieth.
+    #[serde(with = "quoted::option")]
+    pub decide_ms_p95: Option<u64>,
+    /// Orders in the book.
+    pub orders: u32,
+    /// The book.
+    pub book_hash: Option<String>,
+    /// Its clearing.
+    pub clearing_digest: Option<String>,
+    /// How many different clearings nodes computed; more than one is a violation.
+    pub distinct_digests: u32,
+    /// The clearing price; none where nothing matched.
+    #[serde(with = "quoted::option")]
+    pub price_msat_per_kwh: Option<i64>,
+    /// The matched volume.
+    #[serde(with = "quoted")]
+    pub volume_mwh: u64,
+    /// Trades of the clearing.
+    pub trades: u32,
+    /// Trades for which both sides hold both signatures.
+    pub trades_confirmed: u32,
+    /// Due to all payees together.
+    #[serde(with = "quoted")]
+    pub due_msat: u64,
+    /// Contracted in confirmed trades and not delivered.
+    #[serde(with = "quoted")]
+    pub deviation_mwh: u64,
+}
+
+/// One node over the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// The site's name.
+    pub site: String,
+    /// The participant.
+    pub participant: String,
+    /// The most memory that it held.
+    #[serde(with = "quoted")]
+    pub rss_kb_max: u64,
+    /// Processor time.
+    #[serde(with = "quoted")]
+    pub cpu_ms: u64,
+    /// Bytes received.
+    #[serde(with = "quoted")]
+    pub bytes_in: u64,
+    /// Bytes sent.
+    #[serde(with = "quoted")]
+    pub bytes_out: u64,
+    /// How often it was started again.
+    pub restarts: u32,
+}
+
+/// One invariant over the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvariantRow {
+    /// Its name.
+    pub name: String,
+    /// How often it was checked.
+    pub checked: u32,
+    /// How often it did not hold.
+    pub violations: u32,
+    /// The first few violations, for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examples: Vec<String>,
+}
+
+impl Report {
+    /// Whether every invariant held.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.invariants.iter().all(|invariant| invariant.violations == 0)
+    }
+}
+
+impl IntervalRow {
+    /// The row of an observed interval.
+    #[must_use]
+    pub fn of(observation: &Observation, local_time: String) -> Self {
+        let decided: Vec<&IntervalReport> =
+            observation.decided().map(|(_, report)| report).collect();
+        let digests: BTreeSet<_> = decided.iter().map(|report| &report.clearing_digest).collect();
+        let mut decide_ms: Vec<u64> =
+            decided.iter().filter_map(|report| report.decide_ms).collect();
+        decide_ms.sort_unstable();
+        let trades = observation.trades();
+        let confirmed = trades.values().filter(|sides| sides.is_confirmed_by_both());
+        let row = Self {
+            interval: observation.interval,
+            local_time,
+            decided: !decided.is_empty(),
+            view: decided.iter().filter_map(|report| report.view).min(),
+            decide_ms_p50: percentile(&decide_ms, 50),
+            decide_ms_p95: percentile(&decide_ms, 95),
+            distinct_digests: count(digests.len()),
+            trades_confirmed: count(confirmed.count()),
+            due_msat: due_msat(observation),
+            deviation_mwh: deviation_mwh(observation),
+            ..Self::default()
+        };
+        match most_common(&decided) {
+            None => row,
+            Some(report) => Self {
+                orders: report.orders,
+                book_hash: report.book_hash.clone(),
+                clearing_digest: report.clearing_digest.clone(),
+                price_msat_per_kwh: report.price_msat_per_kwh,
+                volume_mwh: report.volume_mwh,
+                trades: report.trades,
+                ..row
+            },
+        }
+    }
+}
+
+/// A count that a report can hold; nobody runs four billion of anything here.
+pub(super) fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A report of the clearing that most nodes computed.
+fn most_common<'a>(decided: &[&'a IntervalReport]) -> Option<&'a IntervalReport> {
+    let shared = |report: &IntervalReport| {
+        decided.iter().filter(|other| other.clearing_digest == report.clearing_digest).count()
+    };
+    decided.iter().copied().max_by_key(|report| shared(report))
+}
+
+/// The smallest of sorted values that `percent` of them do not exceed.
+fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+/// What is due to all payees; every trade has one.
+fn due_msat(observation: &Observation) -> u64 {
+    let dues = observation.trades().into_values().filter_map(|sides| {
+        let due = |side: Option<(_, &TradeReport)>| side?.1.due_msat;
+        due(sides.seller).or(due(sides.buyer))
+    });
+    dues.map(i64::unsigned_abs).fold(0, u64::saturating_add)
+}
+
+/// What was contracted by both sides and not delivered.
+fn deviation_mwh(observation: &Observation) -> u64 {
+    let confirmed = observation.trades().into_values().filter(TradeSides::is_confirmed_by_both);
+    let missing = confirmed.filter_map(|sides| {
+        let (_, trade) = sides.seller?;
+        Some(trade.energy_mwh.saturating_sub(trade.delivered_mwh?))
+    });
+    missing.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests;

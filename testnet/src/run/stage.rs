@@ -1,0 +1,358 @@
+//! Sets the stage of a run: checks everything, founds the grid in a folder, and starts the plant
+//! with its devices. What can be wrong with what was asked for is said here.
+//! Not for: the nodes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use boltgrid_protocol::charter::{Charter, CharterRejected, Timing};
+use boltgrid_protocol::units::{Power, Timestamp};
+use tempfile::TempDir;
+
+use super::charter::{self, Terms};
+use super::faults::{self, Fault, FaultsError};
+use super::founding::{self, Founding, FoundingError, NodePorts, Place, Role};
+use super::ports;
+use super::timeline::Timeline;
+use super::{RunError, RunOptions};
+use crate::devices::{DeviceFarm, FarmError, SharedPlant};
+use crate::plant::{Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
+use crate::scenario::{Scenario, ScenarioError, TimeError};
+
+/// Where a run begins where nothing is said and the scenario's data allow it.
+const FROM: &str = "2016-05-25T09:00:00";
+/// Shortest interval.
+const INTERVAL_MS_MIN: u64 = 1_000;
+
+/// Why a run cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The scenario.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// The time to start from.
+    #[error("--from: {0}")]
+    From(#[from] TimeError),
+    /// The faults file.
+    #[error(transparent)]
+    Faults(#[from] FaultsError),
+    /// An interval that a row of the profiles cannot stand for.
+    #[error(
+        "--interval-ms {0}: take {INTERVAL_MS_MIN} to {ROW_MS} of which {ROW_MS} is a multiple and \
+         which is a multiple of {TICKS_PER_INTERVAL}, such as 5000, 10000 or 30000"
+    )]
+    Interval(u64),
+    /// No charter fits.
+    #[error(
+        "{nodes} nodes and intervals of {interval_ms} ms do not fit: {source}; take longer ones"
+    )]
+    Charter {
+        /// How many nodes.
+        nodes: usize,
+        /// How long an interval.
+        interval_ms: u64,
+        /// What does not fit.
+        source: CharterRejected,
+    },
+    /// The plant.
+    #[error(transparent)]
+    Plant(#[from] PlantError),
+    /// The devices.
+    #[error(transparent)]
+    Devices(#[from] FarmError),
+    /// The ports.
+    #[error("there are not enough free ports on 127.0.0.1: {0}")]
+    Ports(#[source] io::Error),
+    /// The folder to keep the run in.
+    #[error("the folder {} to keep the run in {problem}", path.display())]
+    Keep {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: KeepProblem,
+    },
+    /// The grid's files.
+    #[error(transparent)]
+    Founding(#[from] FoundingError),
+    /// A temporary folder.
+    #[error("no temporary folder can be made: {0}")]
+    Temporary(#[source] io::Error),
+}
+
+/// What is wrong with the folder to keep a run in.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepProblem {
+    /// Something is in it.
+    #[error("is not empty; name another one, or one that is yet to be made")]
+    NotEmpty,
+    /// The operating system says no.
+    #[error("cannot be used: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The folder of a run: removed when it ends, unless it is to be kept.
+#[derive(Debug)]
+pub enum Folder {
+    /// Removed when dropped.
+    Temporary(TempDir),
+    /// Kept.
+    Kept(PathBuf),
+}
+
+impl Folder {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(dir) => dir.path(),
+            Self::Kept(path) => path,
+        }
+    }
+
+    fn make(keep: Option<&Path>) -> Result<Self, StageError> {
+        let Some(path) = keep else {
+            let dir = tempfile::Builder::new().prefix("boltgrid-testnet-").tempdir();
+            return dir.map(Self::Temporary).map_err(StageError::Temporary);
+        };
+        let wrong = |problem| StageError::Keep { path: path.to_owned(), problem };
+        fs::create_dir_all(path).map_err(|error| wrong(error.into()))?;
+        // Nodes run elsewhere than in the folder from which the path was given.
+        let path = path.canonicalize().map_err(|error| wrong(error.into()))?;
+        match fs::read_dir(&path).map_err(|error| wrong(error.into()))?.next() {
+            None => Ok(Self::Kept(path)),
+            Some(_) => Err(wrong(KeepProblem::NotEmpty)),
+        }
+    }
+}
+
+/// All that a run needs besides its nodes.
+#[derive(Debug)]
+pub struct Stage {
+    /// The scenario.
+    pub scenario: Arc<Scenario>,
+    /// The grid's charter.
+    pub charter: Charter,
+    /// When what begins.
+    pub timeline: Timeline,
+    /// The row of the profiles that the run was to begin with.
+    pub from_row: usize,
+    /// The plant, in motion from the timeline's epoch on.
+    pub plant: SharedPlant,
+    /// The devices of the sites.
+    pub farm: DeviceFarm,
+    /// A place for every node.
+    pub places: Vec<Place>,
+    /// What is to go wrong.
+    pub faults: Vec<Fault>,
+    /// Where everything is.
+    pub folder: Folder,
+}
+
+impl Stage {
+    /// Checks what was asked for, and sets everything up.
+    ///
+    /// # Errors
+    ///
+    /// [`StageError`], saying what to change.
+    pub async fn set(options: &RunOptions) -> Result<Self, RunError> {
+        let stage = Self::try_set(options).await;
+        Ok(stage?)
+    }
+
+    async fn try_set(options: &RunOptions) -> Result<Self, StageError> {
+        let RunOptions { interval_ms, seed, .. } = *options;
+        check_interval(interval_ms)?;
+        let scenario = Arc::new(Scenario::open(&options.scenario)?);
+        let nodes = options.nodes.map_or_else(|| sites(&scenario), NonZeroUsize::get);
+        let from_row = from_row(&scenario, options.from.as_deref())?;
+        let faults = match &options.faults {
+            Some(path) => faults::load(path, nodes, interval_ms)?,
+            None => Vec::new(),
+        };
+        let copies = nodes.div_ceil(sites(&scenario));
+        let plan = Plan { scenario: &scenario, interval_ms, nodes, copies, from_row, seed };
+        // Refuses what cannot be before anything is made.
+        plan.charter(Timestamp::from_unix_ms(0))?;
+        let folder = Folder::make(options.keep.as_deref())?;
+
+        let held = ports::hold(nodes * 2).map_err(StageError::Ports)?;
+        let ports: Vec<NodePorts> = held
+            .chunks_exact(2)
+            .map(|pair| NodePorts { peers: pair[0].number(), rpc: pair[1].number() })
+            .collect();
+        let timeline = plan.timeline()?;
+        let charter = plan.charter(plan.timing()?.start_of(timeline.first))?;
+        let plant = plan.plant(&timeline)?;
+        let farm = DeviceFarm::start(Arc::clone(&plant), Arc::new(boltgrid::clock::now)).await?;
+        let founding = Founding { dir: folder.path(), charter: &charter, seed };
+        let places = founding.write(farm.sites(), &ports)?;
+        Ok(Self { scenario, charter, timeline, from_row, plant, farm, places, faults, folder })
+    }
+
+    /// How many votes decide.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        let voters = self.places.len();
+        voters - voters.saturating_sub(1) / 3
+    }
+
+    /// The label of the row that an interval stands for.
+    #[must_use]
+    pub fn local_time(&self, interval: boltgrid_protocol::units::Interval) -> String {
+        let timing = &self.charter.interval;
+        let passed_ms = timing.start_of(interval).ms_since(self.timeline.epoch);
+        let passed = usize::try_from(passed_ms / timing.interval_ms).unwrap_or(0);
+        self.scenario.profiles.time_of_row(self.timeline.epoch_row + passed).to_string()
+    }
+}
+
+/// What a charter, a plant and a timeline follow from.
+struct Plan<'a> {
+    scenario: &'a Arc<Scenario>,
+    interval_ms: u64,
+    nodes: usize,
+    copies: usize,
+    from_row: usize,
+    seed: u64,
+}
+
+impl Plan<'_> {
+    /// The charter of a run whose first interval begins at `begins`.
+    fn charter(&self, begins: Timestamp) -> Result<Charter, StageError> {
+        let local_s = self.scenario.profiles.time_of_row(self.from_row).local_s();
+        let local_ms = u64::try_from(local_s).unwrap_or(0).saturating_mul(1000);
+        let clock = charter::tariff_clock(self.interval_ms, begins.to_unix_ms(), local_ms)
+            .ok_or(StageError::Interval(self.interval_ms))?;
+        let copies = i64::try_from(self.copies).unwrap_or(i64::MAX);
+        let rated_mw = self.scenario.grid.transformer.to_milliwatts().saturating_mul(copies);
+        let terms = Terms {
+            name: &self.scenario.name,
+            interval_ms: self.interval_ms,
+            voters: self.nodes,
+            connection: Power::from_milliwatts(rated_mw),
+            registrar: founding::key(self.seed, Role::Registrar, 0).participant_id(),
+            clock,
+        };
+        charter::charter(&terms).map_err(|source| StageError::Charter {
+            nodes: self.nodes,
+            interval_ms: self.interval_ms,
+            source,
+        })
+    }
+
+    fn timing(&self) -> Result<Timing, StageError> {
+        Ok(self.charter(Timestamp::from_unix_ms(0))?.interval)
+    }
+
+    fn timeline(&self) -> Result<Timeline, StageError> {
+        let rows = (self.from_row, self.scenario.profiles.rows());
+        Ok(Timeline::plan(boltgrid::clock::now(), &self.timing()?, self.nodes, rows))
+    }
+
+    fn plant(&self, timeline: &Timeline) -> Result<SharedPlant, StageError> {
+        let options = PlantOptions {
+            nodes: NonZeroUsize::new(self.nodes).unwrap_or(NonZeroUsize::MIN),
+            seed: self.seed,
+            interval_ms: self.interval_ms,
+            ticks_per_interval: TICKS_PER_INTERVAL,
+            start_row: timeline.epoch_row,
+            epoch: timeline.epoch,
+        };
+        Ok(Arc::new(Mutex::new(Plant::new(Arc::clone(self.scenario), options)?)))
+    }
+}
+
+fn check_interval(interval_ms: u64) -> Result<(), StageError> {
+    let fits = (INTERVAL_MS_MIN..=ROW_MS).contains(&interval_ms)
+        && ROW_MS.is_multiple_of(interval_ms)
+        && interval_ms.is_multiple_of(TICKS_PER_INTERVAL);
+    if fits { Ok(()) } else { Err(StageError::Interval(interval_ms)) }
+}
+
+/// How many sites a scenario has: buses with devices.
+fn sites(scenario: &Scenario) -> usize {
+    scenario.devices.iter().map(|device| device.bus).collect::<BTreeSet<_>>().len()
+}
+
+fn from_row(scenario: &Scenario, from: Option<&str>) -> Result<usize, StageError> {
+    match from {
+        Some(text) => Ok(scenario.profiles.row_at(text)?),
+        None => Ok(scenario.profiles.row_at(FROM).unwrap_or(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> RunOptions {
+        RunOptions::default()
+    }
+
+    async fn refused(options: RunOptions) -> String {
+        Stage::set(&options).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn the_default_is_thirteen_sites_from_nine_in_the_morning() {
+        let stage = Stage::set(&options()).await.unwrap();
+        assert_eq!(stage.places.len(), 13);
+        assert_eq!(stage.quorum(), 9);
+        assert_eq!(stage.local_time(stage.timeline.first), "2016-05-25T09:00:00+01:00");
+        assert_eq!(stage.charter.connection.import_capacity_w, 160_000);
+        let delivery = stage.charter.interval.start_of(stage.timeline.first);
+        assert_eq!(stage.charter.tariff.clock.minute_of_day(delivery), 9 * 60);
+        assert_eq!(stage.charter.tariff.clock.month(delivery), 5);
+    }
+
+    #[tokio::test]
+    async fn more_nodes_than_sites_come_with_more_transformers() {
+        let nodes = NonZeroUsize::new(14);
+        let stage = Stage::set(&RunOptions { nodes, ..options() }).await.unwrap();
+        assert_eq!(stage.places.last().unwrap().name, "bus1-2");
+        assert_eq!(stage.charter.connection.export_capacity_w, 320_000);
+    }
+
+    #[tokio::test]
+    async fn a_run_leaves_no_files_unless_asked_to() {
+        let stage = Stage::set(&options()).await.unwrap();
+        let path = stage.folder.path().to_owned();
+        assert!(path.join("charter.toml").is_file());
+        drop(stage);
+        assert!(!path.exists());
+        let parent = tempfile::tempdir().unwrap();
+        let keep = Some(parent.path().join("run"));
+        let stage = Stage::set(&RunOptions { keep: keep.clone(), ..options() }).await.unwrap();
+        drop(stage);
+        assert!(keep.unwrap().join("bus1/config.toml").is_file());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_is_refused_with_what_could() {
+        let check = async |options, expected: &[&str]| {
+            let refusal = refused(options).await;
+            for part in expected {
+                assert!(refusal.contains(part), "{refusal}");
+            }
+        };
+        let scenario = "nowhere".to_owned();
+        check(RunOptions { scenario, ..options() }, &["no scenario `nowhere`", "rural1"]).await;
+        for interval_ms in [0, 7_000, 999, 901_000, 1_125] {
+            let expected = [&format!("--interval-ms {interval_ms}"), "such as 5000"];
+            check(RunOptions { interval_ms, ..options() }, &expected).await;
+        }
+        let from = Some("2017-05-25".to_owned());
+        check(RunOptions { from, ..options() }, &["--from", "2016-01-01T00:00:00+01:00"]).await;
+        let nodes = NonZeroUsize::new(94);
+        let expected = ["94 nodes", "1000 ms", "take longer ones"];
+        check(RunOptions { nodes, interval_ms: 1_000, ..options() }, &expected).await;
+        let full = tempfile::tempdir().unwrap();
+        fs::write(full.path().join("file"), "").unwrap();
+        let keep = Some(full.path().to_owned());
+        check(RunOptions { keep, ..options() }, &["is not empty"]).await;
+    }
+}

@@ -1,0 +1,193 @@
+//! Lines for people: one per interval, what is under way now, and a summary at the end.
+//! Not for: programs; they read the report.
+
+use std::fmt::Write as _;
+
+use boltgrid::status::{IntervalOutcome, IntervalReport};
+use boltgrid_protocol::charter::Timing;
+use boltgrid_protocol::units::{Interval, Timestamp};
+
+use super::report::{IntervalRow, Report};
+
+/// A number of thousandths with this many decimals, cut off: `-1.500` for -1500 and three.
+#[must_use]
+pub fn thousandths(value: i64, decimals: usize) -> String {
+    let (sign, magnitude) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
+    let fraction = format!("{:03}", magnitude % 1000);
+    match fraction.get(..decimals.min(3)) {
+        None | Some("") => format!("{sign}{}", magnitude / 1000),
+        Some(fraction) => format!("{sign}{}.{fraction}", magnitude / 1000),
+    }
+}
+
+/// The date and time of a label such as `2016-05-25T09:00:00+01:00`, to the minute.
+fn minutes(label: &str) -> String {
+    label.get(..16).unwrap_or(label).replace('T', " ")
+}
+
+/// The heads of the columns of [`line`], and their units below them.
+#[must_use]
+pub fn head() -> String {
+    let heads = [
+        "interval",
+        "local time",
+        "price",
+        "volume",
+        "trades",
+        "clearings",
+        "decided",
+        "transformer",
+    ];
+    let units = ["", "", "sat/kWh", "kWh", "", "", "ms", "kW"];
+    let notes = format!("{}  notes", columns(heads));
+    format!("{notes}\n{}", columns(units).trim_end())
+}
+
+/// One line of the table, but for its notes.
+fn columns(cells: [&str; 8]) -> String {
+    let [number, time, price, volume, trades, digests, decided, transformer] = cells;
+    format!(
+        "{number:>8}  {time:<16}  {price:>9}  {volume:>9}  {trades:>7}  {digests:>9}  {decided:>7}  \
+         {transformer:>11}"
+    )
+}
+
+/// What happened in one interval besides what the row says.
+#[derive(Clone, Debug, Default)]
+pub struct Remarks {
+    /// The mean power through the transformer into the grid, in mW.
+    pub transformer_mw: i64,
+    /// How many nodes were down.
+    pub down: usize,
+    /// How many invariants were violated.
+    pub violations: u32,
+    /// What was done to the grid.
+    pub faults: Vec<String>,
+}
+
+/// One interval as a line of the table.
+#[must_use]
+pub fn line(number: u64, row: &IntervalRow, remarks: &Remarks) -> String {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    // A kWh is a million mWh.
+    let volume = thousandths(i64::try_from(row.volume_mwh / 1000).unwrap_or(i64::MAX), 3);
+    let transformer = thousandths(remarks.transformer_mw / 1000, 1);
+    let cells = columns([
+        &number.to_string(),
+        &minutes(&row.local_time),
+        &or_dash(row.price_msat_per_kwh.map(|price| thousandths(price, 3))),
+        &volume,
+        &format!("{}/{}", row.trades_confirmed, row.trades),
+        &row.distinct_digests.to_string(),
+        &or_dash(row.decide_ms_p95.map(|ms| ms.to_string())),
+        &transformer,
+    ]);
+    format!("{cells}  {}", notes(row, remarks)).trim_end().to_owned()
+}
+
+fn notes(row: &IntervalRow, remarks: &Remarks) -> String {
+    let mut notes = remarks.faults.clone();
+    if !row.decided {
+        notes.push("no decision: supplied at the tariff".to_owned());
+    } else if row.price_msat_per_kwh.is_none() {
+        notes.push("nothing matched".to_owned());
+    }
+    if let Some(view) = row.view.filter(|view| *view > 0) {
+        notes.push(format!("view {view}"));
+    }
+    match remarks.down {
+        0 => {}
+        1 => notes.push("1 node down".to_owned()),
+        down => notes.push(format!("{down} nodes down")),
+    }
+    match remarks.violations {
+        0 => {}
+        1 => notes.push("1 VIOLATION".to_owned()),
+        violations => notes.push(format!("{violations} VIOLATIONS")),
+    }
+    notes.join("; ")
+}
+
+/// What is under way at `now`: which interval is delivered, and how far the next ones have come.
+#[must_use]
+pub fn phase(
+    timing: &Timing,
+    first: Interval,
+    now: Timestamp,
+    last: Option<&IntervalReport>,
+) -> String {
+    let current = timing.interval_at(now);
+    let number = |interval: Interval| {
+        interval.to_number().checked_sub(first.to_number()).map(|number| number.to_string())
+    };
+    let mut text = match number(current) {
+        Some(number) => format!("{number}: delivering"),
+        None => "warming up".to_owned(),
+    };
+    for ahead in 1..=2 {
+        let interval = current.plus(ahead);
+        let schedule = timing.schedule(interval);
+        let (Some(number), true) = (number(interval), now >= schedule.orders_open) else {
+            continue;
+        };
+        let known = last.filter(|last| last.interval == interval.to_number());
+        let stage = match known.map(|last| (last.outcome, last.price_msat_per_kwh)) {
+            Some((IntervalOutcome::Decided, Some(price))) => {
+                format!("cleared at {} sat/kWh", thousandths(price, 3))
+            }
+            Some((IntervalOutcome::Decided, None)) => "cleared, nothing matched".to_owned(),
+            Some((IntervalOutcome::NoDecision, _)) => "no decision".to_owned(),
+            Some((IntervalOutcome::Open, _)) | None if now < schedule.gate => "ordering".to_owned(),
+            Some((IntervalOutcome::Open, _)) | None => "agreeing".to_owned(),
+        };
+        write!(text, " · {number}: {stage}").expect("a string takes all that is written to it");
+    }
+    text
+}
+
+/// What a run showed, in a few lines.
+#[must_use]
+pub fn summary(report: &Report) -> String {
+    let rows = &report.intervals;
+    let decided = rows.iter().filter(|row| row.decided).count();
+    let prices = || rows.iter().filter_map(|row| row.price_msat_per_kwh);
+    let range = match (prices().min(), prices().max()) {
+        (Some(low), Some(high)) => {
+            format!("{} to {} sat/kWh", thousandths(low, 3), thousandths(high, 3))
+        }
+        _ => "no price".to_owned(),
+    };
+    let sum = |part: fn(&IntervalRow) -> u64| {
+        let sum = rows.iter().map(part).fold(0, u64::saturating_add);
+        i64::try_from(sum).unwrap_or(i64::MAX)
+    };
+    let trades: u64 = rows.iter().map(|row| u64::from(row.trades)).sum();
+    let confirmed: u64 = rows.iter().map(|row| u64::from(row.trades_confirmed)).sum();
+    let mut text = format!(
+        "{decided} of {} intervals decided, {range}, {} kWh, {confirmed} of {trades} trades \
+         confirmed, {} sat due",
+        rows.len(),
+        thousandths(sum(|row| row.volume_mwh / 1000), 3),
+        thousandths(sum(|row| row.due_msat), 3),
+    );
+    let checked: u64 = report.invariants.iter().map(|it| u64::from(it.checked)).sum();
+    if report.is_clean() {
+        write!(text, "\nall {} invariants held in {checked} checks", report.invariants.len())
+            .expect("a string takes all that is written to it");
+    }
+    for invariant in report.invariants.iter().filter(|it| it.violations > 0) {
+        write!(
+            text,
+            "\nVIOLATED: {} ({} of {} checks)\n  {}",
+            invariant.name,
+            invariant.violations,
+            invariant.checked,
+            invariant.examples.join("\n  "),
+        )
+        .expect("a string takes all that is written to it");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
