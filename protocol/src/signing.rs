@@ -177,6 +177,24 @@ mod tests {
         assert!(key.key.verifying_key().verify_strict(b"hello", &bare).is_err());
     }
 
+    /// Whoever holds a key can make `R` the neutral point and `S` the challenge times the secret; a
+    /// lenient verifier takes it, a strict one does not, and the two would disagree on a book.
+    #[test]
+    fn verification_is_strict() {
+        let public = PublicKey::of_participant(&Keypair::from_seed(&[1; 32]).participant_id());
+        let public = public.unwrap();
+        let mut bytes = [0; SIGNATURE_LEN];
+        bytes[0] = 1;
+        let scalar = "d4a30b33d77d3232f7e9a9e4abc6bbfb481e7fc85b35d0cadd75ee2f23671d0b";
+        hex::decode_to_slice(scalar, &mut bytes[32..]).unwrap();
+        let signature = Signature::from_bytes(&bytes);
+        let in_domain = in_domain(b"hello");
+        assert!(
+            ed25519_dalek::Verifier::verify(&public.key, &in_domain, &signature.into()).is_ok()
+        );
+        assert_eq!(public.verify(b"hello", &signature), Err(SignatureRejected::BadSignature));
+    }
+
     #[test]
     fn debug_output_never_shows_the_secret() {
         let key = Keypair::from_seed(&[0xAB; 32]);
