@@ -336,8 +336,11 @@ impl MarketTask {
         self.pruned = current;
         let before = current.minus(self.keep_intervals);
         self.journal.prune_before(before).await?;
-        if let Err(error) = self.archive.prune_before(before) {
-            warn!(%error, "archive not pruned");
+        let archive = self.archive.clone();
+        match tokio::task::spawn_blocking(move || archive.prune_before(before)).await {
+            Ok(Ok(removed)) => debug!(removed, %before, "archive pruned"),
+            Ok(Err(error)) => warn!(%error, "archive not pruned"),
+            Err(error) => error!(%error, "pruning the archive panicked, which is a bug"),
         }
         Ok(())
     }

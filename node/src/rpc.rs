@@ -100,6 +100,10 @@ impl Rpc {
     /// # Errors
     ///
     /// [`RpcError`] when the port cannot be had.
+    ///
+    /// # Panics
+    ///
+    /// Never: the methods are the same at every start.
     pub async fn open(address: SocketAddr, answers: Answers) -> Result<Self, RpcError> {
         let config = ServerConfig::builder()
             .max_connections(CONNECTIONS_MAX)
