@@ -1,7 +1,7 @@
 //! The command line: what to run, or which scenario to check.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +25,10 @@ Examples:
     boltgrid-testnet run --faults faults.toml
 
 The exit code is 0 when every invariant held, 2 for wrong arguments, and 1 for everything else.";
+
+/// What of this process is logged; nodes have logs of their own. What gossipsub warns of is what a
+/// hostile peer is there for.
+const LOG_FILTER: &str = "warn,libp2p_gossipsub=error";
 
 /// A whole microgrid on one machine: real nodes over a simulated grid with measured profiles.
 #[derive(Debug, Parser)]
@@ -134,8 +138,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn watch(options: &RunOptions) -> ExitCode {
     tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
+        .with_env_filter(LOG_FILTER)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
     // Fails only where a provider is there already, which does as well.

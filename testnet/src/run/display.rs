@@ -26,6 +26,10 @@ pub enum Display {
 
 impl Display {
     /// Live on a terminal, unless told otherwise.
+    ///
+    /// # Panics
+    ///
+    /// Never: the template is constant and valid.
     #[must_use]
     pub fn new(headless: bool) -> Self {
         if headless || !io::stdout().is_terminal() || !io::stderr().is_terminal() {

@@ -124,6 +124,10 @@ impl Founding<'_> {
     /// # Errors
     ///
     /// [`FoundingError`], naming the file.
+    ///
+    /// # Panics
+    ///
+    /// Never: charter and config are plain data.
     pub fn write(
         &self,
         sites: &[SiteDescription],
@@ -221,7 +225,7 @@ impl Founding<'_> {
 
 /// Every other node is reached over QUIC, so that a run sees both transports.
 fn peer_address(number: usize, port: u16) -> Multiaddr {
-    let text = if number % 2 == 0 {
+    let text = if number.is_multiple_of(2) {
         format!("/ip4/127.0.0.1/tcp/{port}")
     } else {
         format!("/ip4/127.0.0.1/udp/{port}/quic-v1")
@@ -257,7 +261,7 @@ mod tests {
                 rated_import: Power::from_milliwatts(20_000_000),
                 rated_export: Power::from_milliwatts(30_000_000),
                 pv: Some(PvNameplate { rated, curtailable: false }),
-                battery: (port % 2 == 0).then_some(BatteryNameplate {
+                battery: port.is_multiple_of(2).then_some(BatteryNameplate {
                     rated,
                     capacity: Energy::from_milliwatt_hours(1_000_000),
                     efficiency_ppm: 950_000,

@@ -3,7 +3,7 @@
 //! Each invariant is a function of one interval's observation. "Present" is a node that was up from
 //! the opening of the interval's order window until its readings were due: of others nothing is
 //! expected but that they never signed anything outside their own order.
-//! Not for: what only a whole run shows (see [`super::hostility`]).
+//! Not for: what only a whole run shows, such as that a hostile peer was rejected.
 
 use boltgrid::status::{
     IntervalOutcome, IntervalReport, SettlementReport, StepReport, TradeReport, TradeState,
@@ -184,9 +184,13 @@ fn unconfirmed(sides: &TradeSides<'_>) -> String {
     format!("{} (seller) and {} (buyer)", side(sides.seller), side(sides.buyer))
 }
 
-/// A node signs no trade outside its own order, whatever it hears.
+/// A node signs no trade outside its own order, whatever it hears. One that was down may have
+/// forgotten to tell which order that was; what it signed is in its journal.
 fn inside_own_order(observation: &Observation, tally: &mut Tally) {
-    for (site, report) in observation.reports() {
+    let tells = |(site, report): &(&SiteObservation, &IntervalReport)| {
+        site.present || !report.own_order.is_empty()
+    };
+    for (site, report) in observation.reports().filter(tells) {
         let signed = |trade: &&TradeReport| trade.state == TradeState::Confirmed;
         for side in ["buy", "sell"] {
             let trades = report.own_trades.iter().filter(signed).filter(|it| it.side == side);

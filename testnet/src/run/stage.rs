@@ -325,10 +325,10 @@ mod tests {
         drop(stage);
         assert!(!path.exists());
         let parent = tempfile::tempdir().unwrap();
-        let keep = Some(parent.path().join("run"));
-        let stage = Stage::set(&RunOptions { keep: keep.clone(), ..options() }).await.unwrap();
-        drop(stage);
-        assert!(keep.unwrap().join("bus1/config.toml").is_file());
+        let kept = parent.path().join("run");
+        let keep = Some(kept.clone());
+        drop(Stage::set(&RunOptions { keep, ..options() }).await.unwrap());
+        assert!(kept.join("bus1/config.toml").is_file());
     }
 
     #[tokio::test]

@@ -124,8 +124,9 @@ fn a_trade_beyond_the_own_order_is_noticed_even_at_a_node_that_was_down() {
     breaks(&name, |it| sample::report(it, 0).own_order[0].limit_msat_per_kwh = PRICE + 1);
     breaks(&name, |it| {
         it.sites[2].present = false;
-        sample::report(it, 2).own_order.clear();
+        sample::report(it, 2).own_order[0].energy_mwh = 399;
     });
+    breaks(&name, |it| sample::report(it, 2).own_order.clear());
 }
 
 #[test]

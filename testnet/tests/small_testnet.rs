@@ -1,0 +1,171 @@
+//! Real testnets as small as they can be, run as a user runs them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use boltgrid_testnet::run::report::Report;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long something may take that takes a second or two on an idle machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The program, told to make temporary folders in `dir`, so that what is left behind is seen.
+fn testnet(args: &[&str], dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_boltgrid-testnet"));
+    command.args(args).current_dir(dir).env("TMPDIR", dir);
+    command
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Processes of nodes whose config is somewhere in `dir`.
+fn nodes(dir: &Path) -> usize {
+    let dir = dir.to_str().unwrap().as_bytes();
+    let is_node = |cmdline: Vec<u8>| cmdline.windows(dir.len()).any(|part| part == dir);
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    processes
+        .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
+        .filter(|cmdline| is_node(cmdline.clone()))
+        .count()
+}
+
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < DEADLINE, "{what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// A testnet of two nodes that are up.
+fn started(dir: &Path) -> Child {
+    let args = ["run", "--nodes", "2", "--interval-ms", "2000", "--headless"];
+    let child = testnet(&args, dir).stdout(Stdio::piped()).spawn().unwrap();
+    eventually("both nodes are up", || nodes(dir) == 2);
+    child
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn four_nodes_trade_though_one_is_killed_and_a_peer_is_hostile() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = "[[fault]]\nat_interval = 0\nkind = \"hostile\"\n\
+                  [[fault]]\nat_interval = 0\nat_ms = 500\nkind = \"restart\"\nnode = 2\n\
+                  restart_after_ms = 500\n";
+    fs::write(dir.path().join("faults.toml"), faults).unwrap();
+    // A quarter past seven, some have sun already and others have not.
+    let args = [
+        "run --nodes 4 --from 2016-05-25T07:15 --interval-ms 6000 --intervals 4 --headless",
+        "--faults faults.toml --report report.json",
+    ];
+    let args = args.join(" ");
+    let args: Vec<&str> = args.split(' ').collect();
+    let output = testnet(&args, dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let left = ["faults.toml", "report.json"].map(|name| dir.path().join(name));
+    assert_eq!(files(dir.path()), left);
+    assert_eq!(nodes(dir.path()), 0);
+
+    let json = fs::read_to_string(dir.path().join("report.json")).unwrap();
+    let report: Report = serde_json::from_str(&json).unwrap();
+    assert_eq!(report.intervals.len(), 4);
+    for row in &report.intervals {
+        assert!(row.decided && row.distinct_digests == 1, "{row:?}");
+    }
+    assert!(report.intervals.iter().any(|row| row.trades_confirmed > 0), "{}", said(&output));
+    let restarts: Vec<u32> = report.nodes.iter().map(|node| node.restarts).collect();
+    assert_eq!(restarts, [0, 0, 1, 0]);
+    for node in &report.nodes {
+        assert!(node.rss_kb_max > 0 && node.cpu_ms > 0 && node.bytes_in > 0, "{node:?}");
+    }
+    for invariant in &report.invariants {
+        assert!(invariant.checked > 0, "{} was never checked", invariant.name);
+    }
+    assert!(report.rejected["votes"]["bad_signature"] > 0);
+}
+
+#[test]
+fn a_testnet_that_is_asked_to_stop_does_so_in_order_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = started(dir.path());
+    signal(&child, Signal::TERM);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(nodes(dir.path()), 0);
+    assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
+    let mut said = String::new();
+    child.stdout.unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("0 of 0 intervals decided"), "{said}");
+}
+
+#[test]
+fn nodes_do_not_outlive_a_testnet_that_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = started(dir.path());
+    signal(&child, Signal::KILL);
+    assert!(!child.wait().unwrap().success());
+    eventually("the nodes are gone", || nodes(dir.path()) == 0);
+}
+
+#[test]
+fn a_node_that_dies_ends_the_run_with_the_end_of_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = started(dir.path());
+    let output = {
+        let of_node = |process: &fs::DirEntry| {
+            let cmdline = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&cmdline).contains("/bus2/config.toml")
+                && String::from_utf8_lossy(&cmdline).contains(dir.path().to_str().unwrap())
+        };
+        let process = fs::read_dir("/proc").unwrap().filter_map(Result::ok).find(of_node).unwrap();
+        let pid = process.file_name().to_str().unwrap().parse().unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(nodes(dir.path()), 0);
+}
+
+#[test]
+fn wrong_arguments_are_said_with_what_would_be_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |args: &[&str], code, expected: &str| {
+        let output = testnet(args, dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert!(said(&output).contains(expected), "{}", said(&output));
+    };
+    check(&["run", "--interval-ms", "7000"], 1, "such as 5000");
+    check(&["run", "--scenario", "nowhere"], 1, "there is no scenario `nowhere`");
+    check(&["run", "--faults", "nowhere.toml"], 1, "nowhere.toml cannot be read");
+    check(&["run", "--nodes", "0"], 2, "--nodes");
+    check(&["check", "nowhere"], 1, "there is no scenario `nowhere`");
+    check(&["check", "rural1"], 0, "rural1: a valid scenario of 14 buses");
+    assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_examples_of_faults_are_valid_for_thirteen_nodes() {
+    for file in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("faults")) {
+        let faults = boltgrid_testnet::run::faults::load(&file, 13, 10_000).unwrap();
+        assert!(!faults.is_empty(), "{}", file.display());
+    }
+}
