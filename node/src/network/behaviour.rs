@@ -1,7 +1,7 @@
 //! The libp2p swarm of a node: transports, protocols and their limits, all in one place.
 //!
 //! It needs only a key and a grid id, so a test can put up a hostile peer that speaks the same
-//! protocols. Not for: what any of the events mean; that is [`super::event_loop`].
+//! protocols. Not for: what any of the events mean; that is `event_loop`.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;

@@ -1,7 +1,7 @@
 //! What two members say to each other directly, and its bytes: `/boltgrid/1/<grid id>/direct`.
 //!
 //! One request, one response, both of limited length. Not for: who is served, which is
-//! [`super::requests`].
+//! `requests`.
 
 use std::io;
 

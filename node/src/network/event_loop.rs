@@ -171,12 +171,8 @@ impl Network {
         self.lost.map_or(Ok(()), Err)
     }
 
-    /// Does what was already asked for, then closes all connections.
+    /// Closes all connections, so that the others notice at once and not by a time-out.
     async fn close(&mut self) {
-        self.commands.close();
-        while let Ok(command) = self.commands.try_recv() {
-            self.on_command(command);
-        }
         let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
         peers.into_iter().for_each(|peer| self.disconnect(peer));
         let closed = async {

@@ -8,12 +8,13 @@
 //!   handle ──► what the market task tells it, and what it tells the market task
 //! ```
 //!
-//! Every byte from outside passes [`screening`] before anybody else sees it: what leaves this
-//! module inwards is a verified message of a member, or a question by one.
+//! Every message from outside passes `screening` before anybody else sees it: what leaves this
+//! module inwards is a verified message of a member, a question by one, or a certificate that was
+//! asked for and still has to prove itself.
 //!
 //! Who is not a member ("stranger") may connect within a small number of connections, use the DHT
 //! and pass on gossip that members have signed; it is answered nothing. Peers are not scored: whoever
-//! hands us too much that no correct peer would is disconnected and kept away ([`faults`]).
+//! hands us too much that no correct peer would is disconnected and kept away (`faults`).
 //!
 //! Not for: what messages mean. The network knows members, kinds and intervals, and no more.
 

@@ -1,10 +1,14 @@
 //! What no correct peer sends: counted under its reason, on every topic, and heard by nobody.
 
 use boltgrid_market::effect::Verdict;
+use boltgrid_protocol::agreement::{Ack, Proposal};
 use boltgrid_protocol::codec;
-use boltgrid_protocol::envelope::{Header, Kind};
+use boltgrid_protocol::envelope::{Header, Kind, Payload};
+use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::id::{GridId, ParticipantId, RosterHash};
 use boltgrid_protocol::message::{INTERVALS_AHEAD, INTERVALS_BACK};
+use boltgrid_protocol::order::Order;
+use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::signing::{Keypair, SIGNATURE_LEN};
 use boltgrid_protocol::topic::Topic;
 
@@ -27,11 +31,11 @@ fn targets(grid: &Grid) -> Vec<Target> {
     let messages = grid.messages();
     let find = |name| messages.iter().find(|(kind, _)| *kind == name).unwrap().1.to_vec();
     [
-        (Topic::Orders, find("order"), 1024),
-        (Topic::Acks, find("ack"), 1024),
-        (Topic::Votes, find("vote"), 192 * 1024),
-        (Topic::Readings, find("reading"), 512),
-        (Topic::Evidence, find("evidence"), 4096),
+        (Topic::Orders, find("order"), Order::LIMIT),
+        (Topic::Acks, find("ack"), Ack::LIMIT),
+        (Topic::Votes, find("vote"), Proposal::LIMIT),
+        (Topic::Readings, find("reading"), Reading::LIMIT),
+        (Topic::Evidence, find("evidence"), Evidence::LIMIT),
     ]
     .map(|(topic, valid, limit)| {
         let header = Header::peek(&valid).unwrap();
@@ -59,15 +63,13 @@ impl Target {
         let stranger = Keypair::from_seed(&[99; 32]).participant_id();
         let mut forged = self.valid.clone();
         *forged.last_mut().unwrap() ^= 1;
-        let mut oversize = self.valid.clone();
-        oversize.resize(self.oversize, 0);
         let mut other_version = self.valid.clone();
         other_version[3] ^= 2;
         let wrong_roster = RosterHash::from_bytes([9; 32]);
         vec![
             ("malformed", format!("junk on {}", self.topic.word()).into_bytes()),
             ("bad_version", other_version),
-            ("oversize", oversize),
+            ("oversize", vec![7; self.oversize]),
             ("wrong_kind", other.valid.clone()),
             ("wrong_grid", self.altered(|it| it.grid = GridId::from_bytes([9; 32]))),
             ("stale", self.altered(|it| it.interval = INTERVAL.minus(INTERVALS_BACK + 1))),

@@ -6,6 +6,7 @@ use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::signing::Keypair;
+use libp2p::kad::store::RecordStore;
 use libp2p::kad::{Quorum, Record, RecordKey};
 
 use crate::fixture::{Grid, peer_record};
@@ -83,4 +84,26 @@ async fn a_members_own_record_can_be_looked_up_by_anybody() {
     };
     assert_eq!(record.participant(), nodes[2].id);
     assert_eq!(record.body().addresses, [nodes[2].address().to_string()]);
+}
+
+#[tokio::test]
+async fn a_member_is_found_by_its_record_alone() {
+    let mut world = World::new();
+    // Somebody who is no member keeps the record of one that nobody knows, and is no more help.
+    let found = world.start(2, &[]).await;
+    let record = PeerRecord {
+        addresses: vec![found.address().to_string()],
+        ..peer_record(&world.grid.charter)
+    };
+    let value = world.grid.sign(2, &record).bytes().to_vec();
+    let mut raw = Raw::new(&Keypair::from_seed(&[101; 32]), world.grid.charter.grid_id());
+    let keeper = raw.listens().await;
+    let record = Record::new(key_of(&world.grid, &found.id), value);
+    raw.swarm.behaviour_mut().kad.store_mut().put(record).unwrap();
+
+    let seeker = raw.runs_while(world.start(1, &[keeper])).await;
+    let connected = eventually("it is found", || seeker.status().members_connected == 1);
+    raw.runs_while(connected).await;
+    assert_eq!(seeker.status().strangers, 0, "whom the owner names is no stranger");
+    eventually("both know", || found.status().members_connected == 1).await;
 }
