@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use boltgrid_protocol::confirm::TradeTerms;
 use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
+use boltgrid_protocol::order::Order;
 use boltgrid_protocol::units::{Energy, Interval, Price};
 
 use crate::settlement::{Settlement, SettlementError};
@@ -13,6 +14,13 @@ use crate::settlement::{Settlement, SettlementError};
 pub enum Notice {
     /// A message was not taken, and why; to be counted.
     NotTaken(&'static str),
+    /// The site's own order is signed and stored, now or before a restart.
+    Placed {
+        /// The interval.
+        interval: Interval,
+        /// The order.
+        order: Box<Order>,
+    },
     /// The interval's book is certified and cleared.
     Cleared(Box<ClearedInterval>),
     /// No book in time: the interval is supplied at the tariff.

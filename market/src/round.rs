@@ -192,7 +192,14 @@ impl Round {
         };
         self.own_order = Some(order.clone());
         self.orders.take(order.clone());
-        publish(Slot::Order(self.interval), &order)
+        let mut effects = publish(Slot::Order(self.interval), &order);
+        effects.extend(self.tell_placed());
+        effects
+    }
+
+    pub(super) fn tell_placed(&self) -> Option<Effect> {
+        let order = Box::new(self.own_order.as_ref()?.body().clone());
+        Some(Effect::Tell(Notice::Placed { interval: self.interval, order }))
     }
 
     /// Whatever is due at `now`.

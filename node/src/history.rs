@@ -8,7 +8,6 @@ use boltgrid_market::notice::{ClearedInterval, Notice};
 use boltgrid_market::settlement::Settlement;
 use boltgrid_protocol::confirm::TradeTerms;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
-use boltgrid_protocol::order::Order;
 use boltgrid_protocol::roster::Roster;
 use boltgrid_protocol::units::{Interval, Price};
 
@@ -57,17 +56,16 @@ impl History {
             .collect()
     }
 
-    /// Notes the site's own order.
-    pub fn note_order(&mut self, interval: Interval, order: &Order) {
-        self.entry(interval).own_order = order.steps.iter().map(StepReport::from).collect();
-    }
-
     /// Notes what the market told.
     pub fn note(&mut self, notice: &Notice, me: &ParticipantId, roster: &Roster) {
         match notice {
             Notice::NotTaken(why) => {
                 let count = self.not_taken.entry(why).or_default();
                 *count = count.saturating_add(1);
+            }
+            Notice::Placed { interval, order } => {
+                self.entry(*interval).own_order =
+                    order.steps.iter().map(StepReport::from).collect();
             }
             Notice::Cleared(cleared) => self.note_cleared(cleared, me, roster),
             Notice::NoDecision(interval) => {

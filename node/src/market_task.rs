@@ -239,8 +239,6 @@ impl MarketTask {
         let grid = self.market.grid_power(now);
         let prices = self.history.borrow().prices();
         let order = self.planner.order(now, interval, &grid, &prices)?;
-        self.history.send_modify(|history| history.note_order(interval, &order));
-        debug!(%interval, steps = order.steps.len(), "order planned");
         Some(Input::Place { interval, order })
     }
 
@@ -273,6 +271,9 @@ impl MarketTask {
     fn log(&self, notice: &Notice) {
         match notice {
             Notice::NotTaken(why) => debug!(why, "message not taken"),
+            Notice::Placed { interval, order } => {
+                debug!(%interval, steps = order.steps.len(), "order placed");
+            }
             Notice::Cleared(it) => info!(
                 interval = %it.interval, view = it.view, decide_ms = it.decide_ms,
                 price_msat_per_kwh = ?it.price_msat_per_kwh.map(|price| price.to_msat_per_kwh()),
@@ -359,6 +360,7 @@ fn notice_interval(notice: &Notice) -> Option<Interval> {
         Notice::Settled(it) => Some(it.interval),
         Notice::NoDecision(interval)
         | Notice::NotSettled(interval, _)
+        | Notice::Placed { interval, .. }
         | Notice::Confirmed { interval, .. }
         | Notice::Lapsed { interval, .. } => Some(*interval),
         Notice::NotTaken(_) | Notice::Barred { .. } => None,

@@ -70,7 +70,9 @@ impl Round {
 
     /// What to send again once everything is put back.
     pub(crate) fn resume(&self, now: Timestamp) -> Vec<Effect> {
-        self.republish(now)
+        let mut effects = self.republish(now);
+        effects.extend(self.tell_placed());
+        effects
     }
 }
 

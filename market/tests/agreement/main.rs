@@ -130,14 +130,20 @@ fn a_node_killed_at_any_moment_signs_nothing_anew_and_trades_on() {
     let interval = probe.next_interval();
     let schedule = probe.charter.interval.schedule(interval);
     let span = schedule.delivery_starts.ms_since(schedule.orders_open);
-    for after_ms in (0..span).step_by(330) {
+    for after_ms in (0..span - 200).step_by(330) {
         let mut grid = Grid::new(4);
         grid.run_until(schedule.orders_open.plus_ms(after_ms));
         grid.kill(2);
         grid.run_until(grid.now.plus_ms(150));
         // Filling a slot twice with other bytes fails inside the grid.
         grid.start(2);
+        let placed = grid.nodes[2].journal.contains_key(&Slot::Order(interval));
+        grid.nodes[2].notices.clear();
         grid.run_market(interval);
+        let told =
+            |it: &Notice| matches!(it, Notice::Placed { interval: of, .. } if *of == interval);
+        let told = grid.nodes[2].notices.iter().any(told);
+        assert!(told || !placed, "an order placed before the restart is told again");
         let cleared = grid.cleared(interval);
         assert!(cleared.iter().all(|it| it.clearing == cleared[0].clearing), "at {after_ms} ms");
         grid.run_market(interval.next());
