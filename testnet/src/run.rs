@@ -4,7 +4,7 @@
 //!   stage ──► founding   charter, keys, enrolments, configs in a folder
 //!         └─► plant and devices (crate::plant, crate::devices)
 //!   course ─► fleet      the nodes, each a process of its own
-//!          ├► hostile    a peer that sends what it must not
+//!          ├► hostility  peers that send what they must not
 //!          ├► observation ─► invariants, report
 //!          └► table, display
 //! ```
@@ -16,6 +16,7 @@ pub mod faults;
 pub mod fleet;
 pub mod founding;
 pub mod hostile;
+pub mod hostility;
 pub mod invariants;
 pub mod observation;
 pub mod ports;

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use boltgrid::clock;
 use boltgrid::status::IntervalReport;
-use boltgrid_protocol::units::{Interval, Timestamp};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use boltgrid_protocol::message::INTERVALS_AHEAD;
+use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 
 use super::display::Display;
 use super::faults::FaultKind;
 use super::fleet::Fleet;
-use super::hostile::{Hostile, Sent};
-use super::invariants::{Invariants, Tally};
+use super::hostile::Hostile;
+use super::hostility::Hostility;
+use super::invariants::Invariants;
 use super::observation::{Observation, SiteObservation};
 use super::report::{IntervalRow, NodeRow, Rejected, Report, add_rejected};
 use super::stage::Stage;
@@ -37,8 +37,6 @@ const SETTLE_GRACE_PERCENT: u64 = 5;
 const SETTLE_WAIT_PERCENT: u64 = 50;
 /// How long nodes may take to tell what they rejected at the end.
 const COUNT_TIME_MS: u64 = 5_000;
-/// The invariant that only a whole run with a hostile peer can show.
-const HOSTILE_REJECTED: &str = "hostile_bytes_are_rejected_with_a_reason";
 
 /// Something to be done to the grid.
 #[derive(Clone, Copy, Debug)]
@@ -60,12 +58,13 @@ pub(super) struct Course<'a> {
     next: Interval,
     due: VecDeque<(Timestamp, Action)>,
     done: BTreeMap<Interval, Vec<String>>,
+    /// Nodes that were down while an interval was delivered.
+    down: BTreeMap<Interval, usize>,
+    /// What nodes knew when they were killed.
+    last_words: BTreeMap<(Interval, usize), IntervalReport>,
     invariants: Invariants,
     rows: Vec<IntervalRow>,
-    hostile: JoinSet<Sent>,
-    stop_hostile: CancellationToken,
-    rejected_before: Rejected,
-    hostile_tally: Option<Tally>,
+    hostility: Hostility,
 }
 
 impl<'a> Course<'a> {
@@ -85,12 +84,11 @@ impl<'a> Course<'a> {
             next: first,
             due: VecDeque::new(),
             done: BTreeMap::new(),
+            down: BTreeMap::new(),
+            last_words: BTreeMap::new(),
             invariants: Invariants::default(),
             rows: Vec::new(),
-            hostile: JoinSet::new(),
-            stop_hostile: CancellationToken::new(),
-            rejected_before: Rejected::new(),
-            hostile_tally: None,
+            hostility: Hostility::default(),
         }
     }
 
@@ -191,6 +189,7 @@ impl<'a> Course<'a> {
             let name = |node: usize| self.stage.places[node].name.clone();
             let text = match action {
                 Action::Kill(node) => {
+                    self.hear_last_words(node).await;
                     self.fleet.kill(node).await?;
                     format!("{} killed", name(node))
                 }
@@ -206,17 +205,31 @@ impl<'a> Course<'a> {
             let interval = self.stage.charter.interval.interval_at(now);
             self.done.entry(interval).or_default().push(text);
         }
+        let current = self.stage.charter.interval.interval_at(now);
+        let down = self.fleet.members.len() - self.fleet.up();
+        self.down.entry(current).and_modify(|most| *most = down.max(*most)).or_insert(down);
         Ok(())
     }
 
+    /// Asks a node what it knows of every interval that has yet to be observed.
+    async fn hear_last_words(&mut self, node: usize) {
+        let current = self.stage.charter.interval.interval_at(clock::now());
+        let mut interval = self.next;
+        while interval <= current.plus(INTERVALS_AHEAD) {
+            if let Some(report) = self.fleet.report(node, interval).await {
+                self.last_words.insert((interval, node), report);
+            }
+            interval = interval.next();
+        }
+    }
+
     fn invite(&mut self) {
-        self.rejected_before = self.rejected();
         let hostile = Hostile {
             charter: self.stage.charter.clone(),
             nodes: self.stage.places.iter().map(|place| place.address.clone()).collect(),
             seed: self.options.seed,
         };
-        self.hostile.spawn(hostile.run(self.stop_hostile.clone()));
+        self.hostility.invite(hostile, self.rejected());
     }
 
     fn rejected(&self) -> Rejected {
@@ -249,7 +262,7 @@ impl<'a> Course<'a> {
         }
         let remarks = Remarks {
             transformer_mw: self.transformer_mw(&observation),
-            down: self.fleet.members.len() - self.fleet.up(),
+            down: self.down.remove(&interval).unwrap_or_default(),
             violations: self.invariants.check(&observation),
             faults: self.done.remove(&interval).unwrap_or_default(),
         };
@@ -257,6 +270,7 @@ impl<'a> Course<'a> {
         self.display.row(&table::line(self.observed(), &row, &remarks));
         self.rows.push(row);
         self.next = interval.next();
+        self.last_words.retain(|(of, _), _| *of > interval);
     }
 
     fn observation(&self, interval: Interval, reports: Vec<Option<IntervalReport>>) -> Observation {
@@ -270,7 +284,7 @@ impl<'a> Course<'a> {
             present: member.is_present_since(opens),
             due_back: member.is_up()
                 && member.restarted_at.is_some_and(|at| due_back(timing, at) == interval),
-            report,
+            report: with_last_words(report, self.last_words.get(&(interval, number))),
             flowed_mwh: flowed.get(number).copied(),
             meter_tolerance_mwh: self.meter_tolerance_mwh(number),
         });
@@ -289,9 +303,8 @@ impl<'a> Course<'a> {
         let (Some(before), Some(after)) = (registers(interval), registers(interval.next())) else {
             return Vec::new();
         };
-        let moved = |before: boltgrid_protocol::units::Energy, after| {
-            let moved: boltgrid_protocol::units::Energy = after;
-            let moved = moved.saturating_sub(before).to_milliwatt_hours();
+        let moved = |before: Energy, after: Energy| {
+            let moved = after.saturating_sub(before).to_milliwatt_hours();
             i64::try_from(moved).unwrap_or(i64::MAX)
         };
         let flowed = before.iter().zip(after).map(|(before, after)| {
@@ -326,52 +339,24 @@ impl<'a> Course<'a> {
         self.display.now(phase);
     }
 
-    /// Sends the hostile peer away, and looks whether all that it sent was rejected and counted.
+    /// Sends hostile peers away, and waits until nodes have told of all that they rejected.
     async fn end_hostility(&mut self) -> Result<(), RunError> {
-        self.stop_hostile.cancel();
-        let mut sent = Sent::new();
-        while let Some(Ok(part)) = self.hostile.join_next().await {
-            for (what, count) in part {
-                let sum = sent.entry(what).or_insert(0_u64);
-                *sum = sum.saturating_add(count);
-            }
-        }
-        if sent.is_empty() && self.rejected_before.is_empty() {
-            return Ok(());
-        }
+        self.hostility.end().await;
         let deadline = clock::now().plus_ms(COUNT_TIME_MS);
         loop {
-            let now = self.look().await?;
-            let tally = self.hostile_tally(&sent);
-            let all_counted = tally.row(HOSTILE_REJECTED).violations == 0;
-            self.hostile_tally = Some(tally);
-            if all_counted || now >= deadline {
+            let row = self.hostility.row(&self.rejected());
+            let missing = row.is_some_and(|row| row.violations > 0);
+            if !missing || self.look().await? >= deadline {
                 return Ok(());
             }
             tokio::time::sleep(self.pause()).await;
         }
     }
 
-    fn hostile_tally(&self, sent: &Sent) -> Tally {
-        let rejected = self.rejected();
-        let count = |of: &Rejected, place: &str, reason: &str| {
-            of.get(place).and_then(|reasons| reasons.get(reason)).copied().unwrap_or(0)
-        };
-        let mut tally = Tally::default();
-        tally.check(!sent.is_empty(), || "the hostile peer could not send anything".to_owned());
-        for ((place, reason), times) in sent {
-            let before = count(&self.rejected_before, place, reason);
-            tally.check(count(&rejected, place, reason) > before, || {
-                format!("{times} messages on {place} were sent, none was counted as {reason}")
-            });
-        }
-        tally
-    }
-
     /// All that was seen.
     pub(super) fn report(&self) -> Report {
         let mut invariants = self.invariants.rows();
-        invariants.extend(self.hostile_tally.as_ref().map(|tally| tally.row(HOSTILE_REJECTED)));
+        invariants.extend(self.hostility.row(&self.rejected()));
         Report {
             scenario: self.stage.scenario.name.clone(),
             seed: self.options.seed,
@@ -385,5 +370,19 @@ impl<'a> Course<'a> {
 
     fn nodes(&self) -> Vec<NodeRow> {
         self.fleet.members.iter().map(super::fleet::Member::row).collect()
+    }
+}
+
+/// What a node knows, and of a node that was killed what it knew.
+fn with_last_words(
+    report: Option<IntervalReport>,
+    last_words: Option<&IntervalReport>,
+) -> Option<IntervalReport> {
+    match (report, last_words) {
+        (None, last_words) => last_words.cloned(),
+        (Some(report), Some(last_words)) if report.own_order.is_empty() => {
+            Some(IntervalReport { own_order: last_words.own_order.clone(), ..report })
+        }
+        (report, _) => report,
     }
 }

@@ -246,16 +246,13 @@ impl Fleet {
 
     /// Asks every node that is up what it knows of an interval.
     pub async fn reports(&self, interval: Interval) -> Vec<Option<IntervalReport>> {
-        let ask = |member: &Member| {
-            let (client, is_up) = (member.client.clone(), member.is_up());
-            async move {
-                if !is_up {
-                    return None;
-                }
-                client.interval(interval.to_string()).await.ok().flatten()
-            }
-        };
-        join_all(self.members.iter().map(ask)).await
+        join_all((0..self.members.len()).map(|number| self.report(number, interval))).await
+    }
+
+    /// Asks a node what it knows of an interval.
+    pub async fn report(&self, number: usize, interval: Interval) -> Option<IntervalReport> {
+        let member = self.members.get(number).filter(|member| member.is_up())?;
+        member.client.interval(interval.to_string()).await.ok().flatten()
     }
 
     /// Kills a node at once. One that is down already stays so.
