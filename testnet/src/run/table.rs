@@ -25,7 +25,7 @@ fn minutes(label: &str) -> String {
     label.get(..16).unwrap_or(label).replace('T', " ")
 }
 
-/// The heads of the columns of [`line`], and their units below them.
+/// The heads of the columns of [`line()`], and their units below them.
 #[must_use]
 pub fn head() -> String {
     let heads = [
