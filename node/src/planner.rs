@@ -243,8 +243,13 @@ impl Planner {
         let (Some(battery), Some(now)) = (&site.battery, &state.battery) else {
             return Energy::ZERO;
         };
-        let mut stored = now.stored_mwh;
-        let mut at = seen;
+        if seen >= interval {
+            return now.stored_mwh;
+        }
+        // In the interval of the sample the battery does what it shows, which need not be what it
+        // was told; after that, what it is going to be told.
+        let mut stored = battery.projected(now.stored_mwh, self.moved(now.power_mw));
+        let mut at = seen.next();
         while at < interval {
             let power = self.dispatched.get(&at).map_or(Power::ZERO, |dispatch| dispatch.battery);
             stored = battery.projected(stored, self.moved(power));

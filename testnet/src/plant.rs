@@ -121,6 +121,8 @@ pub struct Plant {
     scenario: Arc<Scenario>,
     options: PlantOptions,
     tick_ms: u64,
+    /// Whether the epoch has come.
+    moves: bool,
     /// Ticks since the epoch that are over; the next one is running.
     ticks: u64,
     sites: Vec<SitePlant>,
@@ -147,7 +149,8 @@ impl Plant {
         let wires = Wires::new(&scenario.grid, copies);
         let tick_ms = interval_ms / options.ticks_per_interval;
         let edges = VecDeque::new();
-        let mut plant = Self { scenario, options, tick_ms, ticks: 0, sites, wires, edges };
+        let moves = false;
+        let mut plant = Self { scenario, options, tick_ms, moves, ticks: 0, sites, wires, edges };
         plant.record_edge();
         plant.begin_tick();
         Ok(plant)
@@ -167,7 +170,13 @@ impl Plant {
 
     /// Finishes every tick that is over at `now`. Before the epoch and backwards nothing moves.
     /// After the last row of the profiles the first one follows.
+    ///
+    /// What was commanded before the epoch is heeded from the epoch on.
     pub fn step_to(&mut self, now: Timestamp) {
+        if !self.moves && now >= self.options.epoch {
+            self.moves = true;
+            self.begin_tick();
+        }
         let due = now.ms_since(self.options.epoch) / self.tick_ms;
         while self.ticks < due {
             self.end_tick();

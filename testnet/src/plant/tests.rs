@@ -214,3 +214,13 @@ fn options_that_do_not_fit_are_refused() {
     let text = refuse(PlantOptions { nodes: NonZeroUsize::new(10_001).unwrap(), ..good });
     assert!(text.contains("at most 10000"), "{text}");
 }
+
+#[test]
+fn a_command_from_before_the_epoch_is_heeded_from_the_epoch_on() {
+    let mut plant = plant(13, "2016-05-25T10:00:00");
+    plant.command(Timestamp::from_unix_ms(EPOCH_MS - 400), BUS6, charge(9_000_000)).unwrap();
+    let battery_mw = |plant: &Plant| plant.site_truth(BUS6).battery.to_milliwatts();
+    assert_eq!(battery_mw(&plant), 0);
+    plant.step_to(at(0));
+    assert_eq!(battery_mw(&plant), 9_000_000);
+}

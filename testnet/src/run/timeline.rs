@@ -1,7 +1,8 @@
-//! When a run begins: the first traded interval, and the plant that starts before it.
+//! When a run begins: the first traded interval, which is when the plant starts to move.
 //!
-//! The plant runs a few rows before the one asked for, so that meters have something to show while
-//! nodes start. Not for: what happens then.
+//! Until then meters show the powers of the first row and batteries stand still, whatever nodes that
+//! are up early order of them: so a run does not depend on how long its nodes took to start.
+//! Not for: what happens then.
 
 use boltgrid_protocol::charter::Timing;
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -14,7 +15,7 @@ const STARTUP_MS_PER_NODE: u64 = 400;
 /// When what begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeline {
-    /// When the plant starts to move.
+    /// When the plant starts to move: when the first interval's delivery starts.
     pub epoch: Timestamp,
     /// The row of the profiles that begins then.
     pub epoch_row: usize,
@@ -33,15 +34,8 @@ impl Timeline {
     ) -> Self {
         let nodes = u64::try_from(nodes).unwrap_or(u64::MAX);
         let startup_ms = STARTUP_MS.saturating_add(STARTUP_MS_PER_NODE.saturating_mul(nodes));
-        let epoch_interval = timing.interval_at(now).next();
-        let first = first_open(timing, now.plus_ms(startup_ms)).max(epoch_interval);
-        let before = first.to_number() - epoch_interval.to_number();
-        let before = usize::try_from(before).unwrap_or(usize::MAX) % rows;
-        Self {
-            epoch: timing.start_of(epoch_interval),
-            epoch_row: (from_row % rows + rows - before) % rows,
-            first,
-        }
+        let first = first_open(timing, now.plus_ms(startup_ms));
+        Self { epoch: timing.start_of(first), epoch_row: from_row % rows, first }
     }
 }
 
@@ -105,9 +99,8 @@ mod tests {
                 assert!(plan.epoch > at(now_ms));
                 assert_eq!(plan.epoch.to_unix_ms() % TIMING.interval_ms, 0);
                 assert!(plan.epoch_row < rows);
-                let passed_ms = TIMING.start_of(plan.first).ms_since(plan.epoch);
-                let passed = usize::try_from(passed_ms / TIMING.interval_ms).unwrap();
-                assert_eq!((plan.epoch_row + passed) % rows, from_row);
+                assert_eq!(plan.epoch, TIMING.start_of(plan.first));
+                assert_eq!(plan.epoch_row, from_row);
                 let opens = TIMING.schedule(plan.first).orders_open;
                 assert!(opens >= at(now_ms + STARTUP_MS + 13 * STARTUP_MS_PER_NODE));
             }
