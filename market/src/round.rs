@@ -214,7 +214,10 @@ impl Round {
         }
         if now >= self.schedule.gate && now < self.schedule.views_end() {
             effects.extend(self.ack(is_barred));
-            effects.extend(self.vote(now));
+            // Whoever knows the decision is asked for it and need not vote on.
+            if self.outcome.is_none() && self.awaited.is_none() {
+                effects.extend(self.vote(now));
+            }
         }
         effects.extend(self.decide(now));
         effects.extend(self.fetch(now));

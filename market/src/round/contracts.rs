@@ -16,12 +16,25 @@ pub(super) struct Contract {
     pub(super) ours: Option<Verified<TradeConfirm>>,
     /// The other side's.
     pub(super) theirs: Option<Verified<TradeConfirm>>,
+    /// How often theirs came again and was answered with ours.
+    answers: u8,
 }
+
+/// How often a confirm that comes again is answered: two nodes that have all they need would
+/// otherwise answer each other until the deadline.
+const ANSWERS_MAX: u8 = 4;
 
 impl Contract {
     /// Whether both sides signed.
     pub(super) const fn is_firm(&self) -> bool {
         self.ours.is_some() && self.theirs.is_some()
+    }
+
+    /// Whether a confirm that came again is still to be answered: its sender may lack ours.
+    pub(super) const fn answers_again(&mut self) -> bool {
+        let answers = self.answers < ANSWERS_MAX;
+        self.answers = self.answers.saturating_add(1);
+        answers
     }
 
     /// Who is on the other side of `me`.
@@ -38,7 +51,9 @@ pub(super) fn of(trades: &[TradeTerms], me: RosterIndex) -> Contracts {
     trades
         .iter()
         .filter(|terms| terms.seller == me || terms.buyer == me)
-        .map(|terms| (terms.index, Contract { terms: *terms, ours: None, theirs: None }))
+        .map(|terms| {
+            (terms.index, Contract { terms: *terms, ours: None, theirs: None, answers: 0 })
+        })
         .collect()
 }
 

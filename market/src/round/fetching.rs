@@ -22,9 +22,13 @@ impl Round {
             let from = self.whom_to_ask();
             effects.push(Effect::FetchOrders { interval: self.interval, authors, from });
         }
-        let wanted = now >= self.schedule.views_end() && self.awaited.is_none();
-        if wanted && (now <= self.schedule.confirm_by || !self.restored.is_empty()) {
-            let from = self.whom_to_ask();
+        // Others may have decided in the first view; after the last one they are sure to know.
+        let may_be_decided = now >= self.schedule.view_starts(1) && self.awaited.is_none();
+        if may_be_decided && (now <= self.schedule.confirm_by || !self.restored.is_empty()) {
+            let mut from = self.whom_to_ask();
+            if now < self.schedule.views_end() {
+                from.truncate(1);
+            }
             effects.push(Effect::FetchCertificate { interval: self.interval, from });
         }
         if !effects.is_empty() {

@@ -114,7 +114,8 @@ impl Round {
             return not_taken("confirm_outside_clearing");
         };
         if contract.theirs.is_some() {
-            return resend(contract, confirm.participant());
+            let answer = contract.answers_again();
+            return if answer { resend(contract, confirm.participant()) } else { Vec::new() };
         }
         if now > self.schedule.delivery_starts {
             return not_taken("confirm_late");

@@ -77,7 +77,7 @@ pub(crate) struct Grid {
     /// Pairs of nodes that do not hear each other.
     pub(crate) cut: BTreeSet<(usize, usize)>,
     mail: BTreeMap<(Timestamp, u64), (usize, Parcel)>,
-    sent: u64,
+    pub(crate) sent: u64,
 }
 
 impl Grid {
@@ -240,6 +240,11 @@ impl Grid {
         if from != to {
             self.send(from, to, Parcel::Bytes(Arc::clone(bytes), Some(0)));
         }
+    }
+
+    /// Hands a node what came directly.
+    pub(crate) fn hand(&mut self, to: usize, bytes: &Arc<[u8]>) {
+        self.deliver(to, Parcel::Bytes(Arc::clone(bytes), None));
     }
 
     fn send(&mut self, from: usize, to: usize, parcel: Parcel) {

@@ -236,3 +236,19 @@ fn a_node_says_nothing_of_intervals_that_were_over_when_it_started() {
     };
     assert!(!told(&grid));
 }
+
+#[test]
+fn confirms_that_cross_do_not_echo_until_the_deadline() {
+    let mut grid = Grid::new(2);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    grid.run_until(schedule.first_view.plus_ms(500));
+    let confirms: Vec<_> = (0..2)
+        .map(|index| grid.nodes[index].journal[&Slot::Confirm(interval, 0)].bytes.clone())
+        .collect();
+    grid.hand(0, &confirms[1]);
+    grid.hand(1, &confirms[0]);
+    let before = grid.sent;
+    grid.run_until(schedule.confirm_by);
+    assert!(grid.sent - before <= 8, "{} messages", grid.sent - before);
+}
