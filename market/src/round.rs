@@ -1,6 +1,6 @@
 //! One interval's market at one node: orders, acks, agreement on the book, clearing and confirms.
 //!
-//! Not for: delivery and settlement, which follow from readings ([`crate::delivery`]), or for
+//! Not for: delivery and settlement, which follow from readings ([`crate::settlement`]), or for
 //! anything that spans intervals ([`crate::market`]).
 
 mod ballot;

@@ -304,25 +304,10 @@ impl MarketTask {
 
     fn keep_book(&self, cleared: &ClearedInterval) {
         let interval = cleared.interval;
-        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        let book = BookRecord {
-            certificate: Arc::clone(&cleared.certificate),
-            orders: cleared.orders.clone(),
-        };
-        let clearing = ClearingRecord {
-            view: cleared.view,
-            decide_ms: cleared.decide_ms,
-            book: cleared.book,
-            clearing: cleared.clearing,
-            price_msat_per_kwh: cleared.price_msat_per_kwh,
-            volume_mwh: cleared.volume_mwh,
-            orders: count(cleared.orders.len()),
-            trades: count(cleared.trades.len()),
-        };
         let kept = self
             .archive
-            .put_book(interval, &book)
-            .and_then(|()| self.archive.put_clearing(interval, &clearing));
+            .put_book(interval, &BookRecord::from(cleared))
+            .and_then(|()| self.archive.put_clearing(interval, &ClearingRecord::from(cleared)));
         if let Err(error) = kept {
             warn!(%error, %interval, "book not stored; `boltgrid replay` will not find it");
         }
