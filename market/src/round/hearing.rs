@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use boltgrid_protocol::agreement::{Ack, BookCertificate, Proposal, Vote};
+use boltgrid_protocol::agreement::{Ack, BookCertificate, BookEntry, Proposal, Vote};
 use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::id::{MessageHash, RosterIndex};
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::units::Timestamp;
 
@@ -24,14 +25,8 @@ impl Round {
         is_barred: bool,
     ) -> Judgement {
         let skew = self.seat.charter.interval.clock_skew_max_ms;
-        if !gossiped {
-            // An answer to what we asked for, because a proposal names it.
-            self.orders.keep(order);
-            return Judgement::KNOWN;
-        }
-        if now > self.schedule.gate.plus_ms(skew) {
-            self.orders.keep(order);
-            return Judgement::ignore("order_late");
+        if !gossiped || now > self.schedule.gate.plus_ms(skew) {
+            return self.hear_late_order(order, gossiped);
         }
         if now.plus_ms(skew) < self.schedule.orders_open {
             return Judgement::ignore("order_early");
@@ -45,6 +40,25 @@ impl Round {
             Taken::Known => Judgement::KNOWN,
             Taken::Contradicts(first) => self.accuse(first.bytes(), &second, "order_equivocation"),
         }
+    }
+
+    /// Keeps an order that came late, or because it was asked for, if a book names it, or if a leader
+    /// knows none of its author to name.
+    fn hear_late_order(&mut self, order: Verified<Order>, gossiped: bool) -> Judgement {
+        let author = order.author();
+        if self.names(author, order.hash()) || self.orders.of(author).is_empty() {
+            self.orders.keep(order);
+            return Judgement::KNOWN;
+        }
+        Judgement::ignore(if gossiped { "order_late" } else { "order_not_asked_for" })
+    }
+
+    /// Whether a proposal or a certificate names this order.
+    fn names(&self, author: RosterIndex, order: MessageHash) -> bool {
+        let proposed = self.proposed.values().map(|proposed| &proposed.book);
+        let certified = self.awaited.iter().map(|certificate| &certificate.book);
+        let entry = BookEntry { author, order };
+        proposed.chain(certified).any(|book| book.entries.contains(&entry))
     }
 
     /// Takes a voter's ack (P13).

@@ -11,13 +11,10 @@ use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::{MessageHash, RosterIndex};
 use boltgrid_protocol::order::Order;
 
-/// Most orders of one member that are kept: the first, one that contradicts it, and one that a
-/// certified book names beside them.
-const KEPT_PER_MEMBER: usize = 3;
-
 /// The orders of one interval.
 ///
-/// Invariant: every hash in `first` has its order in `kept`.
+/// Invariants: every hash in `first` has its order in `kept`; of one member are kept the first order,
+/// those that a proposal of some view or a certificate names, and one more at most.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     first: BTreeMap<RosterIndex, MessageHash>,
@@ -48,16 +45,16 @@ impl Orders {
             Some(hash) if *hash == order.hash() => Taken::Known,
             Some(hash) => {
                 let earlier = self.get(author, *hash).cloned();
-                self.keep(order);
                 earlier.map_or(Taken::Known, |earlier| Taken::Contradicts(Box::new(earlier)))
             }
         }
     }
 
-    /// Keeps an order that a proposal names, whenever it comes.
+    /// Keeps an order whenever it comes; it must be one that counts, or a member could fill this up
+    /// with orders that nobody named.
     pub(super) fn keep(&mut self, order: Verified<Order>) {
         let kept = self.kept.entry(order.author()).or_default();
-        if kept.len() < KEPT_PER_MEMBER && kept.iter().all(|other| other.hash() != order.hash()) {
+        if kept.iter().all(|other| other.hash() != order.hash()) {
             kept.push(order);
         }
     }

@@ -9,7 +9,7 @@ use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
 use boltgrid_protocol::agreement::{Stage, Vote};
 use boltgrid_protocol::envelope::Verified;
-use boltgrid_protocol::units::Interval;
+use boltgrid_protocol::units::{Energy, Interval};
 
 use grid::{Grid, order};
 
@@ -251,4 +251,32 @@ fn confirms_that_cross_do_not_echo_until_the_deadline() {
     let before = grid.sent;
     grid.run_until(schedule.confirm_by);
     assert!(grid.sent - before <= 8, "{} messages", grid.sent - before);
+}
+
+#[test]
+fn a_member_with_many_orders_keeps_nobody_from_deciding() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    // Node 0 is replaced by somebody who tells each of the others something else.
+    grid.kill(0);
+    grid.run_until(schedule.orders_open.plus_ms(100));
+    let (key, roster, charter) =
+        (grid.nodes[0].key.clone(), grid.roster(interval), Arc::clone(&grid.charter));
+    let forge = |energy_mwh| {
+        let mut order = order(0);
+        order.steps[0].energy_mwh = Energy::from_milliwatt_hours(energy_mwh);
+        let author = (&key.participant_id(), &key);
+        let signed = Verified::sign(&order, interval, author, (&charter, &roster)).unwrap();
+        Arc::clone(signed.bytes())
+    };
+    for to in 1..4 {
+        (0..5).for_each(|junk| grid.hand(to, &forge(10 * to as u64 + junk)));
+        grid.post(to % 3 + 1, to, &forge(1000 + to as u64));
+    }
+    grid.run_market(interval);
+    let cleared = grid.cleared(interval);
+    assert_eq!(cleared.len(), 3, "all others decide");
+    assert!(cleared.iter().all(|it| it.clearing == cleared[0].clearing));
+    assert_eq!(cleared[0].orders.len(), 4, "with one of its orders, which all of them saw");
 }
