@@ -13,6 +13,7 @@ use boltgrid_market::input::Input;
 use boltgrid_market::notice::{ClearedInterval, Notice};
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::{Gatekeeper, Message};
@@ -24,7 +25,6 @@ use tracing::{debug, error, info, warn};
 
 use crate::clock;
 use crate::history::History;
-use crate::network::direct::{Answer, Question};
 use crate::network::{NetworkEvent, NetworkHandle, NetworkUnavailable};
 use crate::planner::Planner;
 use crate::store::{Archive, BookRecord, ClearingRecord, JournalError, JournalHandle};

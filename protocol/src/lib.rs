@@ -13,6 +13,7 @@ pub mod bitmap;
 pub mod charter;
 pub mod codec;
 pub mod confirm;
+pub mod direct;
 pub mod enrolment;
 pub mod envelope;
 pub mod evidence;

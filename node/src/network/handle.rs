@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use boltgrid_market::effect::Verdict;
+use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::topic::Topic;
 use tokio::sync::{mpsc, watch};
 
-use super::direct::{Answer, Question};
 use super::status::NetworkStatus;
 
 /// Commands waiting for the network: more than one interval's traffic of a whole grid.

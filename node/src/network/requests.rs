@@ -1,10 +1,11 @@
 //! Direct requests between members: questions with answers, and confirms.
-//! Not for: their bytes ([`super::direct`]) or what the answers are, which the market task knows.
+//! Not for: their bytes ([`boltgrid_protocol::direct`]) or what the answers are, which the market task knows.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use boltgrid_protocol::direct::{Answer, Question, Request, Response};
 use boltgrid_protocol::envelope::Header;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -12,7 +13,6 @@ use libp2p::PeerId;
 use libp2p::request_response::{Event, Message, OutboundRequestId, ResponseChannel};
 use tokio::time::Instant;
 
-use super::direct::{Answer, Question, Request, Response};
 use super::event_loop::Network;
 use super::handle::NetworkEvent;
 use super::pace::TokenBucket;

@@ -1,8 +1,8 @@
 //! A peer that speaks the grid's protocols and does with them whatever a test wants.
 
 use boltgrid::network::behaviour::{Behaviour, BehaviourEvent, Openness, gossip_topic, swarm};
-use boltgrid::network::direct::{Request, Response};
 use boltgrid::network::identity::identity_of;
+use boltgrid_protocol::direct::{Request, Response};
 use boltgrid_protocol::id::GridId;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::topic::Topic;

@@ -1,8 +1,8 @@
 //! Members ask each other, and nobody else is answered.
 
 use boltgrid::network::NetworkEvent;
-use boltgrid::network::direct::{Answer, Question, Request, Response};
 use boltgrid_protocol::confirm::TradeConfirm;
+use boltgrid_protocol::direct::{Answer, Question, Request, Response};
 use boltgrid_protocol::envelope::{Kind, Verified};
 use boltgrid_protocol::id::RosterIndex;
 use boltgrid_protocol::message::Message;

@@ -45,7 +45,7 @@ async fn a_node_that_is_told_to_stop_leaves_its_peers_and_its_port() {
     leaving.stop();
     world.ended().await.unwrap();
     assert!(leaving.events.recv().await.is_none(), "no more events");
-    let told = leaving.handle.answer(0, boltgrid::network::direct::Answer::Certificate(None));
+    let told = leaving.handle.answer(0, boltgrid_protocol::direct::Answer::Certificate(None));
     assert!(told.is_err(), "and no more commands");
     eventually("it is missed", || nodes[0].status().members_connected == 0).await;
     let again = World::config(&[&address.to_string()], &[]);

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use boltgrid::network::NetworkError;
 use boltgrid::network::behaviour::{Behaviour, BehaviourEvent, Openness, gossip_topic, swarm};
-use boltgrid::network::direct::{Question, Request};
 use boltgrid::network::identity::identity_of;
 use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::direct::{Question, Request};
 use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::Interval;
 use futures::StreamExt;
