@@ -116,4 +116,11 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn nobody_is_told_of_the_flag_that_offsets_the_clock() {
+        let mut run = Cli::command().find_subcommand("run").unwrap().clone();
+        assert!(run.get_arguments().any(|it| it.get_long() == Some("clock-offset-file")));
+        assert!(!run.render_long_help().to_string().contains("offset"));
+    }
 }

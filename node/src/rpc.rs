@@ -149,6 +149,7 @@ impl NodeRpcServer for Answers {
             voters: count(roster.voters().len()),
             started_at_unix_ms: self.started_at.to_unix_ms(),
             now_unix_ms: now.to_unix_ms(),
+            clock_test_offset_ms: clock::test_offset_ms(),
             interval: interval.to_number(),
             site: self.site.borrow().as_ref().map(SiteStatus::from),
             network: NetworkStatus::from(&self.network.status()),

@@ -100,6 +100,9 @@ pub struct NodeStatus {
     /// What its clock shows.
     #[serde(with = "quoted")]
     pub now_unix_ms: u64,
+    /// What a test adds to its clock; null in every real node.
+    #[serde(with = "quoted::option", default)]
+    pub clock_test_offset_ms: Option<i64>,
     /// The interval being delivered.
     #[serde(with = "quoted")]
     pub interval: u64,

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
+use crate::clock::Offset;
 use crate::config::{Config, LogFormat, RawConfig, RawLog, RawNetwork, RawRpc};
 use crate::{logging, node};
 
@@ -43,18 +44,23 @@ pub(super) struct Run {
     /// The form of logs, instead of the file's `log.format`
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// For tests: a file with milliseconds to add to the clock, read again every 100 ms
+    #[arg(long, value_name = "FILE", hide = true)]
+    clock_offset_file: Option<PathBuf>,
 }
 
 impl Run {
-    pub(super) fn run(self) -> Result<(), CliError> {
+    pub(super) fn run(mut self) -> Result<(), CliError> {
         let file = self.config.clone();
+        let offset_file = self.clock_offset_file.take();
         let config = Config::load(&file, self.overrides())?;
         logging::start(&config.log)?;
+        let offset = offset_file.map(Offset::start);
         runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(CliError::Runtime)?
-            .block_on(run_until_stopped(config))
+            .block_on(run_until_stopped(config, offset))
     }
 
     fn overrides(self) -> RawConfig {
@@ -74,12 +80,13 @@ impl Run {
 }
 
 /// The first signal asks the node to put everything away, the second does not wait for it.
-async fn run_until_stopped(config: Config) -> Result<(), CliError> {
+async fn run_until_stopped(config: Config, offset: Option<Offset>) -> Result<(), CliError> {
     let mut signals = Signals::new()?;
     let shutdown = CancellationToken::new();
     let mut node = pin!(node::run(config, shutdown.clone()));
     tokio::select! {
         ended = &mut node => return Ok(ended?),
+        Some(()) = follow(offset) => {}
         name = signals.next() => tracing::info!(signal = name, "stopping"),
     }
     shutdown.cancel();
@@ -87,6 +94,12 @@ async fn run_until_stopped(config: Config) -> Result<(), CliError> {
         ended = node => Ok(ended?),
         _ = signals.next() => Err(CliError::StoppedAtOnce),
     }
+}
+
+/// Keeps the clock offset of tests up to date, where there is one.
+async fn follow(offset: Option<Offset>) -> Option<()> {
+    offset?.follow().await;
+    Some(())
 }
 
 /// The signals that end a node.

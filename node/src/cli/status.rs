@@ -71,6 +71,9 @@ fn rows(status: &NodeStatus) -> Rows {
         ),
         ("traffic", format!("{} bytes in, {} bytes out", network.bytes_in, network.bytes_out)),
     ];
+    rows.extend(status.clock_test_offset_ms.map(|offset_ms| {
+        ("clock", format!("FOR TESTS ONLY: offset by {offset_ms} ms; this node must not trade"))
+    }));
     rows.extend(network.listening.iter().map(|address| ("listening at", address.clone())));
     for (topic, reasons) in &network.rejected {
         rows.extend(
