@@ -214,23 +214,27 @@ impl Market {
 
     fn hear_evidence(&mut self, evidence: &Verified<Evidence>) -> (Judgement, Vec<Effect>) {
         let effects = self.bar(evidence);
-        // What is known already is not passed on again: one proof per culprit crosses the grid.
+        // What is known already is not passed on again: one proof per culprit and interval crosses
+        // the grid.
         (if effects.is_empty() { Judgement::KNOWN } else { Judgement::ACCEPT }, effects)
     }
 
-    /// Keeps the culprit's orders out of our acks for as long as the charter says (P20).
+    /// Keeps the culprit's orders out of our acks for as long as the charter says (P20). Of several
+    /// pieces of evidence the latest counts, in whatever order they are heard.
     fn bar(&mut self, evidence: &Verified<Evidence>) -> Vec<Effect> {
         let interval = evidence.interval();
         let roster = self.rosters.at(interval);
         let culprit =
             evidence.body().culprit_index(&roster).and_then(|index| roster.participant(index));
-        let Some(culprit) = culprit.filter(|culprit| !is_barred(&self.barred, culprit, interval))
+        let until = interval.plus(self.charter.membership.bar_intervals);
+        let Some(culprit) =
+            culprit.filter(|culprit| self.barred.get(culprit).is_none_or(|barred| *barred < until))
         else {
             return Vec::new();
         };
-        let until = interval.plus(self.charter.membership.bar_intervals);
         self.barred.insert(culprit, until);
-        vec![Effect::Tell(Notice::Barred { culprit, until })]
+        let evidence = Arc::clone(evidence.bytes());
+        vec![Effect::Tell(Notice::Barred { culprit, until, interval, evidence })]
     }
 
     /// Publishes our own reading, which whoever signed it has stored.

@@ -49,6 +49,10 @@ pub enum Notice {
         culprit: ParticipantId,
         /// Until which interval.
         until: Interval,
+        /// The interval in which it did that.
+        interval: Interval,
+        /// The signed evidence.
+        evidence: Arc<[u8]>,
     },
 }
 

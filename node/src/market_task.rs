@@ -27,7 +27,9 @@ use crate::clock;
 use crate::history::History;
 use crate::network::{NetworkEvent, NetworkHandle, NetworkUnavailable};
 use crate::planner::Planner;
-use crate::store::{Archive, BookRecord, ClearingRecord, JournalError, JournalHandle};
+use crate::store::{
+    Archive, ArchiveError, BookRecord, ClearingRecord, JournalError, JournalHandle,
+};
 
 /// The longest sleep: a clock that is set forward is noticed by then.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -93,9 +95,21 @@ impl MarketTask {
         }
     }
 
-    /// After a restart, puts back the readings of intervals that are not settled yet.
+    /// After a restart, puts back the evidence that still bars somebody, and the readings of
+    /// intervals that are not settled yet.
     async fn take_up(&mut self, oldest: Interval) -> Result<(), MarketError> {
         let current = self.charter.interval.interval_at(clock::now());
+        let barring = current.minus(self.charter.membership.bar_intervals);
+        let evidence: Vec<_> = self.archive.evidence(barring..).collect();
+        for kept in evidence {
+            match kept.map(|(_, (_, bytes))| self.gate.admit_past(bytes, clock::now())) {
+                Ok(Ok(message)) => {
+                    self.put(Input::Heard { message: Box::new(message), token: None }).await?;
+                }
+                Ok(Err(rejected)) => warn!(%rejected, "stored evidence does not verify"),
+                Err(error) => warn!(%error, "stored evidence not readable"),
+            }
+        }
         let mut interval = oldest;
         while interval <= current {
             for (_, bytes) in self.archive.readings(interval).unwrap_or_default() {
@@ -258,6 +272,11 @@ impl MarketTask {
         if let Notice::Cleared(cleared) = notice {
             self.keep_book(cleared);
         }
+        if let Notice::Barred { culprit, interval, evidence, .. } = notice
+            && let Err(error) = self.archive.put_evidence(*interval, culprit, evidence)
+        {
+            warn!(%error, %culprit, "evidence not stored; a restart forgets that its author is barred");
+        }
         if let Notice::Settled(settlement) = notice
             && let Err(error) = self.archive.put_settlement(settlement.interval, settlement)
         {
@@ -296,7 +315,7 @@ impl MarketTask {
                 deviation_mwh = it.deviation_mwh.to_milliwatt_hours(), "interval settled"
             ),
             Notice::NotSettled(interval, error) => error!(%interval, %error, "not settled"),
-            Notice::Barred { culprit, until } => {
+            Notice::Barred { culprit, until, .. } => {
                 warn!(%culprit, %until, "member barred for proven misbehaviour");
             }
         }
@@ -321,11 +340,16 @@ impl MarketTask {
         }
         self.pruned = current;
         let before = current.minus(self.keep_intervals);
+        // What bars somebody is kept for as long as it does.
+        let barring = current.minus(self.charter.membership.bar_intervals).min(before);
         self.journal.prune_before(before).await?;
         let archive = self.archive.clone();
-        match tokio::task::spawn_blocking(move || archive.prune_before(before)).await {
+        let pruned = tokio::task::spawn_blocking(move || {
+            Ok(archive.prune_before(before)? + archive.prune_evidence_before(barring)?)
+        });
+        match pruned.await {
             Ok(Ok(removed)) => debug!(removed, %before, "archive pruned"),
-            Ok(Err(error)) => warn!(%error, "archive not pruned"),
+            Ok(Err::<_, ArchiveError>(error)) => warn!(%error, "archive not pruned"),
             Err(error) => error!(%error, "pruning the archive panicked, which is a bug"),
         }
         Ok(())

@@ -32,6 +32,30 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
+#[test]
+fn the_first_evidence_against_a_culprit_in_an_interval_is_kept_and_pruned_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let [one, other] = [1, 2].map(|byte| ParticipantId::from_bytes([byte; 32]));
+    assert!(archive.put_evidence(at(7), &one, b"first").unwrap());
+    assert!(!archive.put_evidence(at(7), &one, b"second").unwrap());
+    assert!(archive.put_evidence(at(8), &one, b"third").unwrap());
+    assert!(archive.put_evidence(at(9), &other, b"fourth").unwrap());
+    let of = |intervals| {
+        let kept: Result<Vec<_>, _> = archive.evidence(intervals).collect();
+        kept.unwrap()
+            .into_iter()
+            .map(|(interval, (whose, _))| (interval, whose))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(at(7)..at(9)), [(at(7), one), (at(8), one)]);
+    let first = archive.evidence(at(0)..at(8)).next().unwrap().unwrap();
+    assert_eq!(first.1.1.as_ref(), b"first");
+    assert_eq!(archive.prune_before(at(9)).unwrap(), 0);
+    assert_eq!(archive.prune_evidence_before(at(8)).unwrap(), 1);
+    assert_eq!(of(at(0)..at(100)), [(at(8), one), (at(9), other)]);
+}
+
 #[tokio::test]
 async fn what_was_recorded_is_in_the_files_before_the_answer() {
     let dir = tempfile::tempdir().unwrap();

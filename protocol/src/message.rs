@@ -104,16 +104,51 @@ impl Gatekeeper {
         now: Timestamp,
     ) -> Result<Message, EntryRejected> {
         let bytes = bytes.into();
-        let header = Header::peek(&bytes).map_err(MessageRejected::from)?;
-        if header.grid != self.rosters.grid() {
-            return Err(MessageRejected::WrongGrid.into());
-        }
+        let header = self.peek(&bytes)?;
         let current = self.charter.interval.interval_at(now);
         let interval = if header.kind == Kind::PeerRecord { current } else { header.interval };
         if interval < current.minus(INTERVALS_BACK) {
             return Err(EntryRejected::Stale);
         }
-        if interval > current.plus(INTERVALS_AHEAD) {
+        self.admit_since(bytes, header.kind, interval, now)
+    }
+
+    /// Decodes and verifies a message of an interval however long ago, from the archive or from a
+    /// member's: what counted once is signed for good. All else is as in [`Self::admit`].
+    ///
+    /// # Errors
+    ///
+    /// [`EntryRejected`]; a peer record, which is of no interval, is of the wrong kind.
+    pub fn admit_past(
+        &mut self,
+        bytes: impl Into<Arc<[u8]>>,
+        now: Timestamp,
+    ) -> Result<Message, EntryRejected> {
+        let bytes = bytes.into();
+        let header = self.peek(&bytes)?;
+        if header.kind == Kind::PeerRecord {
+            return Err(MessageRejected::WrongKind.into());
+        }
+        self.admit_since(bytes, header.kind, header.interval, now)
+    }
+
+    fn peek(&self, bytes: &[u8]) -> Result<Header, EntryRejected> {
+        let header = Header::peek(bytes).map_err(MessageRejected::from)?;
+        if header.grid == self.rosters.grid() {
+            Ok(header)
+        } else {
+            Err(MessageRejected::WrongGrid.into())
+        }
+    }
+
+    fn admit_since(
+        &mut self,
+        bytes: Arc<[u8]>,
+        kind: Kind,
+        interval: Interval,
+        now: Timestamp,
+    ) -> Result<Message, EntryRejected> {
+        if interval > self.charter.interval.interval_at(now).plus(INTERVALS_AHEAD) {
             return Err(EntryRejected::Future);
         }
         let roster = self.rosters.at(interval);
@@ -121,7 +156,7 @@ impl Gatekeeper {
             return Err(EntryRejected::NoRoster);
         }
         let gate = (self.charter.as_ref(), roster.as_ref());
-        Ok(match header.kind {
+        Ok(match kind {
             Kind::Order => Message::Order(verify(bytes, gate)?),
             Kind::Ack => Message::Ack(verify(bytes, gate)?),
             Kind::Proposal => Message::Proposal(verify(bytes, gate)?),

@@ -71,7 +71,7 @@ enum Parcel {
 
 pub(crate) struct Grid {
     pub(crate) charter: Arc<Charter>,
-    rosters: Rosters,
+    pub(crate) rosters: Rosters,
     pub(crate) nodes: Vec<Node>,
     pub(crate) now: Timestamp,
     /// Pairs of nodes that do not hear each other.

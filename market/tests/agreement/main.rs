@@ -4,11 +4,13 @@ mod grid;
 
 use std::sync::Arc;
 
-use boltgrid_market::effect::Slot;
+use boltgrid_market::Market;
+use boltgrid_market::effect::{Effect, Slot};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
 use boltgrid_protocol::agreement::{Stage, Vote};
 use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::message::Gatekeeper;
 use boltgrid_protocol::units::{Energy, Interval};
 
 use grid::{Grid, order};
@@ -174,6 +176,26 @@ fn a_second_order_convicts_and_bars_its_author() {
     grid.run_market(interval.next());
     let cleared = grid.cleared(interval.next());
     assert_eq!(cleared[0].orders.len(), 3, "the barred member's order is not in the next book");
+
+    // What the notice hands out bars again after a restart, once, and for the same time.
+    let told = |notice: &Notice| {
+        let Notice::Barred { evidence, until, .. } = notice else { return None };
+        Some((Arc::clone(evidence), *until))
+    };
+    let (evidence, until) = grid.nodes[1].notices.iter().find_map(told).unwrap();
+    let now = grid.charter.interval.start_of(until.previous());
+    let rosters = grid.rosters.clone();
+    let mut gate = Gatekeeper::new(Arc::clone(&charter), rosters.clone());
+    let mut market = Market::new(charter, rosters, grid.nodes[1].key.clone(), Vec::new());
+    let mut bars = || {
+        let message = Box::new(gate.admit_past(Arc::clone(&evidence), now).unwrap());
+        let effects = market.handle(now, Input::Heard { message, token: None });
+        effects.iter().any(|effect| {
+            matches!(effect, Effect::Tell(Notice::Barred { until: it, .. }) if *it == until)
+        })
+    };
+    assert!(bars());
+    assert!(!bars(), "known already");
 }
 
 #[test]

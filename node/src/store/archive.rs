@@ -1,4 +1,5 @@
-//! The archive: what this node knows and could fetch again: readings, books, clearings, peers.
+//! The archive: what this node knows and could fetch again: readings, books, clearings,
+//! evidence, peers.
 //!
 //! sled, with a few fixed trees, big-endian keys and small values. It is never needed to keep a
 //! promise: sled's flush is no fsync, and an archive that does not open is moved aside.
@@ -13,7 +14,7 @@ mod record;
 
 use std::fmt;
 use std::io;
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -46,6 +47,8 @@ pub struct Archive {
     clearings: Tree,
     /// `[interval] → settlement`
     settlements: Tree,
+    /// `[interval, culprit] → signed evidence`
+    evidence: Tree,
     /// `[participant] → signed peer record`
     peers: Tree,
     // Declared after the trees: the folder is given up when they are closed.
@@ -109,6 +112,32 @@ impl Archive {
             .collect()
     }
 
+    /// All signed readings at the starts of `intervals`, by interval and participant.
+    ///
+    /// # Errors
+    ///
+    /// Each item may be an [`ArchiveError`].
+    pub fn readings_of(
+        &self,
+        intervals: impl RangeBounds<Interval>,
+    ) -> impl Iterator<Item = Result<(Interval, SignedBytes), ArchiveError>> {
+        of_members("readings", &self.readings, intervals)
+    }
+
+    /// One participant's signed reading at the start of `interval`.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn reading(
+        &self,
+        interval: Interval,
+        participant: &ParticipantId,
+    ) -> Result<Option<Arc<[u8]>>, ArchiveError> {
+        let key = [&key(interval), &participant.as_bytes()[..]].concat();
+        Ok(self.readings.get(key)?.as_ref().map(shared))
+    }
+
     /// Keeps a certified book in place of an earlier one, whole or not at all.
     ///
     /// # Errors
@@ -138,6 +167,30 @@ impl Archive {
         let orders =
             entries.map(|order| Ok(shared(&order?))).collect::<Result<_, sled::Error>>()?;
         Ok(Some(BookRecord { certificate: shared(&certificate), orders }))
+    }
+
+    /// The certificate of `interval` by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn certificate(&self, interval: Interval) -> Result<Option<Arc<[u8]>>, ArchiveError> {
+        Ok(self.books.get(key(interval))?.as_ref().map(shared))
+    }
+
+    /// One signed order of the book of `interval`, by its place in the book.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn order(
+        &self,
+        interval: Interval,
+        place: usize,
+    ) -> Result<Option<Arc<[u8]>>, ArchiveError> {
+        let Ok(place) = u32::try_from(place) else { return Ok(None) };
+        let key = [&key(interval)[..], &place.to_be_bytes()].concat();
+        Ok(self.books.get(key)?.as_ref().map(shared))
     }
 
     /// Keeps what became of an interval's book.
@@ -206,6 +259,50 @@ impl Archive {
         found.map(|bytes| value("settlements", &bytes)).transpose()
     }
 
+    /// Keeps signed evidence of what `culprit` did in `interval`, unless there is some already: one
+    /// proof is as good as another. False where there was.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn put_evidence(
+        &self,
+        interval: Interval,
+        culprit: &ParticipantId,
+        signed: &[u8],
+    ) -> Result<bool, ArchiveError> {
+        let key = [&key(interval), &culprit.as_bytes()[..]].concat();
+        let put = self.evidence.compare_and_swap(key, None::<&[u8]>, Some(signed))?;
+        Ok(put.is_ok())
+    }
+
+    /// The signed evidence of what `culprit` did in `interval`.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn evidence_against(
+        &self,
+        interval: Interval,
+        culprit: &ParticipantId,
+    ) -> Result<Option<Arc<[u8]>>, ArchiveError> {
+        let key = [&key(interval), &culprit.as_bytes()[..]].concat();
+        Ok(self.evidence.get(key)?.as_ref().map(shared))
+    }
+
+    /// All signed evidence of what was done in `intervals`, the oldest first: of which interval,
+    /// against whom, and the message.
+    ///
+    /// # Errors
+    ///
+    /// Each item may be an [`ArchiveError`].
+    pub fn evidence(
+        &self,
+        intervals: impl RangeBounds<Interval>,
+    ) -> impl Iterator<Item = Result<(Interval, SignedBytes), ArchiveError>> {
+        of_members("evidence", &self.evidence, intervals)
+    }
+
     /// Keeps a participant's signed peer record in place of an earlier one.
     ///
     /// # Errors
@@ -241,7 +338,7 @@ impl Archive {
             .collect()
     }
 
-    /// Forgets everything of the intervals before `interval`; returns how many values.
+    /// Forgets everything of the intervals before `interval`, but evidence; returns how many values.
     ///
     /// # Errors
     ///
@@ -249,21 +346,18 @@ impl Archive {
     pub fn prune_before(&self, interval: Interval) -> Result<usize, ArchiveError> {
         let mut pruned = 0_usize;
         for tree in [&self.readings, &self.books, &self.clearings, &self.settlements] {
-            loop {
-                let mut batch = Batch::default();
-                let mut size = 0_usize;
-                for old in tree.range(..key(interval)).keys().take(PRUNE_BATCH) {
-                    batch.remove(old?);
-                    size += 1;
-                }
-                if size == 0 {
-                    break;
-                }
-                tree.apply_batch(batch)?;
-                pruned += size;
-            }
+            pruned += prune(tree, interval)?;
         }
         Ok(pruned)
+    }
+
+    /// Forgets evidence of the intervals before `interval`; returns how much.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn prune_evidence_before(&self, interval: Interval) -> Result<usize, ArchiveError> {
+        prune(&self.evidence, interval)
     }
 
     /// Hands everything to the operating system.
@@ -282,6 +376,47 @@ impl fmt::Debug for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Archive")
     }
+}
+
+fn prune(tree: &Tree, before: Interval) -> Result<usize, ArchiveError> {
+    let mut pruned = 0_usize;
+    loop {
+        let mut batch = Batch::default();
+        let mut size = 0_usize;
+        for old in tree.range(..key(before)).keys().take(PRUNE_BATCH) {
+            batch.remove(old?);
+            size += 1;
+        }
+        if size == 0 {
+            return Ok(pruned);
+        }
+        tree.apply_batch(batch)?;
+        pruned += size;
+    }
+}
+
+/// The entries of a tree whose keys are an interval and a participant.
+fn of_members(
+    name: &'static str,
+    tree: &Tree,
+    intervals: impl RangeBounds<Interval>,
+) -> impl Iterator<Item = Result<(Interval, SignedBytes), ArchiveError>> {
+    // A key of an interval alone stands before all keys of that interval.
+    let from = match intervals.start_bound() {
+        Bound::Included(first) => Bound::Included(key(*first)),
+        Bound::Excluded(before) => Bound::Included(key(before.next())),
+        Bound::Unbounded => Bound::Unbounded,
+    };
+    let until = match intervals.end_bound() {
+        Bound::Included(last) => Bound::Excluded(key(last.next())),
+        Bound::Excluded(after) => Bound::Excluded(key(*after)),
+        Bound::Unbounded => Bound::Unbounded,
+    };
+    tree.range((from, until)).map(move |entry| {
+        let (key, signed) = entry?;
+        let whose = participant(name, key.get(INTERVAL_LEN..))?;
+        Ok((interval(name, &key)?, (whose, shared(&signed))))
+    })
 }
 
 fn key(interval: Interval) -> [u8; INTERVAL_LEN] {

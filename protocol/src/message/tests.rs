@@ -42,6 +42,26 @@ fn messages_come_in_three_intervals_late_or_early_and_no_more() {
 }
 
 #[test]
+fn what_is_past_comes_in_however_old_but_never_unsigned_or_of_days_to_come() {
+    let grid = Grid::sample();
+    let (mut gate, now) = (grid.gatekeeper(), now(&grid.charter));
+    let mut of = |interval, forge: u8| {
+        let order = grid.try_sign(RosterIndex::new(0), interval, &order(0)).unwrap();
+        let mut bytes = order.bytes().to_vec();
+        *bytes.last_mut().unwrap() ^= forge;
+        let admitted = gate.admit_past(bytes, now);
+        admitted.map(|message| message.kind()).map_err(|rejected| rejected.reason())
+    };
+    let old = INTERVAL.minus(INTERVALS_BACK + 1);
+    assert_eq!(of(old, 0), Ok(Kind::Order));
+    assert_eq!(of(old, 1), Err("bad_signature"));
+    assert_eq!(of(INTERVAL.plus(INTERVALS_AHEAD + 1), 0), Err("future"));
+    let record = grid.sign(0, &peer_record(&grid.charter));
+    let admitted = grid.gatekeeper().admit_past(Arc::clone(record.bytes()), now);
+    assert_eq!(admitted.unwrap_err().reason(), "wrong_kind");
+}
+
+#[test]
 fn a_peer_record_comes_in_while_it_holds() {
     let grid = Grid::sample();
     let record = grid.sign(0, &peer_record(&grid.charter));

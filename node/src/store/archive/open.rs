@@ -74,6 +74,7 @@ impl Archive {
             books: tree("books")?,
             clearings: tree("clearings")?,
             settlements: tree("settlements")?,
+            evidence: tree("evidence")?,
             peers: tree("peers")?,
             database,
             _lock: Arc::clone(lock),
@@ -86,7 +87,8 @@ impl Archive {
 
     /// Finds the damage that sled itself would find, or panic at, only when it comes by.
     fn read_all(&self) -> Result<(), sled::Error> {
-        for tree in [&self.readings, &self.books, &self.clearings, &self.settlements, &self.peers] {
+        let intervals = [&self.readings, &self.books, &self.clearings, &self.settlements];
+        for tree in intervals.into_iter().chain([&self.evidence, &self.peers]) {
             for entry in tree {
                 entry?;
             }
