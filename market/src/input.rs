@@ -7,6 +7,8 @@ use boltgrid_protocol::order::Order;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::Interval;
 
+use crate::abstention::ClockCheck;
+
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -30,4 +32,6 @@ pub enum Input {
     Metered(Box<Verified<Reading>>),
     /// A certificate that was asked for; not yet verified.
     Certificate(Box<BookCertificate>),
+    /// The clock was checked against time that passed, or against the clocks of peers.
+    Clock(ClockCheck),
 }

@@ -5,6 +5,7 @@
 //!               │
 //!               ├─ Round, one per open interval: orders → acks → votes → book → clearing → confirms
 //!               ├─ Readings at interval edges ──► settlement ──► ledger
+//!               ├─ Abstention: whether to sign at all, as long as the view cannot be trusted
 //!               └─ bars of members that contradicted themselves
 //!   strategy: what one site orders, and how it keeps to it
 //! ```
@@ -17,6 +18,7 @@
     deny(clippy::arithmetic_side_effects, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+pub mod abstention;
 pub mod auction;
 pub mod clear;
 pub mod effect;

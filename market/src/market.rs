@@ -17,6 +17,7 @@ use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::{Interval, Timestamp};
 
+use crate::abstention::{Abstention, Change, Sight};
 use crate::effect::{Effect, JournalEntry};
 use crate::input::Input;
 use crate::notice::Notice;
@@ -41,6 +42,7 @@ pub struct Market {
     journal: Vec<JournalEntry>,
     readings: Readings,
     barred: BTreeMap<ParticipantId, Interval>,
+    abstention: Abstention,
 }
 
 impl Market {
@@ -52,10 +54,12 @@ impl Market {
         key: Keypair,
         journal: Vec<JournalEntry>,
     ) -> Self {
+        let participant = key.participant_id();
         Self {
+            abstention: Abstention::new(participant, charter.interval.clock_skew_max_ms),
             charter,
             rosters,
-            participant: key.participant_id(),
+            participant,
             key,
             rounds: BTreeMap::new(),
             opened: None,
@@ -67,9 +71,11 @@ impl Market {
 
     /// Takes one input at `now` and says what is to be done, in order.
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Effect> {
-        let mut effects = self.open_rounds(now);
+        let mut effects = self.watch(now);
+        effects.extend(self.open_rounds(now));
         effects.extend(match input {
             Input::Tick => Vec::new(),
+            Input::Place { .. } if self.abstention.abstains() => not_taken("own_order_abstaining"),
             Input::Place { interval, order } => self
                 .rounds
                 .get_mut(&interval)
@@ -82,9 +88,30 @@ impl Market {
                     |round| round.hear_certificate(*certificate),
                 )
             }
+            Input::Clock(check) => {
+                let current = self.charter.interval.interval_at(now);
+                tell_change(self.abstention.check(check, current))
+            }
         });
         effects.extend(self.advance(now));
         effects
+    }
+
+    /// Judges the interval that ended, once it has.
+    fn watch(&mut self, now: Timestamp) -> Vec<Effect> {
+        let rosters = &mut self.rosters;
+        let members_of = |interval| {
+            let roster = rosters.at(interval);
+            roster.members().iter().map(|member| member.enrolment.participant).collect()
+        };
+        let current = self.charter.interval.interval_at(now);
+        tell_change(self.abstention.advance(current, members_of))
+    }
+
+    /// How far this node can trust its view, and whether it abstains (P25).
+    #[must_use]
+    pub const fn sight(&self) -> Sight {
+        self.abstention.sight()
     }
 
     /// When something is due at the latest although nothing is heard.
@@ -92,7 +119,9 @@ impl Market {
     pub fn next_wakeup(&self, now: Timestamp) -> Timestamp {
         let next = self.opened.map_or(now, |opened| self.opens_at(opened.next()));
         let due = self.rounds.values().filter_map(|round| round.next_moment(now)).min();
-        due.map_or(next, |due| due.min(next)).max(now.plus_ms(1))
+        let timing = &self.charter.interval;
+        let edge = timing.start_of(timing.interval_at(now).next());
+        due.map_or(next, |due| due.min(next)).min(edge).max(now.plus_ms(1))
     }
 
     fn opens_at(&self, interval: Interval) -> Timestamp {
@@ -143,6 +172,8 @@ impl Market {
     }
 
     fn hear(&mut self, now: Timestamp, message: Message, token: Option<u64>) -> Vec<Effect> {
+        let (author, interval) = origin(&message);
+        self.abstention.heard(author, interval);
         let (judgement, mut effects) = self.judge(now, message, token.is_some());
         if let Some(token) = token {
             effects.insert(0, Effect::Judge { token, verdict: judgement.verdict });
@@ -172,7 +203,7 @@ impl Market {
             | Message::Vote(_)
             | Message::Confirm(_) => {}
         }
-        let interval = interval_of(&message);
+        let (_, interval) = origin(&message);
         let Some(round) = self.rounds.get_mut(&interval) else {
             return (Judgement::ignore("no_round"), none);
         };
@@ -248,9 +279,10 @@ impl Market {
 
     fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let may_sign = !self.abstention.abstains();
         for (interval, round) in &mut self.rounds {
-            let barred = &self.barred;
-            effects.extend(round.advance(now, |member| is_barred(barred, member, *interval)));
+            let is_barred = |member: &_| is_barred(&self.barred, member, *interval);
+            effects.extend(round.advance(now, may_sign, is_barred));
         }
         effects.extend(self.settle(now));
         self.rounds.retain(|_, round| now <= round.schedule.readings_by);
@@ -353,17 +385,26 @@ fn contracts(round: &Round, me: RosterIndex, readings: &Readings) -> Vec<Contrac
         .collect()
 }
 
-fn interval_of(message: &Message) -> Interval {
+/// Who says it, and of which interval.
+fn origin(message: &Message) -> (ParticipantId, Interval) {
     match message {
-        Message::Order(it) => it.interval(),
-        Message::Ack(it) => it.interval(),
-        Message::Proposal(it) => it.interval(),
-        Message::Vote(it) => it.interval(),
-        Message::Confirm(it) => it.interval(),
-        Message::Reading(it) => it.interval(),
-        Message::Evidence(it) => it.interval(),
-        Message::PeerRecord(it) => it.interval(),
+        Message::Order(it) => (it.participant(), it.interval()),
+        Message::Ack(it) => (it.participant(), it.interval()),
+        Message::Proposal(it) => (it.participant(), it.interval()),
+        Message::Vote(it) => (it.participant(), it.interval()),
+        Message::Confirm(it) => (it.participant(), it.interval()),
+        Message::Reading(it) => (it.participant(), it.interval()),
+        Message::Evidence(it) => (it.participant(), it.interval()),
+        Message::PeerRecord(it) => (it.participant(), it.interval()),
     }
+}
+
+fn tell_change(change: Option<Change>) -> Vec<Effect> {
+    let notice = change.map(|change| match change {
+        Change::Abstains(abstaining) => Notice::Abstains(abstaining),
+        Change::Returned { since } => Notice::Returned { since },
+    });
+    notice.into_iter().map(Effect::Tell).collect()
 }
 
 fn is_barred(

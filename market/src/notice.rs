@@ -7,6 +7,7 @@ use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::units::{Energy, Interval, Price};
 
+use crate::abstention::Abstaining;
 use crate::settlement::{Settlement, SettlementError};
 
 /// Something that happened.
@@ -53,6 +54,13 @@ pub enum Notice {
         interval: Interval,
         /// The signed evidence.
         evidence: Arc<[u8]>,
+    },
+    /// The node signs nothing new from now on, or goes on not to for another kind of cause (P25).
+    Abstains(Abstaining),
+    /// The node signs again, after two clean intervals.
+    Returned {
+        /// The interval in which it had begun to abstain.
+        since: Interval,
     },
 }
 

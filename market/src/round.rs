@@ -202,24 +202,26 @@ impl Round {
         Some(Effect::Tell(Notice::Placed { interval: self.interval, order }))
     }
 
-    /// Whatever is due at `now`.
+    /// Whatever is due at `now`. While the node abstains (P25) it may not sign: it follows, and sends
+    /// again what it signed before.
     pub(crate) fn advance(
         &mut self,
         now: Timestamp,
+        may_sign: bool,
         is_barred: impl Fn(&ParticipantId) -> bool,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if now >= self.schedule.orders_open && now <= self.schedule.orders_close {
+        if may_sign && now >= self.schedule.orders_open && now <= self.schedule.orders_close {
             effects.extend(self.ask_order());
         }
-        if now >= self.schedule.gate && now < self.schedule.views_end() {
+        if may_sign && now >= self.schedule.gate && now < self.schedule.views_end() {
             effects.extend(self.ack(is_barred));
             // Whoever knows the decision is asked for it and need not vote on.
             if self.outcome.is_none() && self.awaited.is_none() {
                 effects.extend(self.vote(now));
             }
         }
-        effects.extend(self.decide(now));
+        effects.extend(self.decide(now, may_sign));
         effects.extend(self.fetch(now));
         effects.extend(self.confirm(now));
         effects.extend(self.conclude(now));

@@ -78,7 +78,10 @@ impl History {
                 self.note_trade(*interval, terms, TradeState::Lapsed);
             }
             Notice::Settled(settlement) => self.note_settled(settlement),
-            Notice::NotSettled(..) | Notice::Barred { .. } => {}
+            Notice::NotSettled(..)
+            | Notice::Barred { .. }
+            | Notice::Abstains(_)
+            | Notice::Returned { .. } => {}
         }
     }
 

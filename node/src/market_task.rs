@@ -306,7 +306,7 @@ impl MarketTask {
                 debug!(%interval, trade = terms.index, "trade confirmed by both sides");
             }
             Notice::Lapsed { interval, terms } => {
-                warn!(%interval, trade = terms.index, "trade lapsed: the other side did not sign");
+                warn!(%interval, trade = terms.index, "trade lapsed: not signed by both sides in time");
             }
             Notice::Settled(it) => info!(
                 interval = %it.interval, trades = it.trades.len(),
@@ -317,6 +317,13 @@ impl MarketTask {
             Notice::NotSettled(interval, error) => error!(%interval, %error, "not settled"),
             Notice::Barred { culprit, until, .. } => {
                 warn!(%culprit, %until, "member barred for proven misbehaviour");
+            }
+            Notice::Abstains(it) => warn!(
+                cause = ?it.cause, since = %it.since, returns_after = %it.returns_after,
+                "abstaining: this node signs nothing new, since it cannot trust what it sees"
+            ),
+            Notice::Returned { since } => {
+                info!(abstained_since = %since, "no longer abstaining: two intervals were clean");
             }
         }
     }
@@ -372,6 +379,9 @@ fn notice_interval(notice: &Notice) -> Option<Interval> {
         | Notice::Placed { interval, .. }
         | Notice::Confirmed { interval, .. }
         | Notice::Lapsed { interval, .. } => Some(*interval),
-        Notice::NotTaken(_) | Notice::Barred { .. } => None,
+        Notice::NotTaken(_)
+        | Notice::Barred { .. }
+        | Notice::Abstains(_)
+        | Notice::Returned { .. } => None,
     }
 }

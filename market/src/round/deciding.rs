@@ -15,7 +15,7 @@ use crate::notice::{ClearedInterval, Notice};
 impl Round {
     /// Closes the round once a quorum precommitted a book, or a certificate says so, and all its
     /// orders are here.
-    pub(super) fn decide(&mut self, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn decide(&mut self, now: Timestamp, may_sign: bool) -> Vec<Effect> {
         if self.outcome.is_some() {
             return Vec::new();
         }
@@ -58,7 +58,7 @@ impl Round {
             trades: cleared.trades.clone(),
         });
         let mut effects = vec![Effect::Tell(Notice::Cleared(Box::new(cleared)))];
-        effects.extend(self.open_contracts());
+        effects.extend(self.open_contracts(may_sign));
         effects
     }
 
@@ -72,8 +72,9 @@ impl Round {
         Some(BookCertificate { interval: self.interval, view: won.view, book, precommits })
     }
 
-    /// Signs our trades, if they are all inside our own order; a stored signature is taken as it is.
-    pub(super) fn open_contracts(&mut self) -> Vec<Effect> {
+    /// Signs our trades, if they are all inside our own order; a stored signature is taken as it is,
+    /// also while nothing new may be signed (P25).
+    pub(super) fn open_contracts(&mut self, may_sign: bool) -> Vec<Effect> {
         let (Some(me), Some(outcome)) = (self.seat.me, &self.outcome) else {
             return Vec::new();
         };
@@ -95,7 +96,7 @@ impl Round {
             contract.theirs = self.restored.countersigned.remove(index);
             contract.ours =
                 self.restored.confirms.remove(index).filter(|ours| *ours.body() == confirm);
-            if contract.ours.is_none() {
+            if contract.ours.is_none() && may_sign {
                 let Some(ours) = self.seat.sign(&confirm, self.interval) else {
                     continue;
                 };

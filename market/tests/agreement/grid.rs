@@ -255,6 +255,11 @@ impl Grid {
         self.mail.insert((self.now.plus_ms(DELAY_MS), self.sent), (to, parcel));
     }
 
+    /// Loses everything that is on its way.
+    pub(crate) fn lose_mail(&mut self) {
+        self.mail.clear();
+    }
+
     fn index_of(&self, participant: &ParticipantId) -> usize {
         self.nodes.iter().position(|node| node.key.participant_id() == *participant).unwrap()
     }

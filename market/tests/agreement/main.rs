@@ -1,5 +1,6 @@
 //! One interval among several honest markets, and among some that are dead, cut off or dishonest.
 
+mod abstention;
 mod grid;
 
 use std::sync::Arc;
