@@ -55,6 +55,11 @@ impl Ballot {
         self.votes.get(&(view, stage)).is_some_and(|votes| votes.contains_key(&voter))
     }
 
+    /// Whether `voter` voted in a view after this one.
+    pub(super) fn has_left(&self, view: u32, voter: RosterIndex) -> bool {
+        self.votes.iter().any(|((later, _), votes)| *later > view && votes.contains_key(&voter))
+    }
+
     /// What a quorum voted for in this stage of this view, if there is one.
     pub(super) fn winner(
         &self,

@@ -25,6 +25,10 @@ impl Round {
         let (Some(me), Some(view)) = (self.seat.voter(), self.view_at(now)) else {
             return Vec::new();
         };
+        // A clock may step back; a voter may not: a lock taken behind its own back binds nobody.
+        if self.ballot.has_left(view, me) {
+            return Vec::new();
+        }
         let mut effects = self.propose(view, me);
         while let Some(vote) = self.next_vote(view, me, now) {
             let Some(signed) = self.seat.sign(&vote, self.interval) else {

@@ -217,6 +217,27 @@ fn a_double_voter_is_convicted_and_changes_nothing() {
 }
 
 #[test]
+fn a_voter_whose_clock_steps_back_votes_in_no_view_that_it_has_left() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    let voter = (grid.leader(interval, 0) + 2) % 4;
+    grid.run_until(schedule.gate.plus_ms(100));
+    grid.kill(voter);
+    grid.run_until(schedule.within_view(1, 50));
+    (0..4).filter(|other| *other != voter).for_each(|other| {
+        grid.cut.insert((other.min(voter), other.max(voter)));
+    });
+    grid.start(voter);
+    grid.input(voter, Input::Tick);
+    grid.now = schedule.within_view(0, 50);
+    grid.input(voter, Input::Tick);
+    let journal = &grid.nodes[voter].journal;
+    assert!(journal.contains_key(&Slot::Prevote(interval, 1)));
+    assert!(!journal.contains_key(&Slot::Prevote(interval, 0)), "view 0 was over for it");
+}
+
+#[test]
 fn two_halves_without_a_quorum_both_fall_back_and_recover() {
     let mut grid = Grid::new(8);
     let interval = grid.next_interval();
