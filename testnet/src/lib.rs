@@ -4,5 +4,6 @@
 pub mod cli;
 pub mod devices;
 pub mod plant;
+pub mod rogue;
 pub mod run;
 pub mod scenario;
