@@ -17,11 +17,13 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 
 use crate::site::SiteConfig;
-pub use raw::{RawConfig, RawLog, RawNetwork, RawOwner, RawRpc};
+pub use raw::{RawCatchUp, RawConfig, RawLog, RawNetwork, RawOwner, RawRpc};
 pub use render::render;
 
 /// Longest retention, in days.
 const KEEP_DAYS_MAX: u32 = 3_650;
+/// Longest time between two routine visits for history: a week.
+const EVERY_MINUTES_MAX: u32 = 10_080;
 /// The config file's name inside a node's folder.
 pub const CONFIG_FILE: &str = "config.toml";
 
@@ -34,6 +36,8 @@ pub struct Config {
     pub keep_days: u32,
     /// The node's keys.
     pub keys: KeysConfig,
+    /// Learning what was missed.
+    pub catch_up: CatchUpConfig,
     /// The grid.
     pub grid: GridConfig,
     /// Where to be reached, and whom to reach first.
@@ -55,6 +59,23 @@ pub struct KeysConfig {
     pub participant_key_file: PathBuf,
     /// The key that signs readings.
     pub meter_key_file: PathBuf,
+}
+
+/// Learning from other members what was missed.
+#[derive(Clone, Copy, Debug)]
+pub struct CatchUpConfig {
+    /// How far back, in days.
+    pub days: u32,
+    /// How often, where nothing is known to be missing, in minutes.
+    pub every_minutes: u32,
+}
+
+impl CatchUpConfig {
+    /// How often, in milliseconds.
+    #[must_use]
+    pub fn every_ms(&self) -> u64 {
+        u64::from(self.every_minutes) * 60_000
+    }
 }
 
 /// Where the grid's papers are.
@@ -199,6 +220,7 @@ impl Config {
         Ok(Self {
             data_dir: given(raw.data_dir, "data_dir")?,
             keep_days,
+            catch_up: check_catch_up(&raw.catch_up)?,
             keys: KeysConfig {
                 participant_key_file: given(raw.participant_key_file, "participant_key_file")?,
                 meter_key_file: given(raw.meter_key_file, "meter_key_file")?,
@@ -217,6 +239,18 @@ impl Config {
             },
         })
     }
+}
+
+fn check_catch_up(raw: &RawCatchUp) -> Result<CatchUpConfig, BadValue> {
+    let days = given(raw.days, "catch_up.days")?;
+    require(days <= KEEP_DAYS_MAX, "catch_up.days", || {
+        format!("must be 0 to {KEEP_DAYS_MAX}, is {days}")
+    })?;
+    let every_minutes = given(raw.every_minutes, "catch_up.every_minutes")?;
+    require((1..=EVERY_MINUTES_MAX).contains(&every_minutes), "catch_up.every_minutes", || {
+        format!("must be 1 to {EVERY_MINUTES_MAX}, is {every_minutes}")
+    })?;
+    Ok(CatchUpConfig { days, every_minutes })
 }
 
 fn check_network(raw: RawNetwork) -> Result<NetworkConfig, BadValue> {

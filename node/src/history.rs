@@ -14,6 +14,7 @@ use boltgrid_protocol::units::{Interval, Price};
 use crate::status::{
     IntervalOutcome, IntervalReport, SettlementReport, StepReport, TradeReport, TradeState,
 };
+use crate::store::ClearingRecord;
 
 /// Intervals held in memory: a day and a half of five-minute intervals.
 const INTERVALS_KEPT: usize = 432;
@@ -56,6 +57,18 @@ impl History {
             .collect()
     }
 
+    /// Whether an interval is known to have no book.
+    #[must_use]
+    pub fn fell_back(&self, interval: Interval) -> bool {
+        let report = self.intervals.get(&interval);
+        report.is_some_and(|report| report.outcome == IntervalOutcome::NoDecision)
+    }
+
+    /// Notes a book that was learnt from another member.
+    pub fn note_learnt(&mut self, cleared: &ClearedInterval, me: &ParticipantId, roster: &Roster) {
+        self.note_cleared(cleared, me, roster);
+    }
+
     /// Notes what the market told.
     pub fn note(&mut self, notice: &Notice, me: &ParticipantId, roster: &Roster) {
         match notice {
@@ -89,21 +102,7 @@ impl History {
         while self.intervals.len() >= INTERVALS_KEPT && !self.intervals.contains_key(&interval) {
             self.intervals.pop_first();
         }
-        self.intervals.entry(interval).or_insert_with(|| IntervalReport {
-            interval: interval.to_number(),
-            outcome: IntervalOutcome::Open,
-            view: None,
-            decide_ms: None,
-            orders: 0,
-            book_hash: None,
-            clearing_digest: None,
-            price_msat_per_kwh: None,
-            volume_mwh: 0,
-            trades: 0,
-            own_order: Vec::new(),
-            own_trades: Vec::new(),
-            settlement: None,
-        })
+        self.intervals.entry(interval).or_insert_with(|| IntervalReport::open(interval))
     }
 
     fn note_cleared(&mut self, cleared: &ClearedInterval, me: &ParticipantId, roster: &Roster) {
@@ -111,7 +110,8 @@ impl History {
         let report = self.entry(cleared.interval);
         report.outcome = IntervalOutcome::Decided;
         report.view = Some(cleared.view);
-        report.decide_ms = Some(cleared.decide_ms);
+        // What was learnt from others was not decided here.
+        report.decide_ms = (cleared.decide_ms > 0).then_some(cleared.decide_ms);
         report.orders = count(cleared.orders.len());
         report.book_hash = Some(cleared.book.to_string());
         report.clearing_digest = Some(cleared.clearing.to_string());
@@ -138,7 +138,13 @@ impl History {
                 trade.due_msat = Some(settled.due_msat.to_millisatoshi());
             }
         }
-        report.settlement = Some(SettlementReport {
+        report.settlement = Some(SettlementReport::from(settlement));
+    }
+}
+
+impl From<&Settlement> for SettlementReport {
+    fn from(settlement: &Settlement) -> Self {
+        Self {
             metered_mwh: settlement.metered_mwh.map(|it| it.to_milliwatt_hours()),
             losses_mwh: settlement.losses_mwh.to_milliwatt_hours(),
             supplier_mwh: settlement.supplier_mwh.to_milliwatt_hours(),
@@ -146,7 +152,44 @@ impl History {
             deviation_mwh: settlement.deviation_mwh.to_milliwatt_hours(),
             trades_due_msat: settlement.trades_due().map_or(0, |it| it.to_millisatoshi()),
             is_balanced: settlement.entry().is_ok(),
-        });
+        }
+    }
+}
+
+impl IntervalReport {
+    /// An interval of which nothing is known yet.
+    fn open(interval: Interval) -> Self {
+        Self {
+            interval: interval.to_number(),
+            outcome: IntervalOutcome::Open,
+            view: None,
+            decide_ms: None,
+            orders: 0,
+            book_hash: None,
+            clearing_digest: None,
+            price_msat_per_kwh: None,
+            volume_mwh: 0,
+            trades: 0,
+            own_order: Vec::new(),
+            own_trades: Vec::new(),
+            settlement: None,
+        }
+    }
+
+    /// An interval of which the archive knows, and this run of the node does not.
+    pub(crate) fn stored(interval: Interval, clearing: &ClearingRecord) -> Self {
+        Self {
+            outcome: IntervalOutcome::Decided,
+            view: Some(clearing.view),
+            decide_ms: (clearing.decide_ms > 0).then_some(clearing.decide_ms),
+            orders: clearing.orders,
+            book_hash: Some(clearing.book.to_string()),
+            clearing_digest: Some(clearing.clearing.to_string()),
+            price_msat_per_kwh: clearing.price_msat_per_kwh.map(Price::to_msat_per_kwh),
+            volume_mwh: clearing.volume_mwh.to_milliwatt_hours(),
+            trades: clearing.trades,
+            ..Self::open(interval)
+        }
     }
 }
 

@@ -5,12 +5,14 @@
 //! | json-rpc | [`rpc`] | requests of operators | snapshots of history, site and network |
 //! | site | [`site`] | samples of the devices, set points | site state, signed readings |
 //! | market | `market_task` | messages, readings, the clock | signed messages, set points, notices |
+//! | catch-up | [`catch_up`] | questions and answers about history | the same, what it learnt into the archive |
 //! | network | [`network`] | gossip, questions of members | verified messages, answers |
 //!
 //! [`node::run`] opens everything that can fail and then starts the tasks, in the order in which they
 //! stop. Channels are bounded; whoever finds one full drops and says so. The command line
 //! ([`cli`]) is part of the library so that a testnet can run nodes as processes of its own binary.
 
+pub mod catch_up;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -57,6 +57,10 @@ pub(crate) struct MarketTask {
     pub(crate) pruned: Interval,
     /// The site's own signed readings.
     pub(crate) readings: mpsc::Receiver<Verified<Reading>>,
+    /// To the catch-up task, what is about history.
+    pub(crate) of_history: mpsc::Sender<NetworkEvent>,
+    /// From the catch-up task, evidence that bars somebody.
+    pub(crate) learnt: mpsc::Receiver<Message>,
 }
 
 /// Why the task cannot go on.
@@ -88,6 +92,7 @@ impl MarketTask {
                 () = self.planner.sampled() => self.planner.observe(),
                 Some(event) = self.events.recv() => self.hear(event).await?,
                 Some(reading) = self.readings.recv() => self.meter(reading).await?,
+                Some(message) = self.learnt.recv() => self.learn(message).await?,
                 () = tokio::time::sleep(sleep) => self.put(Input::Tick).await?,
             }
             self.dispatch();
@@ -122,8 +127,24 @@ impl MarketTask {
         self.put(Input::Tick).await
     }
 
+    /// Takes what the catch-up task found.
+    async fn learn(&mut self, message: Message) -> Result<(), MarketError> {
+        self.put(Input::Heard { message: Box::new(message), token: None }).await
+    }
+
     async fn hear(&mut self, event: NetworkEvent) -> Result<(), MarketError> {
         match event {
+            NetworkEvent::Asked { ref question, .. }
+            | NetworkEvent::Unanswered { ref question, .. }
+                if question.is_of_history() =>
+            {
+                self.pass_on(event);
+                Ok(())
+            }
+            NetworkEvent::Told { .. } => {
+                self.pass_on(event);
+                Ok(())
+            }
             NetworkEvent::Heard { message, token } => {
                 if let Message::Reading(reading) = message.as_ref() {
                     self.keep_reading(reading);
@@ -131,8 +152,9 @@ impl MarketTask {
                 self.put(Input::Heard { message, token }).await
             }
             NetworkEvent::Asked { question, token, .. } => {
-                let answer = self.answer(&question);
-                self.tell_network(|network| network.answer(token, answer));
+                if let Some(answer) = self.answer(&question) {
+                    self.tell_network(|network| network.answer(token, answer));
+                }
                 Ok(())
             }
             NetworkEvent::Certificate { from, bytes } => {
@@ -151,20 +173,29 @@ impl MarketTask {
         }
     }
 
+    /// Passes on what is about history. What the catch-up task cannot take is asked again.
+    fn pass_on(&self, event: NetworkEvent) {
+        if self.of_history.try_send(event).is_err() {
+            debug!("too many questions about history at once");
+        }
+    }
+
     async fn meter(&mut self, reading: Verified<Reading>) -> Result<(), MarketError> {
         self.keep_reading(&reading);
         self.put(Input::Metered(Box::new(reading))).await
     }
 
-    fn answer(&self, question: &Question) -> Answer {
+    fn answer(&self, question: &Question) -> Option<Answer> {
         match question {
             Question::Orders { interval, authors } => {
                 let orders = self.market.orders_of(*interval, authors);
-                Answer::Orders(orders.iter().map(|bytes| bytes.to_vec()).collect())
+                Some(Answer::Orders(orders.iter().map(|bytes| bytes.to_vec()).collect()))
             }
             Question::Certificate { interval } => {
-                Answer::Certificate(self.certificate(*interval).map(|bytes| bytes.to_vec()))
+                let certificate = self.certificate(*interval).map(|bytes| bytes.to_vec());
+                Some(Answer::Certificate(certificate))
             }
+            Question::Reconcile { .. } | Question::Items { .. } => None,
         }
     }
 
@@ -362,9 +393,14 @@ impl MarketTask {
         Ok(())
     }
 
+    /// Keeps a reading, if it is the first of its meter at its instant.
     fn keep_reading(&self, reading: &Verified<Reading>) {
         let (interval, participant) = (reading.interval(), reading.participant());
-        if let Err(error) = self.archive.put_reading(interval, &participant, reading.bytes()) {
+        let kept = self.archive.reading(interval, &participant).and_then(|first| match first {
+            Some(_) => Ok(()),
+            None => self.archive.put_reading(interval, &participant, reading.bytes()),
+        });
+        if let Err(error) = kept {
             warn!(%error, %interval, "reading not stored");
         }
     }

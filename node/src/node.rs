@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::catch_up::{CatchUp, CatchUpEnds, Reach};
 use crate::clock;
 use crate::config::Config;
 use crate::grid::{Grid, GridError};
@@ -139,18 +140,17 @@ async fn start(
     shutdown: CancellationToken,
 ) -> Result<Tasks<TaskFailure>, RunError> {
     let Identity { key, meter, participant, charter, rosters } = identity;
-    let network = NetworkConfig {
-        listen: config.network.listen,
-        external: config.network.external,
-        bootstrap: config.network.bootstrap,
-        openness: Openness { mdns: config.network.mdns, ..Openness::default() },
-    };
+    let reach = reach(&charter, &config);
+    let network = network_config(config.network);
     let grid = || (Arc::clone(&charter), rosters.clone());
     let (network, handle, events) =
         Network::open(network, key.clone(), grid().0, grid().1, clock::now).await?;
     let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
     let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
     let (history, watched_history) = watch::channel(History::default());
+    let around = (store.archive(), handle.clone(), history.clone());
+    let (catch_up, CatchUpEnds { of_history, learnt, status: catch_up_status }) =
+        CatchUp::new(reach, key.clone(), grid(), around);
     let (site, site_state) = Site::open(
         config.site,
         (meter, participant),
@@ -170,6 +170,7 @@ async fn start(
             site: site_state.clone(),
             network: handle.clone(),
             archive: store.archive(),
+            catch_up: catch_up_status,
         },
     )
     .await?;
@@ -190,6 +191,8 @@ async fn start(
         pruned: Interval::default(),
         events,
         readings,
+        of_history,
+        learnt,
     };
     let mut tasks = Tasks::new(shutdown);
     // In the order in which they stop: what takes work in first, what work rests on last.
@@ -198,9 +201,27 @@ async fn start(
         Ok(())
     });
     tasks.start("site", |stop| async move { Ok(site.run(stop).await?) });
+    tasks.start("catch-up", |stop| async move {
+        catch_up.run(stop).await;
+        Ok(())
+    });
     tasks.start("market", |stop| async move { Ok(market.run(stop, oldest).await?) });
     tasks.start("network", |stop| async move { Ok(network.run(stop).await?) });
     Ok(tasks)
+}
+
+fn network_config(config: crate::config::NetworkConfig) -> NetworkConfig {
+    NetworkConfig {
+        listen: config.listen,
+        external: config.external,
+        bootstrap: config.bootstrap,
+        openness: Openness { mdns: config.mdns, ..Openness::default() },
+    }
+}
+
+fn reach(charter: &Charter, config: &Config) -> Reach {
+    let intervals = keep_intervals(charter, config.catch_up.days.min(config.keep_days));
+    Reach { intervals, every_ms: config.catch_up.every_ms() }
 }
 
 fn keep_intervals(charter: &Charter, keep_days: u32) -> u64 {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use boltgrid_market::settlement::Settlement;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::roster::Rosters;
@@ -18,11 +19,14 @@ use jsonrpsee::types::ErrorObjectOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::catch_up::CatchUpStatus;
 use crate::clock;
 use crate::history::History;
 use crate::network::NetworkHandle;
 use crate::site::SiteState;
-use crate::status::{BookReport, IntervalReport, NetworkStatus, NodeStatus, SiteStatus};
+use crate::status::{
+    BookReport, IntervalReport, NetworkStatus, NodeStatus, SettlementReport, SiteStatus,
+};
 use crate::store::Archive;
 
 /// Connections served at once.
@@ -76,6 +80,8 @@ pub struct Answers {
     pub network: NetworkHandle,
     /// Books and clearings of the past.
     pub archive: Archive,
+    /// How far the node has caught up.
+    pub catch_up: watch::Receiver<CatchUpStatus>,
 }
 
 /// Why JSON-RPC cannot be served.
@@ -153,6 +159,7 @@ impl NodeRpcServer for Answers {
             interval: interval.to_number(),
             site: self.site.borrow().as_ref().map(SiteStatus::from),
             network: NetworkStatus::from(&self.network.status()),
+            catch_up: self.catch_up.borrow().clone(),
             not_taken: history.not_taken(),
             last_interval: history.last_concluded().cloned(),
         })
@@ -163,7 +170,17 @@ impl NodeRpcServer for Answers {
 impl MarketRpcServer for Answers {
     async fn interval(&self, interval: String) -> RpcResult<Option<IntervalReport>> {
         let interval = parse(&interval)?;
-        Ok(self.history.borrow().interval(interval).cloned())
+        let report = self.history.borrow().interval(interval).cloned();
+        if report.is_some() {
+            return Ok(report);
+        }
+        let clearing = self.archive.clearing(interval).map_err(unreadable)?;
+        let settlement: Option<Settlement> =
+            self.archive.settlement(interval).map_err(unreadable)?;
+        Ok(clearing.map(|clearing| {
+            let settlement = settlement.as_ref().map(SettlementReport::from);
+            IntervalReport { settlement, ..IntervalReport::stored(interval, &clearing) }
+        }))
     }
 
     async fn book(&self, interval: String) -> RpcResult<Option<BookReport>> {

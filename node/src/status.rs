@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catch_up::CatchUpStatus;
+
 /// Serde for 64-bit integers as strings.
 pub mod quoted {
     use std::fmt::Display;
@@ -110,6 +112,8 @@ pub struct NodeStatus {
     pub site: Option<SiteStatus>,
     /// The network.
     pub network: NetworkStatus,
+    /// How far it has caught up with what it missed.
+    pub catch_up: CatchUpStatus,
     /// Messages not taken, by reason.
     pub not_taken: BTreeMap<String, u64>,
     /// The latest interval that was cleared or fell back.

@@ -8,14 +8,15 @@ use crate::agreement::CERTIFICATE_MAX;
 use crate::codec::{self, CodecRejected};
 use crate::confirm::TradeConfirm;
 use crate::envelope::Payload;
-use crate::id::RosterIndex;
+use crate::history::{IDS_MAX, Item, RECONCILE_MAX, STRETCH_MAX, Stretch};
+use crate::id::{ItemId, RosterIndex};
 use crate::order::Order;
 use crate::units::Interval;
 
 /// Most orders asked for, or handed out, at once.
 pub const ORDERS_MAX: usize = 64;
-/// Most bytes of a request.
-pub const REQUEST_MAX: usize = 1024;
+/// Most bytes of a request: a message of range reconciliation is the longest.
+pub const REQUEST_MAX: usize = RECONCILE_MAX + FRAME_MAX;
 /// Most bytes of a response.
 pub const RESPONSE_MAX: usize = 200 * 1024;
 /// Room for prefixes and lengths round the largest part of a message.
@@ -25,7 +26,14 @@ const _: () = assert!(TradeConfirm::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * size_of::<RosterIndex>() + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * (Order::LIMIT + size_of::<u64>()) + FRAME_MAX <= RESPONSE_MAX);
 const _: () = assert!(CERTIFICATE_MAX + FRAME_MAX <= RESPONSE_MAX);
+const _: () = assert!(IDS_MAX * size_of::<ItemId>() + FRAME_MAX <= REQUEST_MAX);
+const _: () = assert!(IDS_MAX * (Order::LIMIT + ITEM_FRAME) + FRAME_MAX <= RESPONSE_MAX);
+const _: () = assert!(CERTIFICATE_MAX + ITEM_FRAME + FRAME_MAX <= RESPONSE_MAX);
+const _: () = assert!(RECONCILE_MAX + FRAME_MAX <= RESPONSE_MAX);
 const _: () = assert!(RESPONSE_MAX <= codec::ENCODED_MAX);
+
+/// Kind and length in front of an item's bytes.
+const ITEM_FRAME: usize = 12;
 
 /// Something one member asks another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +50,20 @@ pub enum Question {
         /// The interval.
         interval: Interval,
     },
+    /// The next message of range reconciliation over what both hold of a stretch (P26).
+    Reconcile {
+        /// The stretch, at most [`STRETCH_MAX`] intervals.
+        stretch: Stretch,
+        /// The message, at most [`RECONCILE_MAX`] bytes.
+        message: Vec<u8>,
+    },
+    /// Items of a stretch, as far as they are there and fit the answer, in the order of asking.
+    Items {
+        /// The stretch.
+        stretch: Stretch,
+        /// Which, at most [`IDS_MAX`].
+        ids: Vec<ItemId>,
+    },
 }
 
 /// The answer to a [`Question`], in the same order of variants.
@@ -51,6 +73,35 @@ pub enum Answer {
     Orders(Vec<Vec<u8>>),
     /// The encoded certificate, where there is one.
     Certificate(Option<Vec<u8>>),
+    /// The answer of range reconciliation; none where the stretch holds more than is served.
+    Reconcile(Option<Vec<u8>>),
+    /// Items, at most [`IDS_MAX`].
+    Items(Vec<Item>),
+}
+
+impl Answer {
+    /// The first of these items, as many as fit a response.
+    #[must_use]
+    pub fn items_that_fit(items: impl IntoIterator<Item = Item>) -> Self {
+        let mut room = RESPONSE_MAX.saturating_sub(FRAME_MAX);
+        let fits = |item: &Item| {
+            let left = room.checked_sub(item.bytes.len().saturating_add(ITEM_FRAME));
+            room = left.unwrap_or(room);
+            left.is_some()
+        };
+        Self::Items(items.into_iter().take(IDS_MAX).take_while(fits).collect())
+    }
+
+    fn is_bounded(&self) -> bool {
+        match self {
+            Self::Orders(orders) => orders.len() <= ORDERS_MAX,
+            Self::Reconcile(message) => {
+                message.as_ref().is_none_or(|message| message.len() <= RECONCILE_MAX)
+            }
+            Self::Items(items) => items.len() <= IDS_MAX,
+            Self::Certificate(_) => true,
+        }
+    }
 }
 
 /// A request as it travels.
@@ -74,11 +125,21 @@ pub enum Response {
 }
 
 impl Question {
-    /// The interval it is about.
+    /// The interval it is about, or the first of several.
     #[must_use]
     pub const fn interval(&self) -> Interval {
         match self {
             Self::Orders { interval, .. } | Self::Certificate { interval } => *interval,
+            Self::Reconcile { stretch, .. } | Self::Items { stretch, .. } => stretch.from,
+        }
+    }
+
+    /// Whether it is about history (P26).
+    #[must_use]
+    pub const fn is_of_history(&self) -> bool {
+        match self {
+            Self::Orders { .. } | Self::Certificate { .. } => false,
+            Self::Reconcile { .. } | Self::Items { .. } => true,
         }
     }
 
@@ -92,10 +153,15 @@ impl Question {
             .map(move |authors| Self::Orders { interval, authors: authors.to_vec() })
     }
 
-    const fn is_bounded(&self) -> bool {
+    fn is_bounded(&self) -> bool {
+        let short = |stretch: &Stretch| (1..=STRETCH_MAX).contains(&stretch.len());
         match self {
             Self::Orders { authors, .. } => authors.len() <= ORDERS_MAX,
             Self::Certificate { .. } => true,
+            Self::Reconcile { stretch, message } => {
+                short(stretch) && message.len() <= RECONCILE_MAX
+            }
+            Self::Items { stretch, ids } => short(stretch) && ids.len() <= IDS_MAX,
         }
     }
 }
@@ -109,6 +175,9 @@ impl Request {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecRejected> {
         match codec::decode(bytes, REQUEST_MAX)? {
             Self::Ask(question) if !question.is_bounded() => Err(CodecRejected::Malformed),
+            Self::Confirm(bytes) if bytes.len() > TradeConfirm::LIMIT => {
+                Err(CodecRejected::Malformed)
+            }
             request @ (Self::Ask(_) | Self::Confirm(_)) => Ok(request),
         }
     }
@@ -128,9 +197,7 @@ impl Response {
     /// [`CodecRejected`], also where it holds more than may be asked for.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecRejected> {
         match codec::decode(bytes, RESPONSE_MAX)? {
-            Self::Answer(Answer::Orders(orders)) if orders.len() > ORDERS_MAX => {
-                Err(CodecRejected::Malformed)
-            }
+            Self::Answer(answer) if !answer.is_bounded() => Err(CodecRejected::Malformed),
             response @ (Self::Answer(_) | Self::Taken | Self::Refused) => Ok(response),
         }
     }
@@ -145,15 +212,37 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::ItemKind;
 
     fn orders_of(count: u32) -> Request {
         let authors = (0..count).map(RosterIndex::new).collect();
         Request::Ask(Question::Orders { interval: Interval::from_number(7), authors })
     }
 
+    fn stretch(intervals: u64) -> Stretch {
+        let from = Interval::from_number(7);
+        Stretch { from, until: from.plus(intervals) }
+    }
+
+    fn reconcile(intervals: u64, bytes: usize) -> Request {
+        let message = vec![7; bytes];
+        Request::Ask(Question::Reconcile { stretch: stretch(intervals), message })
+    }
+
+    fn items(ids: usize) -> Request {
+        let ids = vec![ItemId::default(); ids];
+        Request::Ask(Question::Items { stretch: stretch(1), ids })
+    }
+
+    fn item(bytes: usize) -> Item {
+        Item { kind: ItemKind::Book, bytes: vec![7; bytes] }
+    }
+
     #[test]
     fn the_largest_requests_survive_the_round_trip() {
-        for request in [orders_of(64), Request::Confirm(vec![7; TradeConfirm::LIMIT])] {
+        let confirm = Request::Confirm(vec![7; TradeConfirm::LIMIT]);
+        let reconcile = reconcile(STRETCH_MAX, RECONCILE_MAX);
+        for request in [orders_of(64), confirm, reconcile, items(IDS_MAX)] {
             assert_eq!(Request::from_bytes(&request.to_bytes()), Ok(request));
         }
     }
@@ -162,9 +251,43 @@ mod tests {
     fn the_largest_responses_survive_the_round_trip() {
         let orders = Answer::Orders(vec![vec![7; Order::LIMIT]; ORDERS_MAX]);
         let certificate = Answer::Certificate(Some(vec![7; CERTIFICATE_MAX]));
-        for response in [orders, certificate].map(Response::Answer) {
+        let reconcile = Answer::Reconcile(Some(vec![7; RECONCILE_MAX]));
+        let items = Answer::items_that_fit([item(CERTIFICATE_MAX)]);
+        for response in [orders, certificate, reconcile, items].map(Response::Answer) {
             assert_eq!(Response::from_bytes(&response.to_bytes()), Ok(response));
         }
+    }
+
+    #[test]
+    fn more_of_history_than_allowed_is_malformed() {
+        for request in [
+            reconcile(STRETCH_MAX + 1, 1),
+            reconcile(0, 1),
+            reconcile(1, RECONCILE_MAX + 1),
+            items(IDS_MAX + 1),
+            Request::Confirm(vec![7; TradeConfirm::LIMIT + 1]),
+        ] {
+            assert!(Request::from_bytes(&request.to_bytes()).is_err(), "{request:?}");
+        }
+        for answer in [
+            Answer::Reconcile(Some(vec![7; RECONCILE_MAX + 1])),
+            Answer::Items(vec![item(1); IDS_MAX + 1]),
+        ] {
+            let bytes = Response::Answer(answer).to_bytes();
+            assert_eq!(Response::from_bytes(&bytes), Err(CodecRejected::Malformed));
+        }
+    }
+
+    #[test]
+    fn an_answer_holds_the_first_items_and_no_more_than_fit() {
+        let count = |items: Vec<Item>| {
+            let Answer::Items(items) = Answer::items_that_fit(items) else { return 0 };
+            items.len()
+        };
+        assert_eq!(count(vec![item(1000); 500]), IDS_MAX);
+        assert_eq!(count(vec![item(CERTIFICATE_MAX), item(CERTIFICATE_MAX), item(1)]), 1);
+        let full = Response::Answer(Answer::items_that_fit(vec![item(1500); 500]));
+        assert!(full.to_bytes().len() <= RESPONSE_MAX);
     }
 
     #[test]

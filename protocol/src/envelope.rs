@@ -226,6 +226,16 @@ impl<T: Payload> Signed<T> {
     }
 }
 
+/// The hash of a message as received (P6), whoever may have signed it.
+///
+/// # Errors
+///
+/// [`CodecRejected::Malformed`] where there are not even the bytes of a signature.
+pub fn hash_unverified(bytes: &[u8]) -> Result<MessageHash, CodecRejected> {
+    let (signed, _) = split_signature(bytes)?;
+    Ok(hash_of(signed))
+}
+
 fn split_signature(bytes: &[u8]) -> Result<(&[u8], Signature), CodecRejected> {
     let (signed, signature) =
         bytes.split_last_chunk::<SIGNATURE_LEN>().ok_or(CodecRejected::Malformed)?;

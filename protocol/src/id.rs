@@ -85,6 +85,10 @@ bytes32! {
     BookHash
 }
 bytes32! {
+    /// What an item of history is known by (P26).
+    ItemId
+}
+bytes32! {
     /// The digest of a clearing: price, volume and every trade.
     ClearingDigest
 }

@@ -17,6 +17,7 @@ pub mod direct;
 pub mod enrolment;
 pub mod envelope;
 pub mod evidence;
+pub mod history;
 pub mod id;
 pub mod message;
 pub mod order;

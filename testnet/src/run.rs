@@ -9,6 +9,7 @@
 //!          └► table, display
 //! ```
 
+mod afterwards;
 pub mod charter;
 mod course;
 pub mod display;

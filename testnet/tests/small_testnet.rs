@@ -105,6 +105,27 @@ fn four_nodes_trade_though_one_is_killed_and_a_peer_is_hostile() {
 }
 
 #[test]
+fn a_node_that_was_away_learns_what_was_decided_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = "[[fault]]\nat_interval = 0\nat_ms = 500\nkind = \"restart\"\nnode = 1\n\
+                  restart_after_ms = 14000\n";
+    fs::write(dir.path().join("faults.toml"), faults).unwrap();
+    let args = [
+        "run --nodes 4 --from 2016-05-25T07:15 --interval-ms 5000 --intervals 5 --headless",
+        "--faults faults.toml --report report.json",
+    ];
+    let args = args.join(" ");
+    let args: Vec<&str> = args.split(' ').collect();
+    let output = testnet(&args, dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let json = fs::read_to_string(dir.path().join("report.json")).unwrap();
+    let report: Report = serde_json::from_str(&json).unwrap();
+    let name = "nodes_that_were_away_know_every_book";
+    let afterwards = report.invariants.iter().find(|row| row.name == name).unwrap();
+    assert!(afterwards.checked >= 4 && afterwards.violations == 0, "{afterwards:?}");
+}
+
+#[test]
 fn a_testnet_that_is_asked_to_stop_does_so_in_order_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = started(dir.path());

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::{rpc, show};
+use crate::catch_up::{CatchUpState, CatchUpStatus};
 use crate::rpc::NodeRpcClient;
 use crate::status::{
     IntervalOutcome, IntervalReport, NodeStatus, SettlementReport, SiteStatus, TradeReport,
@@ -83,6 +84,7 @@ fn rows(status: &NodeStatus) -> Rows {
     rows.extend(
         status.not_taken.iter().map(|(why, count)| ("not taken", format!("{count} {why}"))),
     );
+    rows.push(("history", history(&status.catch_up)));
     match &status.site {
         Some(site) => rows.extend(site_rows(site)),
         None => rows.push(("site", "not measured yet".to_owned())),
@@ -92,6 +94,18 @@ fn rows(status: &NodeStatus) -> Rows {
         None => rows.push(("last interval", "none yet".to_owned())),
     }
     rows
+}
+
+fn history(status: &CatchUpStatus) -> String {
+    let learnt = format!(
+        "{} books, {} readings learnt from others",
+        status.books_learnt, status.readings_learnt
+    );
+    let asking = if status.state == CatchUpState::Asking { ", asking a member" } else { "" };
+    match status.behind_intervals {
+        0 => format!("complete{asking}; {learnt}"),
+        behind => format!("{behind} intervals behind{asking}; {learnt}"),
+    }
 }
 
 fn site_rows(site: &SiteStatus) -> Rows {

@@ -24,6 +24,8 @@ pub struct RawConfig {
     pub enrolments_dir: Option<PathBuf>,
     /// Days that past intervals are kept.
     pub keep_days: Option<u32>,
+    /// Learning what was missed.
+    pub catch_up: RawCatchUp,
     /// Where to be reached, and whom to reach first.
     pub network: RawNetwork,
     /// JSON-RPC.
@@ -34,6 +36,16 @@ pub struct RawConfig {
     pub log: RawLog,
     /// The meter and devices of the site.
     pub site: Option<SiteConfig>,
+}
+
+/// `[catch_up]`
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCatchUp {
+    /// How far back.
+    pub days: Option<u32>,
+    /// How often, where nothing is known to be missing.
+    pub every_minutes: Option<u32>,
 }
 
 /// `[network]`
@@ -98,6 +110,7 @@ impl RawConfig {
             charter_file: Some(PathBuf::from("charter.toml")),
             enrolments_dir: Some(PathBuf::from("enrolments")),
             keep_days: Some(35),
+            catch_up: RawCatchUp { days: Some(7), every_minutes: Some(60) },
             network: RawNetwork {
                 listen: Some(listen.map(str::to_owned).to_vec()),
                 external: Some(Vec::new()),
@@ -137,6 +150,10 @@ impl RawConfig {
             charter_file: self.charter_file.or(below.charter_file),
             enrolments_dir: self.enrolments_dir.or(below.enrolments_dir),
             keep_days: self.keep_days.or(below.keep_days),
+            catch_up: RawCatchUp {
+                days: self.catch_up.days.or(below.catch_up.days),
+                every_minutes: self.catch_up.every_minutes.or(below.catch_up.every_minutes),
+            },
             network: self.network.over(below.network),
             rpc: RawRpc { listen: self.rpc.listen.or(below.rpc.listen) },
             owner: self.owner.over(&below.owner),

@@ -46,6 +46,14 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "catch_up",
+        about: "Learning from other members what this node missed while it was off.",
+        keys: &[
+            key("days", "How far back, at most keep_days; 0 for not at all."),
+            key("every_minutes", "How often, where nothing is known to be missing; 1 to 10080."),
+        ],
+    },
+    Section {
         name: "network",
         about: "Where others reach this node, and whom it calls first.",
         keys: &[

@@ -192,6 +192,7 @@ impl Network {
             Command::Confirm { to, bytes } => self.confirm(to, bytes),
             Command::Ask { whom, question } => self.ask(whom, question),
             Command::Answer { token, answer } => self.answer(token, answer),
+            Command::Blame { whom } => self.blame(&whom),
         }
     }
 

@@ -44,6 +44,15 @@ pub enum NetworkEvent {
         /// The encoded certificate.
         bytes: Vec<u8>,
     },
+    /// A member answers a question about history; not verified.
+    Told {
+        /// Who.
+        by: ParticipantId,
+        /// What it was asked.
+        question: Question,
+        /// What it says.
+        answer: Answer,
+    },
     /// A member could not be asked, would not answer or had nothing.
     Unanswered {
         /// Who.
@@ -61,6 +70,7 @@ pub(super) enum Command {
     Confirm { to: ParticipantId, bytes: Arc<[u8]> },
     Ask { whom: ParticipantId, question: Question },
     Answer { token: u64, answer: Answer },
+    Blame { whom: ParticipantId },
 }
 
 /// Why the network did not take a command.
@@ -120,7 +130,7 @@ impl NetworkHandle {
     }
 
     /// Asks a member something. Orders come back as [`NetworkEvent::Heard`], a certificate as
-    /// [`NetworkEvent::Certificate`], failure as [`NetworkEvent::Unanswered`].
+    /// [`NetworkEvent::Certificate`], history as [`NetworkEvent::Told`], failure as [`NetworkEvent::Unanswered`].
     ///
     /// # Errors
     ///
@@ -136,6 +146,15 @@ impl NetworkHandle {
     /// [`NetworkUnavailable`].
     pub fn answer(&self, token: u64, answer: Answer) -> Result<(), NetworkUnavailable> {
         self.send(Command::Answer { token, answer })
+    }
+
+    /// Says that a member handed out false history, or asked for nonsense; it is charged for it.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkUnavailable`].
+    pub fn blame(&self, whom: ParticipantId) -> Result<(), NetworkUnavailable> {
+        self.send(Command::Blame { whom })
     }
 
     /// How the network is doing; brought up to date at every heartbeat (0.7 s).

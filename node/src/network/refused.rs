@@ -67,6 +67,9 @@ pub(super) enum Refused {
     /// The market says that no correct node would have sent it.
     #[error("the market rejects it")]
     Condemned,
+    /// History that proves nothing, or a question about it that is none.
+    #[error("false history")]
+    FalseHistory,
     /// The peer broke the rules too often and is kept away for a while.
     #[error("the peer broke the rules too often")]
     Blocked,
@@ -92,6 +95,7 @@ impl Refused {
             Self::Overloaded => "overloaded",
             Self::Unjudged => "unjudged",
             Self::Condemned => "condemned",
+            Self::FalseHistory => "false_history",
             Self::Blocked => "blocked",
         }
     }
@@ -116,6 +120,7 @@ impl Refused {
             | Self::Malformed
             | Self::WrongKey
             | Self::Provider
+            | Self::FalseHistory
             | Self::Condemned => Blame::Sender,
             Self::Replayed
             | Self::OverBudget

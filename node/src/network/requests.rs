@@ -241,6 +241,14 @@ impl Network {
                 }
             }
             (
+                Sent::Ask { question: Question::Reconcile { .. }, .. },
+                Response::Answer(answer @ Answer::Reconcile(_)),
+            )
+            | (
+                Sent::Ask { question: Question::Items { .. }, .. },
+                Response::Answer(answer @ Answer::Items(_)),
+            ) => self.hand_over(sent, answer),
+            (
                 Sent::Ask { question: Question::Certificate { .. }, .. },
                 Response::Answer(Answer::Certificate(None)),
             )
@@ -249,6 +257,22 @@ impl Network {
                 self.refuse(DIRECT, peer, Refused::NotAskedFor);
                 self.failed(sent);
             }
+        }
+    }
+
+    /// Hands over what a member says of history.
+    fn hand_over(&mut self, sent: Sent, answer: Answer) {
+        if let Sent::Ask { whom: by, question } = sent
+            && self.tell(NetworkEvent::Told { by, question, answer }).is_err()
+        {
+            self.tally.refuse(DIRECT, Refused::Overloaded);
+        }
+    }
+
+    /// Charges a member for what only those who looked into it can tell.
+    pub(super) fn blame(&mut self, whom: &ParticipantId) {
+        if let Some((peer, _)) = self.peers.find(whom) {
+            self.refuse(DIRECT, peer, Refused::FalseHistory);
         }
     }
 

@@ -4,7 +4,8 @@ use boltgrid::network::NetworkEvent;
 use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::direct::{Answer, Question, Request, Response};
 use boltgrid_protocol::envelope::{Kind, Verified};
-use boltgrid_protocol::id::RosterIndex;
+use boltgrid_protocol::history::{Item, ItemKind, RECONCILE_MAX, Stretch};
+use boltgrid_protocol::id::{ItemId, RosterIndex};
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::signing::Keypair;
 
@@ -86,6 +87,36 @@ async fn a_certificate_is_handed_over_as_it_is_and_a_lacking_one_is_said_to_lack
     answers(&mut other, &asker, Answer::Orders(Vec::new())).await;
     is_unanswered(asker.event().await, &question);
     asker.refuses("direct", "not_asked_for", 1).await;
+}
+
+#[tokio::test]
+async fn history_is_handed_over_as_it_is_and_who_is_said_to_have_forged_it_is_charged() {
+    let mut world = World::new();
+    let mut nodes = world.start_first(2).await;
+    let mut other = nodes.pop().unwrap();
+    let mut asker = nodes.pop().unwrap();
+    let stretch = Stretch { from: INTERVAL.minus(3), until: INTERVAL };
+    let items = Question::Items { stretch, ids: vec![ItemId::default(); 2] };
+    let reconcile = Question::Reconcile { stretch, message: vec![0x61; RECONCILE_MAX] };
+    let item = Item { kind: ItemKind::Reading, bytes: b"junk".to_vec() };
+    for (question, said) in [
+        (items.clone(), Answer::Items(vec![item])),
+        (reconcile.clone(), Answer::Reconcile(Some(vec![7; RECONCILE_MAX]))),
+    ] {
+        asker.handle.ask(other.id, question.clone()).unwrap();
+        assert_eq!(answers(&mut other, &asker, said.clone()).await, question);
+        let NetworkEvent::Told { by, question: of, answer } = asker.event().await else {
+            panic!("nothing was told");
+        };
+        assert_eq!((by, of, answer), (other.id, question, said));
+    }
+    asker.handle.ask(other.id, items.clone()).unwrap();
+    answers(&mut other, &asker, Answer::Reconcile(None)).await;
+    is_unanswered(asker.event().await, &items);
+    asker.refuses("direct", "not_asked_for", 1).await;
+
+    asker.handle.blame(other.id).unwrap();
+    asker.refuses("direct", "false_history", 1).await;
 }
 
 fn is_unanswered(event: NetworkEvent, asked: &Question) {

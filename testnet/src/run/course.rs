@@ -11,6 +11,7 @@ use boltgrid::status::IntervalReport;
 use boltgrid_protocol::message::INTERVALS_AHEAD;
 use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 
+use super::afterwards;
 use super::display::Display;
 use super::faults::FaultKind;
 use super::fleet::Fleet;
@@ -18,7 +19,7 @@ use super::hostile::Hostile;
 use super::hostility::Hostility;
 use super::invariants::Invariants;
 use super::observation::{Observation, SiteObservation};
-use super::report::{IntervalRow, NodeRow, Rejected, Report, add_rejected};
+use super::report::{IntervalRow, InvariantRow, NodeRow, Rejected, Report, add_rejected};
 use super::stage::Stage;
 use super::table::{self, Remarks};
 use super::timeline::{due_back, first_open};
@@ -35,6 +36,8 @@ const READY_MS_PER_NODE: u64 = 4_000;
 const SETTLE_GRACE_PERCENT: u64 = 5;
 /// … and where a node is slow, so much longer.
 const SETTLE_WAIT_PERCENT: u64 = 50;
+/// How long nodes that were away may take to catch up at the end.
+const CATCH_UP_TIME_MS: u64 = 60_000;
 /// How long nodes may take to tell what they rejected at the end.
 const COUNT_TIME_MS: u64 = 5_000;
 
@@ -65,6 +68,7 @@ pub(super) struct Course<'a> {
     invariants: Invariants,
     rows: Vec<IntervalRow>,
     hostility: Hostility,
+    afterwards: Option<InvariantRow>,
 }
 
 impl<'a> Course<'a> {
@@ -89,6 +93,7 @@ impl<'a> Course<'a> {
             invariants: Invariants::default(),
             rows: Vec::new(),
             hostility: Hostility::default(),
+            afterwards: None,
         }
     }
 
@@ -110,6 +115,7 @@ impl<'a> Course<'a> {
             }
             self.tell(now);
         }
+        self.until_caught_up().await?;
         self.end_hostility().await
     }
 
@@ -339,6 +345,19 @@ impl<'a> Course<'a> {
         self.display.now(phase);
     }
 
+    /// Waits until nodes that were away know all that was decided without them.
+    async fn until_caught_up(&mut self) -> Result<(), RunError> {
+        let deadline = clock::now().plus_ms(CATCH_UP_TIME_MS);
+        loop {
+            self.afterwards = afterwards::check(&self.fleet, &self.rows).await;
+            let missing = self.afterwards.as_ref().is_some_and(|row| row.violations > 0);
+            if !missing || self.look().await? >= deadline {
+                return Ok(());
+            }
+            tokio::time::sleep(self.pause()).await;
+        }
+    }
+
     /// Sends hostile peers away, and waits until nodes have told of all that they rejected.
     async fn end_hostility(&mut self) -> Result<(), RunError> {
         self.hostility.end().await;
@@ -357,6 +376,7 @@ impl<'a> Course<'a> {
     pub(super) fn report(&self) -> Report {
         let mut invariants = self.invariants.rows();
         invariants.extend(self.hostility.row(&self.rejected()));
+        invariants.extend(self.afterwards.clone());
         Report {
             scenario: self.stage.scenario.name.clone(),
             seed: self.options.seed,

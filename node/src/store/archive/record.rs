@@ -21,7 +21,8 @@ pub struct BookRecord {
 pub struct ClearingRecord {
     /// The view that decided.
     pub view: u32,
-    /// From gate closure to the certificate, on this node's clock.
+    /// From gate closure to the certificate, on this node's clock; zero for a book that was learnt
+    /// from another member.
     pub decide_ms: u64,
     /// The book.
     pub book: BookHash,
