@@ -58,7 +58,9 @@ impl Round {
             trades: cleared.trades.clone(),
         });
         let mut effects = vec![Effect::Tell(Notice::Cleared(Box::new(cleared)))];
-        effects.extend(self.open_contracts(may_sign));
+        // Too late there is no decision for us (P16): we fell back, and stay there.
+        let confirms_count = now <= self.schedule.confirm_by;
+        effects.extend(self.open_contracts(may_sign && confirms_count));
         effects
     }
 

@@ -9,7 +9,7 @@ use boltgrid_market::Market;
 use boltgrid_market::effect::{Effect, Slot};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
-use boltgrid_protocol::agreement::{Stage, Vote};
+use boltgrid_protocol::agreement::{BookCertificate, Stage, Vote};
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::message::Gatekeeper;
 use boltgrid_protocol::units::{Energy, Interval};
@@ -125,6 +125,27 @@ fn a_node_that_missed_the_decision_fetches_it_and_still_confirms() {
     grid.cut.clear();
     grid.run_market(interval);
     assert_agreed(&grid, interval, 4);
+}
+
+#[test]
+fn a_decision_that_is_learnt_after_confirms_count_binds_nobody() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    let late = (grid.leader(interval, 0) + 1) % 4;
+    grid.run_until(schedule.gate.plus_ms(100));
+    (0..4).filter(|index| *index != late).for_each(|index| {
+        grid.cut.insert((index.min(late), index.max(late)));
+    });
+    grid.run_until(schedule.confirm_by.plus_ms(20));
+    assert!(grid.nodes[late].fell_back(interval));
+    let knows = grid.nodes[(late + 1) % 4].market.as_ref().unwrap();
+    let bytes = knows.certificate(interval).unwrap();
+    let certificate = BookCertificate::from_bytes(&bytes).unwrap();
+    grid.input(late, Input::Certificate(Box::new(certificate)));
+    assert!(grid.nodes[late].cleared(interval).is_some(), "it learns the book");
+    let signed = |slot: &Slot| matches!(slot, Slot::Confirm(of, _) if *of == interval);
+    assert!(!grid.nodes[late].journal.keys().any(signed), "and signs no trade of it");
 }
 
 #[test]
