@@ -43,6 +43,8 @@ pub struct Market {
     readings: Readings,
     barred: BTreeMap<ParticipantId, Interval>,
     abstention: Abstention,
+    #[cfg(feature = "sabotage")]
+    ignores_locks: bool,
 }
 
 impl Market {
@@ -66,7 +68,16 @@ impl Market {
             journal,
             readings: Readings::default(),
             barred: BTreeMap::new(),
+            #[cfg(feature = "sabotage")]
+            ignores_locks: false,
         }
+    }
+
+    /// Breaks P15 on purpose: this voter prevotes whatever is proposed, locked or not. Only the
+    /// simulator's negative controls call this.
+    #[cfg(feature = "sabotage")]
+    pub const fn ignore_locks(&mut self) {
+        self.ignores_locks = true;
     }
 
     /// Takes one input at `now` and says what is to be done, in order.
@@ -151,6 +162,8 @@ impl Market {
             roster,
             key: self.key.clone(),
             participant: self.participant,
+            #[cfg(feature = "sabotage")]
+            ignores_locks: self.ignores_locks,
         };
         let mut round = Round::new(interval, seat);
         let (ours, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.journal)

@@ -43,6 +43,9 @@ pub(crate) struct Seat {
     pub(crate) participant: ParticipantId,
     /// Our place; `None` for an observer, who follows but signs nothing.
     pub(crate) me: Option<RosterIndex>,
+    /// A negative control, false in every node.
+    #[cfg(feature = "sabotage")]
+    pub(crate) ignores_locks: bool,
 }
 
 impl Seat {

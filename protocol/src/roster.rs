@@ -31,6 +31,9 @@ pub struct Roster {
     hash: RosterHash,
     members: Vec<Member>,
     voters: Vec<RosterIndex>,
+    /// Votes fewer than a quorum that are taken for one: a negative control, zero in every node.
+    #[cfg(feature = "sabotage")]
+    quorum_lowered_by: usize,
 }
 
 /// Why a set of enrolments is not a roster.
@@ -92,7 +95,14 @@ impl Roster {
             .filter(|(_, member)| member.enrolment.votes)
             .map(|(index, _)| RosterIndex::new(index))
             .collect();
-        Self { grid, hash, members, voters }
+        Self {
+            grid,
+            hash,
+            members,
+            voters,
+            #[cfg(feature = "sabotage")]
+            quorum_lowered_by: 0,
+        }
     }
 
     /// The grid.
@@ -156,7 +166,10 @@ impl Roster {
     /// `q = w − f`: how many acks or votes decide (P11). Any two such sets share an honest voter.
     #[must_use]
     pub fn quorum(&self) -> usize {
-        self.voters.len().saturating_sub(self.faulty_max())
+        let quorum = self.voters.len().saturating_sub(self.faulty_max());
+        #[cfg(feature = "sabotage")]
+        let quorum = quorum.saturating_sub(self.quorum_lowered_by);
+        quorum
     }
 
     /// The leader of a view (P12): voters take turns from a place that the interval's hash picks,
@@ -233,6 +246,8 @@ pub struct Rosters {
     grid: GridId,
     admitted: Vec<Member>,
     at_hand: BTreeMap<Interval, Arc<Roster>>,
+    #[cfg(feature = "sabotage")]
+    quorum_lowered_by: usize,
 }
 
 impl Rosters {
@@ -247,7 +262,22 @@ impl Rosters {
     ) -> Result<Self, RosterRejected> {
         let admitted = admit(&charter, &enrolments)?;
         let grid = charter.grid_id();
-        Ok(Self { charter, grid, admitted, at_hand: BTreeMap::new() })
+        Ok(Self {
+            charter,
+            grid,
+            admitted,
+            at_hand: BTreeMap::new(),
+            #[cfg(feature = "sabotage")]
+            quorum_lowered_by: 0,
+        })
+    }
+
+    /// Breaks P11 on purpose: so many votes fewer decide. A check that does not notice is worth
+    /// nothing, and only the simulator's negative controls call this.
+    #[cfg(feature = "sabotage")]
+    pub fn lower_quorum(&mut self, by: usize) {
+        self.quorum_lowered_by = by;
+        self.at_hand.clear();
     }
 
     /// The grid.
@@ -262,7 +292,10 @@ impl Rosters {
         if let Some(roster) = self.at_hand.get(&epoch) {
             return Arc::clone(roster);
         }
-        let roster = Arc::new(Roster::of_epoch(self.grid, &self.admitted, epoch));
+        let roster = Roster::of_epoch(self.grid, &self.admitted, epoch);
+        #[cfg(feature = "sabotage")]
+        let roster = Roster { quorum_lowered_by: self.quorum_lowered_by, ..roster };
+        let roster = Arc::new(roster);
         while self.at_hand.len() >= EPOCHS_KEPT {
             self.at_hand.pop_first();
         }

@@ -126,6 +126,8 @@ impl Round {
     /// What to prevote now; `None` to wait.
     fn prevote(&self, view: u32, me: RosterIndex, now: Timestamp) -> Option<Option<BookHash>> {
         let locked = self.ballot.locked(me);
+        #[cfg(feature = "sabotage")]
+        let locked = locked.filter(|_| !self.seat.ignores_locks);
         if let Some(candidate) = self.candidates.get(&view).filter(|it| self.is_complete(it.book)) {
             let same = locked.is_none_or(|lock| lock.book == candidate.book);
             match candidate.valid_view {

@@ -1,0 +1,59 @@
+//! What binds is written first, and nothing is ever signed anew for a filled slot (P21).
+//!
+//! Every message of its own that an honest node lets out is compared with its disk at that moment and
+//! with everything it ever let out before. Not for: adversaries, who may sign what they like.
+
+use std::collections::BTreeMap;
+
+use boltgrid_market::effect::Slot;
+use boltgrid_protocol::agreement::Stage;
+use boltgrid_protocol::id::MessageHash;
+use boltgrid_protocol::message::Message;
+
+use super::{Findings, Guarantee, Here};
+use crate::sim::admission::Parts;
+use crate::sim::journal::Journal;
+
+/// All that honest nodes let out.
+#[derive(Debug, Default)]
+pub(super) struct SignsOnce {
+    out: BTreeMap<(usize, Slot), MessageHash>,
+}
+
+impl SignsOnce {
+    pub(super) fn left(
+        &mut self,
+        findings: &mut Findings,
+        here: Here,
+        message: &Message,
+        journal: &Journal,
+    ) {
+        let Some(slot) = slot_of(message) else { return };
+        let parts = Parts::of(message);
+        if journal.get(slot).is_none_or(|entry| entry.bytes != parts.bytes) {
+            let what = format!("{slot:?} leaves and is not on disk");
+            findings.at(Guarantee::SignsOnce, here, parts.interval, what);
+        }
+        let earlier = self.out.insert((here.node, slot), parts.hash);
+        if earlier.is_some_and(|earlier| earlier != parts.hash) {
+            let what = format!("{slot:?} is signed anew");
+            findings.at(Guarantee::SignsOnce, here, parts.interval, what);
+        }
+    }
+}
+
+/// The slot that a message fills.
+pub(super) fn slot_of(message: &Message) -> Option<Slot> {
+    Some(match message {
+        Message::Order(it) => Slot::Order(it.interval()),
+        Message::Ack(it) => Slot::Ack(it.interval()),
+        Message::Proposal(it) => Slot::Proposal(it.interval(), it.body().view),
+        Message::Vote(it) => match it.body().stage {
+            Stage::Prevote => Slot::Prevote(it.interval(), it.body().view),
+            Stage::Precommit => Slot::Precommit(it.interval(), it.body().view),
+        },
+        Message::Confirm(it) => Slot::Confirm(it.interval(), it.body().terms.index),
+        Message::Reading(it) => Slot::Reading(it.interval()),
+        Message::Evidence(_) | Message::PeerRecord(_) => return None,
+    })
+}
