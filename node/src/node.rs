@@ -211,11 +211,13 @@ async fn start(
 }
 
 fn network_config(config: crate::config::NetworkConfig) -> NetworkConfig {
+    // As the signed record does, which names the external addresses where there are any.
+    let hides_listen = !config.external.is_empty();
     NetworkConfig {
         listen: config.listen,
         external: config.external,
         bootstrap: config.bootstrap,
-        openness: Openness { mdns: config.mdns, ..Openness::default() },
+        openness: Openness { mdns: config.mdns, hides_listen, ..Openness::default() },
     }
 }
 

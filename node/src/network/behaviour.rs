@@ -82,6 +82,8 @@ pub struct Openness {
     pub connections_max: u32,
     /// Whether peers are looked for in the local network.
     pub mdns: bool,
+    /// Whether peers are told the external addresses only, and not where the node listens.
+    pub hides_listen: bool,
 }
 
 /// Most connections where the owner does not say otherwise: a grid's neighbours four times over.
@@ -89,7 +91,7 @@ pub const CONNECTIONS_MAX: u32 = 64;
 
 impl Default for Openness {
     fn default() -> Self {
-        Self { connections_max: CONNECTIONS_MAX, mdns: true }
+        Self { connections_max: CONNECTIONS_MAX, mdns: true, hides_listen: false }
     }
 }
 
@@ -216,7 +218,8 @@ fn behaviour(
     let peer = identity.public().to_peer_id();
     let identify = identify::Config::new(format!("/boltgrid/1/{grid}"), identity.public())
         .with_agent_version(concat!("boltgrid/", env!("CARGO_PKG_VERSION")).to_owned())
-        .with_push_listen_addr_updates(true);
+        .with_push_listen_addr_updates(true)
+        .with_hide_listen_addrs(openness.hides_listen);
     let mdns = openness
         .mdns
         .then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), peer))

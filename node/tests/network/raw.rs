@@ -24,7 +24,7 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) fn new(key: &Keypair, grid: GridId) -> Self {
-        let openness = Openness { connections_max: 8, mdns: false };
+        let openness = Openness { connections_max: 8, mdns: false, hides_listen: false };
         let (swarm, _) = swarm(&identity_of(key), &grid, openness).unwrap();
         Self { swarm, heard: Vec::new(), responses: Vec::new(), found: Vec::new(), grid }
     }
