@@ -84,7 +84,7 @@ struct Run {
     /// What keys and copies of sites follow from
     #[arg(long, value_name = "S", default_value_t = RunOptions::default().seed)]
     seed: u64,
-    /// A TOML file of nodes to kill or restart and of hostile peers
+    /// A TOML file of what is to go wrong: nodes, links, clocks, disks, hostile peers; see docs/faults.md
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
     /// Write a JSON report at the end

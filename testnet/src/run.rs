@@ -4,14 +4,17 @@
 //!   stage ──► founding   charter, keys, enrolments, configs in a folder
 //!         └─► plant and devices (crate::plant, crate::devices)
 //!   course ─► fleet      the nodes, each a process of its own
+//!          ├► agenda     what is to go wrong next (faults)
 //!          ├► hostility  peers that send what they must not
 //!          ├► observation ─► invariants, report
 //!          └► table, display
 //! ```
 
 mod afterwards;
+pub mod agenda;
 pub mod charter;
 mod course;
+pub mod disks;
 pub mod display;
 pub mod faults;
 pub mod fleet;
@@ -19,10 +22,12 @@ pub mod founding;
 pub mod hostile;
 pub mod hostility;
 pub mod invariants;
+pub mod links;
 pub mod observation;
 pub mod ports;
 pub mod process;
 pub mod report;
+pub mod spans;
 pub mod stage;
 pub mod table;
 pub mod timeline;
@@ -114,6 +119,14 @@ pub enum RunError {
     /// Signals cannot be waited for.
     #[error("signals cannot be waited for: {0}")]
     Signals(#[source] io::Error),
+    /// A fault that cannot be carried out.
+    #[error("cannot {what}: {source}")]
+    Fault {
+        /// What was to be done.
+        what: &'static str,
+        /// What the operating system says.
+        source: io::Error,
+    },
     /// The report cannot be written.
     #[error("the report {} cannot be written: {source}", path.display())]
     Report {
@@ -136,7 +149,7 @@ pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
     let stage = Stage::set(options).await?;
     let folder = stage.folder.path().display();
     display.row(&format!("starting {} nodes in {folder}", stage.places.len()));
-    let fleet = Fleet::start(program, stage.places.clone())?;
+    let fleet = Fleet::start(program, stage.places.clone(), &|node, pid| stage.node_is(node, pid))?;
     let mut course = Course::new(options, &stage, fleet, &display);
     let ran = tokio::select! {
         ran = course.run() => ran,

@@ -126,6 +126,35 @@ fn a_node_that_was_away_learns_what_was_decided_without_it() {
 }
 
 #[test]
+fn two_sides_of_a_partition_know_it_and_trade_again_after_healing() {
+    let dir = tempfile::tempdir().unwrap();
+    // Four votes of five decide, so neither side can.
+    let faults = "[[fault]]\nat_interval = 1\nkind = \"cut\"\ngroups = [[0, 1], [2, 3, 4]]\n\
+                  for_ms = 18_000\n";
+    fs::write(dir.path().join("faults.toml"), faults).unwrap();
+    let args = [
+        "run --nodes 5 --from 2016-05-25T07:15 --interval-ms 6000 --intervals 8 --headless",
+        "--faults faults.toml --report report.json",
+    ];
+    let args = args.join(" ");
+    let args: Vec<&str> = args.split(' ').collect();
+    let output = testnet(&args, dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+
+    let json = fs::read_to_string(dir.path().join("report.json")).unwrap();
+    let report: Report = serde_json::from_str(&json).unwrap();
+    assert!(!report.intervals[3].decided, "{}", said(&output));
+    assert!(report.intervals.last().unwrap().decided, "{}", said(&output));
+    assert_eq!(report.faults["cut"], 1);
+    assert!(report.links.unwrap().datagrams_cut > 0);
+    assert!(report.resumed_within_intervals.unwrap() <= 2);
+    for name in ["sides_of_a_partition_say_no_decision", "histories_agree"] {
+        let row = report.invariants.iter().find(|row| row.name == name).unwrap();
+        assert!(row.checked > 0, "{name}");
+    }
+}
+
+#[test]
 fn a_testnet_that_is_asked_to_stop_does_so_in_order_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = started(dir.path());

@@ -36,6 +36,9 @@ const LOOKUPS_AT_ONCE: usize = 4;
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// Between a failed dial and the next one, at most.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// And at most so much of an interval: a grid that was cut in two trades again two intervals after
+/// its links have healed, and until then members must have been dialled and gossip grafted.
+const RETRY_INTERVAL_PART: u32 = 4;
 /// A connection that lasted this long was a good one: if it is lost, we dial again at once. The other
 /// side has also had the time to find others.
 const GOOD_CONNECTION: Duration = Duration::from_secs(10);
@@ -109,6 +112,7 @@ pub(super) struct Peers {
     members: BTreeMap<ParticipantId, Whereabouts>,
     bootstrap: Vec<Bootstrap>,
     strangers: BTreeSet<PeerId>,
+    retry_max: Duration,
 }
 
 impl Peers {
@@ -116,20 +120,23 @@ impl Peers {
         me: ParticipantId,
         bootstrap: Vec<Multiaddr>,
         connections_max: u32,
+        interval: Duration,
         now: Instant,
     ) -> Self {
+        let retry_max = interval.checked_div(RETRY_INTERVAL_PART);
+        let retry_max = retry_max.unwrap_or(RETRY_MAX).clamp(RETRY_MIN, RETRY_MAX);
         let connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
         let bootstrap = bootstrap
             .into_iter()
             .map(|address| Bootstrap {
                 address,
                 reached: None,
-                dial: Backoff::new(now, RETRY_MIN, RETRY_MAX),
+                dial: Backoff::new(now, RETRY_MIN, retry_max),
             })
             .collect();
         let (members, strangers) = (BTreeMap::new(), BTreeSet::new());
         let roster = RosterHash::default();
-        Self { me, connections_max, roster, members, bootstrap, strangers }
+        Self { me, connections_max, roster, members, bootstrap, strangers, retry_max }
     }
 
     /// Takes over the roster. Returns who is no longer a member.
@@ -145,7 +152,9 @@ impl Peers {
             };
             self.strangers.remove(&peer);
             let rank = rank(&self.me, &participant);
-            self.members.entry(participant).or_insert_with(|| Whereabouts::new(peer, rank, now));
+            let retry_max = self.retry_max;
+            let new = || Whereabouts::new(peer, rank, retry_max, now);
+            self.members.entry(participant).or_insert_with(new);
         }
         let left = |(participant, whereabouts): (&ParticipantId, &Whereabouts)| {
             roster.index_of(participant).is_none().then_some((*participant, whereabouts.peer))
@@ -364,7 +373,7 @@ impl Peers {
 }
 
 impl Whereabouts {
-    fn new(peer: PeerId, rank: [u8; 32], now: Instant) -> Self {
+    fn new(peer: PeerId, rank: [u8; 32], retry_max: Duration, now: Instant) -> Self {
         Self {
             peer,
             rank,
@@ -372,8 +381,8 @@ impl Whereabouts {
             sequence: None,
             connected_since: None,
             unreachable: false,
-            dial: Backoff::new(now, RETRY_MIN, RETRY_MAX),
-            look_up: Backoff::new(now, RETRY_MIN, RETRY_MAX),
+            dial: Backoff::new(now, RETRY_MIN, retry_max),
+            look_up: Backoff::new(now, RETRY_MIN, retry_max),
         }
     }
 

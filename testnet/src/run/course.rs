@@ -3,7 +3,10 @@
 //!
 //! One loop with one clock; nothing here decides anything for the nodes.
 
-use std::collections::{BTreeMap, VecDeque};
+mod acting;
+mod verdict;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use boltgrid::clock;
@@ -12,14 +15,15 @@ use boltgrid_protocol::message::INTERVALS_AHEAD;
 use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 
 use super::afterwards;
+use super::agenda::Agenda;
 use super::display::Display;
-use super::faults::FaultKind;
-use super::fleet::Fleet;
-use super::hostile::Hostile;
+use super::fleet::{Back, Fleet, Member};
 use super::hostility::Hostility;
-use super::invariants::Invariants;
+use super::invariants::{Invariants, Tally};
+use super::links::Links;
 use super::observation::{Observation, SiteObservation};
 use super::report::{IntervalRow, InvariantRow, NodeRow, Rejected, Report, add_rejected};
+use super::spans::Spans;
 use super::stage::Stage;
 use super::table::{self, Remarks};
 use super::timeline::{due_back, first_open};
@@ -38,16 +42,11 @@ const SETTLE_GRACE_PERCENT: u64 = 5;
 const SETTLE_WAIT_PERCENT: u64 = 50;
 /// How long nodes that were away may take to catch up at the end.
 const CATCH_UP_TIME_MS: u64 = 60_000;
+/// Intervals that a node which had reason to abstain stays out of (P25): two clean ones, and the one
+/// in which all came right.
+const ABSTAINED_INTERVALS: u64 = 3;
 /// How long nodes may take to tell what they rejected at the end.
 const COUNT_TIME_MS: u64 = 5_000;
-
-/// Something to be done to the grid.
-#[derive(Clone, Copy, Debug)]
-enum Action {
-    Kill(usize),
-    Start(usize),
-    Invite,
-}
 
 /// A run under way.
 pub(super) struct Course<'a> {
@@ -59,7 +58,23 @@ pub(super) struct Course<'a> {
     first: Interval,
     /// The interval to be observed next.
     next: Interval,
-    due: VecDeque<(Timestamp, Action)>,
+    agenda: Agenda,
+    /// What the next draw follows from.
+    chance: u64,
+    /// How often which fault was begun.
+    begun: BTreeMap<&'static str, u32>,
+    /// When no side of a partition could decide.
+    split: Spans,
+    /// When such partitions healed.
+    healed: Vec<Timestamp>,
+    /// When links lost or delayed datagrams, or flapped.
+    rough: Spans,
+    /// How many intervals were observed for which a quorum of nodes was there.
+    decidable: u32,
+    /// How many of them were decided.
+    decided: u32,
+    /// Whether nodes hold the same history at the end.
+    histories: Tally,
     done: BTreeMap<Interval, Vec<String>>,
     /// Nodes that were down while an interval was delivered.
     down: BTreeMap<Interval, usize>,
@@ -86,7 +101,15 @@ impl<'a> Course<'a> {
             display,
             first,
             next: first,
-            due: VecDeque::new(),
+            agenda: Agenda::default(),
+            chance: options.seed,
+            begun: BTreeMap::new(),
+            split: Spans::default(),
+            healed: Vec::new(),
+            rough: Spans::default(),
+            decidable: 0,
+            decided: 0,
+            histories: Tally::default(),
             done: BTreeMap::new(),
             down: BTreeMap::new(),
             last_words: BTreeMap::new(),
@@ -104,7 +127,7 @@ impl<'a> Course<'a> {
     /// [`RunError`] when a node does not get ready, or ends by itself.
     pub(super) async fn run(&mut self) -> Result<(), RunError> {
         self.until_ready().await?;
-        self.plan_faults();
+        self.agenda = Agenda::of(&self.stage.faults, &self.stage.charter.interval, self.first);
         self.display.row(&table::head());
         while self.options.intervals.is_none_or(|most| self.observed() < most.get()) {
             tokio::time::sleep(self.pause()).await;
@@ -116,7 +139,9 @@ impl<'a> Course<'a> {
             self.tell(now);
         }
         self.until_caught_up().await?;
-        self.end_hostility().await
+        self.end_hostility().await?;
+        self.compare_histories().await;
+        Ok(())
     }
 
     /// Moves the plant, and asks every node how it is.
@@ -170,53 +195,6 @@ impl<'a> Course<'a> {
         u64::try_from(self.rows.len()).unwrap_or(u64::MAX)
     }
 
-    /// Puts all faults in the order of time.
-    fn plan_faults(&mut self) {
-        let timing = &self.stage.charter.interval;
-        let mut due = Vec::new();
-        for fault in &self.stage.faults {
-            let at = timing.start_of(self.first.plus(fault.at_interval)).plus_ms(fault.at_ms);
-            match fault.kind {
-                FaultKind::Kill { node } => due.push((at, Action::Kill(node))),
-                FaultKind::Restart { node, after_ms } => {
-                    due.push((at, Action::Kill(node)));
-                    due.push((at.plus_ms(after_ms), Action::Start(node)));
-                }
-                FaultKind::Hostile => due.push((at, Action::Invite)),
-            }
-        }
-        due.sort_by_key(|(at, _)| *at);
-        self.due = due.into();
-    }
-
-    /// Does to the grid what is due.
-    async fn act(&mut self, now: Timestamp) -> Result<(), RunError> {
-        while let Some((_, action)) = self.due.pop_front_if(|(at, _)| *at <= now) {
-            let name = |node: usize| self.stage.places[node].name.clone();
-            let text = match action {
-                Action::Kill(node) => {
-                    self.hear_last_words(node).await;
-                    self.fleet.kill(node).await?;
-                    format!("{} killed", name(node))
-                }
-                Action::Start(node) => {
-                    self.fleet.restart(node, now)?;
-                    format!("{} started again", name(node))
-                }
-                Action::Invite => {
-                    self.invite();
-                    "a hostile peer has come".to_owned()
-                }
-            };
-            let interval = self.stage.charter.interval.interval_at(now);
-            self.done.entry(interval).or_default().push(text);
-        }
-        let current = self.stage.charter.interval.interval_at(now);
-        let down = self.fleet.members.len() - self.fleet.up();
-        self.down.entry(current).and_modify(|most| *most = down.max(*most)).or_insert(down);
-        Ok(())
-    }
-
     /// Asks a node what it knows of every interval that has yet to be observed.
     async fn hear_last_words(&mut self, node: usize) {
         let current = self.stage.charter.interval.interval_at(clock::now());
@@ -227,15 +205,6 @@ impl<'a> Course<'a> {
             }
             interval = interval.next();
         }
-    }
-
-    fn invite(&mut self) {
-        let hostile = Hostile {
-            charter: self.stage.charter.clone(),
-            nodes: self.stage.places.iter().map(|place| place.address.clone()).collect(),
-            seed: self.options.seed,
-        };
-        self.hostility.invite(hostile, self.rejected());
     }
 
     fn rejected(&self) -> Rejected {
@@ -274,6 +243,13 @@ impl<'a> Course<'a> {
         };
         let row = IntervalRow::of(&observation, self.stage.local_time(interval));
         self.display.row(&table::line(self.observed(), &row, &remarks));
+        if observation.present().count() >= observation.quorum {
+            self.decidable = self.decidable.saturating_add(1);
+            self.decided = self.decided.saturating_add(u32::from(row.decided));
+        }
+        if self.rows.is_empty() {
+            self.fleet.members.iter_mut().for_each(Member::mark_start);
+        }
         self.rows.push(row);
         self.next = interval.next();
         self.last_words.retain(|(of, _), _| *of > interval);
@@ -281,15 +257,21 @@ impl<'a> Course<'a> {
 
     fn observation(&self, interval: Interval, reports: Vec<Option<IntervalReport>>) -> Observation {
         let timing = &self.stage.charter.interval;
-        let opens = timing.schedule(interval).orders_open;
+        let schedule = timing.schedule(interval);
+        let (opens, confirmed) = (schedule.orders_open, schedule.confirm_by);
         let flowed = self.flowed_mwh(interval);
         let sites = self.fleet.members.iter().zip(reports).enumerate();
         let sites = sites.map(|(number, (member, report))| SiteObservation {
             name: member.place.name.clone(),
             participant: member.place.participant.to_string(),
             present: member.is_present_since(opens),
-            due_back: member.is_up()
-                && member.restarted_at.is_some_and(|at| due_back(timing, at) == interval),
+            due_back: member.back.filter(|_| member.is_up()).and_then(|(at, from)| {
+                let wait = if from == Back::Abstained { ABSTAINED_INTERVALS } else { 0 };
+                (due_back(timing, at).plus(wait) == interval).then_some(from)
+            }),
+            cut_off: member.is_up()
+                && member.cut_off.cover(opens, confirmed)
+                && !member.hindered.touch(opens, confirmed),
             report: with_last_words(report, self.last_words.get(&(interval, number))),
             flowed_mwh: flowed.get(number).copied(),
             meter_tolerance_mwh: self.meter_tolerance_mwh(number),
@@ -297,6 +279,8 @@ impl<'a> Course<'a> {
         Observation {
             interval: interval.to_number(),
             quorum: self.stage.quorum(),
+            is_rough: self.rough.touch(opens, schedule.readings_by),
+            is_split: self.split.cover(opens, confirmed),
             sites: sites.collect(),
         }
     }
@@ -377,6 +361,7 @@ impl<'a> Course<'a> {
         let mut invariants = self.invariants.rows();
         invariants.extend(self.hostility.row(&self.rejected()));
         invariants.extend(self.afterwards.clone());
+        invariants.extend(self.verdicts());
         Report {
             scenario: self.stage.scenario.name.clone(),
             seed: self.options.seed,
@@ -385,11 +370,14 @@ impl<'a> Course<'a> {
             nodes: self.nodes(),
             invariants,
             rejected: self.rejected(),
+            faults: self.begun.iter().map(|(kind, times)| ((*kind).to_owned(), *times)).collect(),
+            links: self.stage.links.as_ref().map(Links::row),
+            resumed_within_intervals: self.resumed_within(),
         }
     }
 
     fn nodes(&self) -> Vec<NodeRow> {
-        self.fleet.members.iter().map(super::fleet::Member::row).collect()
+        self.fleet.members.iter().map(Member::row).collect()
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Not for: deciding when; or what their answers mean.
 
+mod member;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -15,8 +17,7 @@ use jsonrpsee::http_client::HttpClient;
 
 use super::founding::Place;
 use super::process::NodeProcess;
-use super::report::{NodeRow, Rejected, add_rejected};
-use super::usage::Usage;
+pub use member::{Back, Member};
 
 /// How long a node may take to answer.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
@@ -64,91 +65,6 @@ pub enum FleetError {
     },
 }
 
-/// One node.
-#[derive(Debug)]
-pub struct Member {
-    /// Its place.
-    pub place: Place,
-    client: HttpClient,
-    process: Option<NodeProcess>,
-    /// When it was first seen ready since it was last started; none while it is not.
-    pub ready_since: Option<Timestamp>,
-    /// When it was last started again.
-    pub restarted_at: Option<Timestamp>,
-    restarts: u32,
-    /// What it last said.
-    pub status: Option<NodeStatus>,
-    /// Of the running process.
-    usage: Usage,
-    /// Of the processes before.
-    past: Past,
-}
-
-/// What a node's earlier processes did.
-#[derive(Clone, Debug, Default)]
-struct Past {
-    usage: Usage,
-    bytes_in: u64,
-    bytes_out: u64,
-    rejected: Rejected,
-}
-
-impl Member {
-    /// Whether its process is meant to run.
-    #[must_use]
-    pub const fn is_up(&self) -> bool {
-        self.process.is_some()
-    }
-
-    /// Whether it was up and ready from `opens` on until now.
-    #[must_use]
-    pub fn is_present_since(&self, opens: Timestamp) -> bool {
-        self.is_up() && self.ready_since.is_some_and(|since| since <= opens)
-    }
-
-    /// What it used and did over the whole run.
-    #[must_use]
-    pub fn row(&self) -> NodeRow {
-        let network = self.status.as_ref().map(|status| &status.network);
-        let of_network =
-            |part: fn(&boltgrid::status::NetworkStatus) -> u64| network.map_or(0, part);
-        let usage = self.past.usage.and_then(self.usage);
-        NodeRow {
-            site: self.place.name.clone(),
-            participant: self.place.participant.to_string(),
-            rss_kb_max: usage.rss_kb_max,
-            cpu_ms: usage.cpu_ms,
-            bytes_in: self.past.bytes_in.saturating_add(of_network(|it| it.bytes_in)),
-            bytes_out: self.past.bytes_out.saturating_add(of_network(|it| it.bytes_out)),
-            restarts: self.restarts,
-        }
-    }
-
-    /// What it rejected over the whole run.
-    #[must_use]
-    pub fn rejected(&self) -> Rejected {
-        let mut sum = self.past.rejected.clone();
-        if let Some(status) = &self.status {
-            add_rejected(&mut sum, &status.network.rejected);
-        }
-        sum
-    }
-
-    /// Counts what the process did that is about to end, or has ended.
-    fn close_books(&mut self) {
-        let NodeRow { bytes_in, bytes_out, .. } = self.row();
-        let usage = self.past.usage.and_then(self.usage);
-        self.past = Past { usage, bytes_in, bytes_out, rejected: self.rejected() };
-        self.usage = Usage::default();
-        self.status = None;
-        self.ready_since = None;
-    }
-
-    fn failed(&self, source: io::Error) -> FleetError {
-        FleetError::Process { name: self.place.name.clone(), source }
-    }
-}
-
 /// All nodes of a run.
 #[derive(Debug)]
 pub struct Fleet {
@@ -157,15 +73,18 @@ pub struct Fleet {
     pub members: Vec<Member>,
 }
 
+/// Is told which process a node is now.
+type Told<'a> = &'a dyn Fn(usize, u32);
+
 impl Fleet {
     /// Starts a node at every place, as processes of `program`.
     ///
     /// # Errors
     ///
     /// [`FleetError`]; those that were started are killed then.
-    pub fn start(program: PathBuf, places: Vec<Place>) -> Result<Self, FleetError> {
+    pub fn start(program: PathBuf, places: Vec<Place>, tell: Told<'_>) -> Result<Self, FleetError> {
         let mut fleet = Self { program, members: Vec::new() };
-        for place in places {
+        for (number, place) in places.into_iter().enumerate() {
             let failed =
                 |source| FleetError::Client { name: place.name.clone(), source: Box::new(source) };
             let client = HttpClient::builder()
@@ -173,23 +92,15 @@ impl Fleet {
                 .build(format!("http://{}", place.rpc))
                 .map_err(failed)?;
             let process = fleet.spawn(&place)?;
-            fleet.members.push(Member {
-                place,
-                client,
-                process: Some(process),
-                ready_since: None,
-                restarted_at: None,
-                restarts: 0,
-                status: None,
-                usage: Usage::default(),
-                past: Past::default(),
-            });
+            tell(number, process.pid());
+            fleet.members.push(Member::new(place, client, process));
         }
         Ok(fleet)
     }
 
     fn spawn(&self, place: &Place) -> Result<NodeProcess, FleetError> {
-        NodeProcess::start(&self.program, &place.config, &place.log)
+        let clock_offset = place.clock_offset.as_deref();
+        NodeProcess::start(&self.program, &place.config, clock_offset, &place.log)
             .map_err(|source| FleetError::Start { name: place.name.clone(), source })
     }
 
@@ -205,7 +116,7 @@ impl Fleet {
         self.members.iter().filter(|member| member.ready_since.is_some()).count()
     }
 
-    /// Fails if a node ended that nobody ended.
+    /// Fails if a node ended that nobody ended and that had space on its disk.
     ///
     /// # Errors
     ///
@@ -215,6 +126,11 @@ impl Fleet {
             let Some(process) = &mut member.process else { continue };
             match process.ended() {
                 Ok(None) => {}
+                // Nothing may leave that is not on disk first, so it must end.
+                Ok(Some(_)) if member.is_disk_full => {
+                    member.process = None;
+                    member.close_books();
+                }
                 Ok(Some(status)) => {
                     let log = tail(&member.place);
                     return Err(FleetError::Died { name: member.place.name.clone(), status, log });
@@ -228,17 +144,18 @@ impl Fleet {
     /// Asks every node how it is. Who does not answer is left as last heard of.
     pub async fn look(&mut self, now: Timestamp) {
         let ask = |member: &Member| {
-            let (client, is_up) = (member.client.clone(), member.is_up());
-            async move { if is_up { client.status().await.ok() } else { None } }
+            let (client, answers) = (member.client.clone(), member.answers());
+            async move { if answers { client.status().await.ok() } else { None } }
         };
         let answers = join_all(self.members.iter().map(ask)).await;
         let others = self.up().saturating_sub(1).min(CONNECTED_MIN);
         for (member, status) in self.members.iter_mut().zip(answers) {
             let usage = member.process.as_ref().and_then(NodeProcess::usage);
             member.usage = usage.unwrap_or(member.usage);
+            member.note(now);
             let Some(status) = status else { continue };
             if is_ready(&status, others) {
-                member.ready_since.get_or_insert(now);
+                member.is_ready_at(now);
             }
             member.status = Some(status);
         }
@@ -251,7 +168,7 @@ impl Fleet {
 
     /// Asks a node what it knows of an interval.
     pub async fn report(&self, number: usize, interval: Interval) -> Option<IntervalReport> {
-        let member = self.members.get(number).filter(|member| member.is_up())?;
+        let member = self.members.get(number).filter(|member| member.answers())?;
         member.client.interval(interval.to_string()).await.ok().flatten()
     }
 
@@ -273,17 +190,41 @@ impl Fleet {
     /// # Errors
     ///
     /// [`FleetError::Start`].
-    pub fn restart(&mut self, number: usize, now: Timestamp) -> Result<(), FleetError> {
+    pub fn restart(
+        &mut self,
+        number: usize,
+        now: Timestamp,
+        tell: Told<'_>,
+    ) -> Result<(), FleetError> {
         let Some(member) = self.members.get(number).filter(|member| !member.is_up()) else {
             return Ok(());
         };
         let process = self.spawn(&member.place)?;
+        tell(number, process.pid());
         if let Some(member) = self.members.get_mut(number) {
-            member.process = Some(process);
-            member.restarted_at = Some(now);
-            member.restarts = member.restarts.saturating_add(1);
+            member.is_started_again(process, now);
         }
         Ok(())
+    }
+
+    /// Lets a node stand still. Returns whether it does now and did not before.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::Process`].
+    pub fn pause(&mut self, number: usize) -> Result<bool, FleetError> {
+        let Some(member) = self.members.get_mut(number) else { return Ok(false) };
+        member.pause().map_err(|source| member.failed(source))
+    }
+
+    /// Lets a node that stands still go on. Returns whether it does now and did not before.
+    ///
+    /// # Errors
+    ///
+    /// [`FleetError::Process`].
+    pub fn resume(&mut self, number: usize, now: Timestamp) -> Result<bool, FleetError> {
+        let Some(member) = self.members.get_mut(number) else { return Ok(false) };
+        member.resume(now).map_err(|source| member.failed(source))
     }
 
     /// Stops all nodes in order, and kills those that take too long. Returns the names of those.
@@ -293,6 +234,7 @@ impl Fleet {
     /// [`FleetError::Process`] for the first that could not be waited for.
     pub async fn stop(&mut self) -> Result<Vec<String>, FleetError> {
         let stopping = self.members.iter_mut().filter_map(|member| {
+            member.stop_pausing();
             let process = member.process.take()?;
             member.usage = process.usage().unwrap_or(member.usage);
             process.ask_to_stop();

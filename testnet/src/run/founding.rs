@@ -25,6 +25,10 @@ use crate::scenario::splitmix64;
 
 /// The charter's file name.
 const CHARTER_FILE: &str = "charter.toml";
+/// The folder of a node's data, inside its own.
+const DATA_DIR: &str = "data";
+/// The file that says how wrong a node's clock is, inside its folder.
+const OFFSET_FILE: &str = "clock-offset-ms";
 /// The folder of enrolments.
 const ENROLMENTS_DIR: &str = "enrolments";
 /// How often a meter is read at most and at least.
@@ -75,8 +79,14 @@ pub struct Place {
     pub config: PathBuf,
     /// Where what it writes goes.
     pub log: PathBuf,
+    /// Where it listens.
+    pub listen: Multiaddr,
     /// Where other nodes reach it.
     pub address: Multiaddr,
+    /// Where its data goes.
+    pub data: PathBuf,
+    /// The file that says how wrong its clock is, where any clock of the run will be.
+    pub clock_offset: Option<PathBuf>,
     /// Where its JSON-RPC is.
     pub rpc: SocketAddr,
 }
@@ -88,6 +98,8 @@ pub struct NodePorts {
     pub peers: u16,
     /// For JSON-RPC.
     pub rpc: u16,
+    /// Its proxy's for other nodes, where there is one.
+    pub proxy: Option<u16>,
 }
 
 /// Why the grid's folder cannot be written.
@@ -115,6 +127,8 @@ pub struct Founding<'a> {
     pub charter: &'a Charter,
     /// What all keys follow from.
     pub seed: u64,
+    /// Whether clocks will be wrong.
+    pub clocks_skewed: bool,
 }
 
 impl Founding<'_> {
@@ -139,16 +153,21 @@ impl Founding<'_> {
         let mut places: Vec<Place> = Vec::new();
         for (number, (site, ports)) in sites.iter().zip(ports).enumerate() {
             let name = &site.nameplate.name;
+            let (listen, address) = addresses(number, *ports);
             let place = Place {
                 name: name.clone(),
                 participant: key(self.seed, Role::Participant, number).participant_id(),
                 config: self.dir.join(name).join(CONFIG_FILE),
                 log: self.dir.join(format!("node-{name}.log")),
-                address: peer_address(number, ports.peers),
+                listen,
+                address,
+                data: self.dir.join(name).join(DATA_DIR),
+                clock_offset: self.clocks_skewed.then(|| self.dir.join(name).join(OFFSET_FILE)),
                 rpc: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.rpc)),
             };
             self.enrol(number, &site.nameplate)?;
             make_dir(&self.dir.join(name))?;
+            make_dir(&place.data)?;
             let bootstrap = places.first().map(|first| first.address.to_string());
             let config = self.config(&place, site, bootstrap);
             let config = toml::to_string(&config).expect("a config is plain data");
@@ -200,14 +219,16 @@ impl Founding<'_> {
         };
         let Nameplate { pv, battery, .. } = &site.nameplate;
         let tick_ms = self.charter.interval.interval_ms / crate::plant::TICKS_PER_INTERVAL;
+        let behind_proxy = place.listen != place.address;
         RawConfig {
+            data_dir: Some(PathBuf::from(DATA_DIR)),
             charter_file: Some(Path::new("..").join(CHARTER_FILE)),
             enrolments_dir: Some(Path::new("..").join(ENROLMENTS_DIR)),
             network: RawNetwork {
-                listen: Some(vec![place.address.to_string()]),
+                listen: Some(vec![place.listen.to_string()]),
+                external: behind_proxy.then(|| vec![place.address.to_string()]),
                 bootstrap: Some(bootstrap.into_iter().collect()),
                 mdns: Some(false),
-                ..RawNetwork::default()
             },
             rpc: RawRpc { listen: Some(place.rpc.to_string()) },
             log: RawLog::default(),
@@ -223,14 +244,17 @@ impl Founding<'_> {
     }
 }
 
-/// Every other node is reached over QUIC, so that a run sees both transports.
-fn peer_address(number: usize, port: u16) -> Multiaddr {
-    let text = if number.is_multiple_of(2) {
-        format!("/ip4/127.0.0.1/tcp/{port}")
-    } else {
-        format!("/ip4/127.0.0.1/udp/{port}/quic-v1")
+/// Where a node listens and where others reach it. Every other node is reached over QUIC, so that a
+/// run sees both transports; through proxies all are.
+fn addresses(number: usize, ports: NodePorts) -> (Multiaddr, Multiaddr) {
+    let address = |text: String| -> Multiaddr { text.parse().expect("a constant with a port") };
+    let quic = |port| address(format!("/ip4/127.0.0.1/udp/{port}/quic-v1"));
+    let listen = match ports.proxy {
+        None if number.is_multiple_of(2) => address(format!("/ip4/127.0.0.1/tcp/{}", ports.peers)),
+        _ => quic(ports.peers),
     };
-    text.parse().expect("a constant with a port in it")
+    let reached = ports.proxy.map_or_else(|| listen.clone(), quic);
+    (listen, reached)
 }
 
 fn make_dir(path: &Path) -> Result<(), FoundingError> {
@@ -280,8 +304,8 @@ mod tests {
             clock: charter::tariff_clock(10_000, 1_800_000_000_000, 0).unwrap(),
         });
         let charter = charter.unwrap();
-        let founding = Founding { dir, charter: &charter, seed: SEED };
-        let ports = [NodePorts { peers: 1, rpc: 2 }, NodePorts { peers: 3, rpc: 4 }];
+        let founding = Founding { dir, charter: &charter, seed: SEED, clocks_skewed: false };
+        let ports = [(1, 2), (3, 4)].map(|(peers, rpc)| NodePorts { peers, rpc, proxy: None });
         let places = founding.write(&[site("bus1", 11), site("bus2", 12)], &ports).unwrap();
         (charter, places)
     }

@@ -88,7 +88,8 @@ impl Hostile {
 impl<'a> Wave<'a> {
     fn new(hostile: &'a Hostile, number: usize) -> Result<Self, NetworkError> {
         let identity = identity_of(&key(hostile.seed, Role::Stranger, number));
-        let openness = Openness { connections_max: CONNECTIONS_MAX, mdns: false };
+        let openness =
+            Openness { connections_max: CONNECTIONS_MAX, mdns: false, hides_listen: false };
         let (mut swarm, _) = swarm(&identity, &hostile.charter.grid_id(), openness)?;
         for node in &hostile.nodes {
             if let Err(error) = swarm.dial(node.clone()) {

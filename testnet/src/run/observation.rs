@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use boltgrid::status::{IntervalOutcome, IntervalReport, TradeReport, TradeState};
 
+use super::fleet::Back;
+
 /// One interval, seen from all sides.
 #[derive(Clone, Debug)]
 pub struct Observation {
@@ -12,6 +14,10 @@ pub struct Observation {
     pub interval: u64,
     /// How many votes decide.
     pub quorum: usize,
+    /// Whether links lost or delayed datagrams, or flapped, at any time of it.
+    pub is_rough: bool,
+    /// Whether at no time of it enough nodes could talk with one another to decide.
+    pub is_split: bool,
     /// The sites, in the order of the scenario.
     pub sites: Vec<SiteObservation>,
 }
@@ -25,8 +31,11 @@ pub struct SiteObservation {
     pub participant: String,
     /// Whether its node was up from the opening of the order window until the readings were due.
     pub present: bool,
-    /// Whether the node was started again so long ago that it must be trading, and not before.
-    pub due_back: bool,
+    /// From what the node came back so long ago that it must be trading, and not before.
+    pub due_back: Option<Back>,
+    /// Whether its node ran unhindered all the time that others agree in, but for links that left it
+    /// without a quorum.
+    pub cut_off: bool,
     /// What the node knows of the interval, if it could be asked.
     pub report: Option<IntervalReport>,
     /// What really flowed into the site, given negative; `None` if the plant no longer knows.

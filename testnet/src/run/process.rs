@@ -33,16 +33,24 @@ pub struct NodeProcess {
 }
 
 impl NodeProcess {
-    /// Starts a node with a config file; what it writes is added to `log`.
+    /// Starts a node with a config file, and a file that says how wrong its clock is; what it writes
+    /// is added to `log`.
     ///
     /// # Errors
     ///
     /// What the operating system says.
-    pub fn start(program: &Path, config: &Path, log: &Path) -> io::Result<Self> {
+    pub fn start(
+        program: &Path,
+        config: &Path,
+        clock_offset: Option<&Path>,
+        log: &Path,
+    ) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
         let child = Command::new(program)
             .args([NODE_COMMAND, "--", "run", "--config"])
             .arg(config)
+            .args(clock_offset.map(|_| "--clock-offset-file"))
+            .args(clock_offset)
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -51,6 +59,12 @@ impl NodeProcess {
             .spawn()?;
         let pid = child.id().ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { child, pid })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// What it has used so far.
@@ -79,10 +93,33 @@ impl NodeProcess {
 
     /// Asks it to stop.
     pub fn ask_to_stop(&self) {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        if let Some(Err(error)) = pid.map(|pid| kill_process(pid, Signal::TERM)) {
+        if let Err(error) = self.signal(Signal::TERM) {
             tracing::debug!(%error, pid = self.pid, "node was gone before it was stopped");
         }
+    }
+
+    /// Lets it stand still.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn pause(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn resume(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or(io::ErrorKind::NotFound)?;
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Waits until it has stopped, having been asked to; then kills it. `None` if it had to be.

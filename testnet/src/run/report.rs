@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use boltgrid::status::{IntervalReport, TradeReport, quoted};
 use serde::{Deserialize, Serialize};
 
+use super::links::LinksRow;
 use super::observation::{Observation, TradeSides};
 
 /// Counts of rejected messages by topic or protocol, then reason.
@@ -25,7 +26,7 @@ pub fn add_rejected(sum: &mut Rejected, part: &Rejected) {
 }
 
 /// A run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The scenario's name.
     pub scenario: String,
@@ -43,6 +44,16 @@ pub struct Report {
     pub invariants: Vec<InvariantRow>,
     /// Messages that all nodes together rejected, by topic or protocol, then reason.
     pub rejected: Rejected,
+    /// How often each kind of fault began.
+    #[serde(default)]
+    pub faults: BTreeMap<String, u32>,
+    /// What became of all datagrams between nodes, where faults concerned links.
+    #[serde(default)]
+    pub links: Option<LinksRow>,
+    /// After links healed without which nothing could be decided: how many intervals later there was
+    /// a decision again, at the latest. None where they never healed, or it never came.
+    #[serde(default)]
+    pub resumed_within_intervals: Option<u32>,
 }
 
 /// One interval over all nodes.
@@ -99,6 +110,12 @@ pub struct NodeRow {
     /// The most memory that it held.
     #[serde(with = "quoted")]
     pub rss_kb_max: u64,
+    /// The memory that it held when the first interval had been observed.
+    #[serde(default, with = "quoted::option")]
+    pub rss_kb_start: Option<u64>,
+    /// The memory that it held at the end.
+    #[serde(default, with = "quoted::option")]
+    pub rss_kb_end: Option<u64>,
     /// Processor time.
     #[serde(with = "quoted")]
     pub cpu_ms: u64,

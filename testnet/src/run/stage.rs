@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -14,8 +15,10 @@ use boltgrid_protocol::units::{Power, Timestamp};
 use tempfile::TempDir;
 
 use super::charter::{self, Terms};
-use super::faults::{self, Fault, FaultsError};
+use super::disks::{Disks, DisksError};
+use super::faults::{self, Fault, FaultKind, FaultsError, Who};
 use super::founding::{self, Founding, FoundingError, NodePorts, Place, Role};
+use super::links::Links;
 use super::ports;
 use super::timeline::Timeline;
 use super::{RunError, RunOptions};
@@ -67,6 +70,12 @@ pub enum StageError {
     /// The ports.
     #[error("there are not enough free ports on 127.0.0.1: {0}")]
     Ports(#[source] io::Error),
+    /// The proxies of the links.
+    #[error("there are no proxies between the nodes: {0}")]
+    Links(#[source] io::Error),
+    /// The disks that are to be full.
+    #[error(transparent)]
+    Disks(#[from] DisksError),
     /// The folder to keep the run in.
     #[error("the folder {} to keep the run in {problem}", path.display())]
     Keep {
@@ -148,6 +157,10 @@ pub struct Stage {
     pub places: Vec<Place>,
     /// What is to go wrong.
     pub faults: Vec<Fault>,
+    /// The links between nodes, where faults concern them.
+    pub links: Option<Links>,
+    /// The disks that are to be full; unmounted before the folder goes.
+    pub disks: Disks,
     /// Where everything is.
     pub folder: Folder,
 }
@@ -180,17 +193,40 @@ impl Stage {
         let folder = Folder::make(options.keep.as_deref())?;
 
         let held = ports::hold(nodes * 2).map_err(StageError::Ports)?;
-        let ports: Vec<NodePorts> = held
+        let mut ports: Vec<NodePorts> = held
             .chunks_exact(2)
-            .map(|pair| NodePorts { peers: pair[0].number(), rpc: pair[1].number() })
+            .map(|pair| (pair[0].number(), pair[1].number()))
+            .map(|(peers, rpc)| NodePorts { peers, rpc, proxy: None })
             .collect();
+        let links = links(&faults, &mut ports, seed).await?;
         let timeline = plan.timeline()?;
         let charter = plan.charter(plan.timing()?.start_of(timeline.first))?;
         let plant = plan.plant(&timeline)?;
         let farm = DeviceFarm::start(Arc::clone(&plant), Arc::new(boltgrid::clock::now)).await?;
-        let founding = Founding { dir: folder.path(), charter: &charter, seed };
+        let clocks_skewed = faults.iter().any(|fault| matches!(fault.kind, FaultKind::Skew { .. }));
+        let founding = Founding { dir: folder.path(), charter: &charter, seed, clocks_skewed };
         let places = founding.write(farm.sites(), &ports)?;
-        Ok(Self { scenario, charter, timeline, from_row, plant, farm, places, faults, folder })
+        let disks = Disks::mount(to_be_full(&faults, &places))?;
+        Ok(Self {
+            scenario,
+            charter,
+            timeline,
+            from_row,
+            plant,
+            farm,
+            places,
+            faults,
+            links,
+            disks,
+            folder,
+        })
+    }
+
+    /// Notes which process a node is now, so that its links know it.
+    pub fn node_is(&self, node: usize, pid: u32) {
+        if let Some(links) = &self.links {
+            links.node_is(node, Some(pid));
+        }
     }
 
     /// How many votes decide.
@@ -264,6 +300,38 @@ impl Plan<'_> {
         };
         Ok(Arc::new(Mutex::new(Plant::new(Arc::clone(self.scenario), options)?)))
     }
+}
+
+/// Proxies between the nodes, where faults concern links.
+async fn links(
+    faults: &[Fault],
+    ports: &mut [NodePorts],
+    seed: u64,
+) -> Result<Option<Links>, StageError> {
+    if !faults.iter().any(|fault| matches!(fault.kind, FaultKind::Links { .. })) {
+        return Ok(None);
+    }
+    let target = |ports: &NodePorts| SocketAddr::from((Ipv4Addr::LOCALHOST, ports.peers));
+    let targets: Vec<SocketAddr> = ports.iter().map(target).collect();
+    let links = Links::open(&targets, seed).await.map_err(StageError::Links)?;
+    for (ports, address) in ports.iter_mut().zip(links.addresses()) {
+        ports.proxy = Some(address.port());
+    }
+    Ok(Some(links))
+}
+
+/// The folders of data whose disks are to be full: all, where some are drawn.
+fn to_be_full<'a>(faults: &[Fault], places: &'a [Place]) -> Vec<&'a Path> {
+    let mut is_full = vec![false; places.len()];
+    for fault in faults {
+        let FaultKind::DiskFull { who, .. } = fault.kind else { continue };
+        match who {
+            Who::Drawn => is_full.fill(true),
+            Who::Node(node) => is_full[node] = true,
+        }
+    }
+    let full = places.iter().zip(is_full).filter(|(_, is_full)| *is_full);
+    full.map(|(place, _)| place.data.as_path()).collect()
 }
 
 fn check_interval(interval_ms: u64) -> Result<(), StageError> {

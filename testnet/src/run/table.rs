@@ -140,10 +140,13 @@ pub fn phase(
             Some((IntervalOutcome::Open, _)) | None if now < schedule.gate => "ordering".to_owned(),
             Some((IntervalOutcome::Open, _)) | None => "agreeing".to_owned(),
         };
-        write!(text, " · {number}: {stage}").expect("a string takes all that is written to it");
+        write!(text, " · {number}: {stage}").expect(WRITTEN);
     }
     text
 }
+
+/// Why writing to a string cannot fail.
+const WRITTEN: &str = "a string takes all that is written to it";
 
 /// What a run showed, in a few lines.
 #[must_use]
@@ -170,10 +173,18 @@ pub fn summary(report: &Report) -> String {
         thousandths(sum(|row| row.volume_mwh / 1000), 3),
         thousandths(sum(|row| row.due_msat), 3),
     );
+    if !report.faults.is_empty() {
+        let faults: Vec<String> =
+            report.faults.iter().map(|(kind, times)| format!("{times} {kind}")).collect();
+        write!(text, "\nfaults: {}", faults.join(", ")).expect(WRITTEN);
+    }
+    if let Some(within) = report.resumed_within_intervals {
+        write!(text, "\na decision again {within} intervals after healing").expect(WRITTEN);
+    }
     let checked: u64 = report.invariants.iter().map(|it| u64::from(it.checked)).sum();
     if report.is_clean() {
         write!(text, "\nall {} invariants held in {checked} checks", report.invariants.len())
-            .expect("a string takes all that is written to it");
+            .expect(WRITTEN);
     }
     for invariant in report.invariants.iter().filter(|it| it.violations > 0) {
         write!(
@@ -184,7 +195,7 @@ pub fn summary(report: &Report) -> String {
             invariant.checked,
             invariant.examples.join("\n  "),
         )
-        .expect("a string takes all that is written to it");
+        .expect(WRITTEN);
     }
     text
 }

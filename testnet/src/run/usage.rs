@@ -7,6 +7,8 @@ use std::fs;
 pub struct Usage {
     /// The most memory that it held, in KiB.
     pub rss_kb_max: u64,
+    /// The memory that it holds now, in KiB.
+    pub rss_kb: u64,
     /// Its processor time.
     pub cpu_ms: u64,
 }
@@ -21,14 +23,17 @@ impl Usage {
     }
 
     fn parse(status: &str, stat: &str, ticks_per_s: u64) -> Option<Self> {
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let rss_kb_max = peak.split_whitespace().next()?.parse().ok()?;
+        let kb = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        let (rss_kb_max, rss_kb) = (kb("VmHWM:")?, kb("VmRSS:")?);
         // The second field is the program's name in parentheses, which may hold anything.
         let (_, fields) = stat.rsplit_once(')')?;
         let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u64>);
         let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
         let cpu_ms = user.saturating_add(system).saturating_mul(1000).checked_div(ticks_per_s)?;
-        Some(Self { rss_kb_max, cpu_ms })
+        Some(Self { rss_kb_max, rss_kb, cpu_ms })
     }
 
     /// What two processes of one node used, one after the other.
@@ -36,6 +41,7 @@ impl Usage {
     pub fn and_then(self, later: Self) -> Self {
         Self {
             rss_kb_max: self.rss_kb_max.max(later.rss_kb_max),
+            rss_kb: later.rss_kb,
             cpu_ms: self.cpu_ms.saturating_add(later.cpu_ms),
         }
     }
@@ -49,7 +55,7 @@ mod tests {
     fn the_fields_are_found_behind_any_program_name() {
         let status = "Name:\ta b) c\nVmPeak:\t  999 kB\nVmHWM:\t   51200 kB\nVmRSS:\t 4 kB\n";
         let stat = "42 (a b) 1 2) S 1 42 42 0 -1 4194304 900 0 0 0 150 50 0 0 20 0 9 0 77 1 2";
-        let expected = Usage { rss_kb_max: 51_200, cpu_ms: 2_000 };
+        let expected = Usage { rss_kb_max: 51_200, rss_kb: 4, cpu_ms: 2_000 };
         assert_eq!(Usage::parse(status, stat, 100), Some(expected));
         assert_eq!(Usage::parse("", stat, 100), None);
         assert_eq!(Usage::parse(status, "42 (x) S 1", 100), None);

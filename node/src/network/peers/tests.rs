@@ -10,6 +10,7 @@ use boltgrid_protocol::units::{Interval, Power, Timestamp};
 
 const CHARTER: &str = include_str!("../../../../protocol/tests/charter.toml");
 const FEW: u32 = 64;
+const INTERVAL: Duration = Duration::from_secs(300);
 
 fn key(number: u8) -> Keypair {
     Keypair::from_seed(&[number; 32])
@@ -56,7 +57,7 @@ fn roster(numbers: impl IntoIterator<Item = u8>) -> Roster {
 
 /// The first member's view of a grid with so many others.
 fn peers(others: u8, bootstrap: Vec<Multiaddr>, now: Instant) -> Peers {
-    let mut peers = Peers::new(id(0), bootstrap, FEW, now);
+    let mut peers = Peers::new(id(0), bootstrap, FEW, INTERVAL, now);
     assert!(peers.take_over(&roster(0..=others), now).is_empty());
     peers
 }
@@ -206,4 +207,21 @@ fn a_new_roster_brings_members_and_names_those_who_left() {
     assert_eq!(peers.member(&peer(3)), Some(id(3)));
     assert_eq!(peers.find(&id(2)).unwrap().1, [address(2)], "what is known of the others stays");
     assert_eq!(peers.census().strangers, 0);
+}
+
+#[test]
+fn a_member_that_cannot_be_reached_is_dialled_several_times_an_interval() {
+    let mut now = Instant::now();
+    let interval = Duration::from_secs(10);
+    let mut peers = Peers::new(id(0), Vec::new(), FEW, interval, now);
+    peers.take_over(&roster(0..=1), now);
+    peers.learn(&id(1), [address(1)], now);
+    // Long after the wait has stopped growing.
+    for _ in 0..200 {
+        now += Duration::from_secs(1);
+        peers.plan(0, now);
+    }
+    let moments = (1..=100_u32).map(|part| now + part * interval / 100);
+    let dials = moments.filter(|at| !peers.plan(0, *at).dial.is_empty()).count();
+    assert!(dials >= 3, "{dials}");
 }

@@ -1,6 +1,7 @@
 //! Every invariant holds where all is well, and each catches what breaks it.
 
 use super::*;
+use crate::run::fleet::Back;
 use crate::run::observation::sample::{self, PRICE};
 
 /// The names of the invariants that `observation` violates.
@@ -162,14 +163,52 @@ fn a_meter_that_shows_something_else_than_what_flowed_is_noticed() {
 
 #[test]
 fn a_node_that_is_not_back_in_time_is_noticed() {
-    breaks(&[], |it| it.sites[1].due_back = true);
+    breaks(&[], |it| it.sites[1].due_back = Some(Back::Restarted));
     breaks(&["restarted_nodes_trade_again"], |it| {
         it.sites.push(SiteObservation {
             participant: "bus4".to_owned(),
             present: false,
-            due_back: true,
+            due_back: Some(Back::Restarted),
             report: None,
             ..it.sites[1].clone()
         });
     });
+}
+
+#[test]
+fn a_node_that_was_cut_off_must_know_that_nothing_was_decided() {
+    let cut_off = |outcome, is_split| {
+        let mut it = sample::fallen_back();
+        it.is_split = is_split;
+        it.sites[1].cut_off = true;
+        it.sites[1].present = false;
+        sample::report(&mut it, 1).outcome = outcome;
+        let mut tally = Tally::default();
+        cut_off_say_so(&it, &mut tally);
+        (tally.checked, tally.violations)
+    };
+    for is_split in [true, false] {
+        assert_eq!(cut_off(IntervalOutcome::NoDecision, is_split), (1, 0));
+        assert_eq!(cut_off(IntervalOutcome::Open, is_split), (1, 1));
+    }
+    // The others' book may be learnt once the links have healed; if there is one.
+    assert_eq!(cut_off(IntervalOutcome::Decided, false), (1, 0));
+    assert_eq!(cut_off(IntervalOutcome::Decided, true), (1, 1));
+}
+
+#[test]
+fn late_decisions_over_bad_links_are_judged_over_the_whole_run() {
+    let late = |it: &mut Observation| {
+        for site in 0..3 {
+            sample::report(it, site).outcome = IntervalOutcome::NoDecision;
+        }
+    };
+    let mut tally = Tally::default();
+    let mut observation = sample::observation();
+    late(&mut observation);
+    decided_with_a_quorum(&observation, &mut tally);
+    assert_eq!((tally.checked, tally.violations), (3, 3));
+    observation.is_rough = true;
+    decided_with_a_quorum(&observation, &mut tally);
+    assert_eq!((tally.checked, tally.violations), (3, 3));
 }

@@ -62,7 +62,8 @@ fn site(
         name: name.to_owned(),
         participant: name.to_owned(),
         present: true,
-        due_back: false,
+        due_back: None,
+        cut_off: false,
         report: Some(IntervalReport {
             interval: 7,
             outcome: IntervalOutcome::Decided,
@@ -89,6 +90,8 @@ pub(crate) fn observation() -> Observation {
     Observation {
         interval: 7,
         quorum: 3,
+        is_rough: false,
+        is_split: false,
         sites: vec![
             site("bus1", vec![step("sell", 1000, 80_000)], sells, -1010, 9),
             site(

@@ -85,6 +85,9 @@ fn the_json_has_strings_for_long_integers_and_reads_back() {
         nodes: vec![NodeRow { cpu_ms: 12, ..NodeRow::default() }],
         invariants: vec![InvariantRow { name: "x".to_owned(), checked: 3, ..Default::default() }],
         rejected: BTreeMap::from([("votes".to_owned(), BTreeMap::from([("stale".to_owned(), 4)]))]),
+        faults: BTreeMap::from([("kill".to_owned(), 2)]),
+        links: Some(LinksRow { datagrams_cut: 9, ..LinksRow::default() }),
+        resumed_within_intervals: Some(2),
     };
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["seed"], u64::MAX.to_string());
@@ -92,19 +95,17 @@ fn the_json_has_strings_for_long_integers_and_reads_back() {
     assert_eq!(json["intervals"][0]["trades_confirmed"], 2);
     assert_eq!(json["nodes"][0]["cpu_ms"], "12");
     assert_eq!(json["invariants"][0]["violations"], 0);
+    assert_eq!(json["faults"]["kill"], 2);
+    assert_eq!(json["links"]["datagrams_cut"], "9");
+    assert_eq!(json["resumed_within_intervals"], 2);
     assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report);
 }
 
 #[test]
 fn a_report_is_clean_unless_something_was_violated() {
     let mut report = Report {
-        scenario: String::new(),
-        seed: 0,
-        interval_ms: 0,
-        intervals: Vec::new(),
-        nodes: Vec::new(),
         invariants: vec![InvariantRow::default(), InvariantRow::default()],
-        rejected: BTreeMap::new(),
+        ..Report::default()
     };
     assert!(report.is_clean());
     report.invariants[1].violations = 1;

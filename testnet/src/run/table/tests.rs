@@ -109,7 +109,7 @@ fn the_summary_adds_up_and_names_what_was_violated() {
             checked: 5,
             ..Default::default()
         }],
-        rejected: std::collections::BTreeMap::new(),
+        ..Report::default()
     };
     let expected = "2 of 2 intervals decided, -27.500 to 90.000 sat/kWh, 0.246 kWh, \
                     18 of 18 trades confirmed, 6.790 sat due\n\

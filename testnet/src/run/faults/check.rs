@@ -1,0 +1,270 @@
+//! Whether an entry of a faults file can be, and the faults that it stands for.
+//! Not for: reading the file.
+
+use std::ops::RangeInclusive;
+
+use super::raw::{RawFault, RawKind};
+use super::{Fault, FaultKind, LinkChoice, LinkEffect, Who};
+
+/// How long a fault may last: up to a day.
+const FOR_MS: RangeInclusive<u64> = 1..=86_400_000;
+/// How long a flapping link may be up or down.
+const FLAP_MS: RangeInclusive<u64> = 100..=3_600_000;
+/// How much longer a datagram may take.
+const DELAY_MS: RangeInclusive<u64> = 0..=10_000;
+/// How much of a link's datagrams may get lost.
+const LOSS_PERCENT: RangeInclusive<u64> = 1..=100;
+/// How far a clock may be stepped either way: up to a day.
+const SKEW_MS: RangeInclusive<u64> = 1..=86_400_000;
+
+/// What is wrong with a fault, before anyone knows which one it is.
+pub(super) struct Problem(pub(super) String);
+
+impl From<&str> for Problem {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// An entry's faults, at most `left` of them: one for each of its times, and of its nodes where they
+/// fail each by itself.
+pub(super) fn fault(
+    raw: &RawFault,
+    nodes: usize,
+    interval_ms: u64,
+    left: usize,
+) -> Result<Vec<Fault>, Problem> {
+    if raw.at_ms >= interval_ms {
+        let at_ms = raw.at_ms;
+        let problem = format!("at_ms must be below interval_ms ({interval_ms}), is {at_ms}");
+        return Err(Problem(problem));
+    }
+    keys_fit(raw)?;
+    let kinds = kinds(raw, nodes)?;
+    let (first, last, every) = times(raw)?;
+    let repeats = last.saturating_sub(first).checked_div(every).unwrap_or(0).saturating_add(1);
+    let repeats = usize::try_from(repeats).unwrap_or(usize::MAX);
+    let count = kinds.len().saturating_mul(repeats);
+    if count > left {
+        return Err(Problem(format!("these would be {count} faults, and {left} more may be")));
+    }
+    let at = |at_interval| {
+        kinds.iter().map(move |kind| Fault { at_interval, at_ms: raw.at_ms, kind: kind.clone() })
+    };
+    let step = usize::try_from(every).unwrap_or(usize::MAX);
+    Ok((first..=last).step_by(step).flat_map(at).collect())
+}
+
+/// Every key goes with the kind.
+fn keys_fit(raw: &RawFault) -> Result<(), Problem> {
+    let kind = raw.kind;
+    for (key, is_given, kinds) in raw.particular() {
+        if is_given && !kinds.contains(&kind) {
+            let with: Vec<String> =
+                kinds.iter().map(|kind| format!("kind = \"{}\"", kind.name())).collect();
+            let with = with.join(" or ");
+            return Err(Problem(format!(
+                "{key} goes with {with}, and not with \"{}\"",
+                kind.name()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The first and the last interval in which it may happen, and how many there are from one time to
+/// the next.
+fn times(raw: &RawFault) -> Result<(u64, u64, u64), Problem> {
+    match (raw.every_intervals, raw.until_interval) {
+        (None, None) => Ok((raw.at_interval, raw.at_interval, 1)),
+        (Some(0), _) => Err("every_intervals must be at least 1, is 0".into()),
+        (Some(every), Some(until)) if until >= raw.at_interval => {
+            Ok((raw.at_interval, until, every))
+        }
+        (Some(_), Some(until)) => {
+            let at = raw.at_interval;
+            let problem =
+                format!("until_interval must not be before at_interval ({at}), is {until}");
+            Err(Problem(problem))
+        }
+        (Some(_), None) => {
+            Err("every_intervals needs until_interval, the last one in which it may happen".into())
+        }
+        (None, Some(_)) => Err("until_interval goes with every_intervals".into()),
+    }
+}
+
+/// What happens each time.
+fn kinds(raw: &RawFault, nodes: usize) -> Result<Vec<FaultKind>, Problem> {
+    let named = named(raw)?;
+    all_exist(&named, nodes)?;
+    match raw.kind {
+        RawKind::Kill => each(raw, &named, nodes, |who| FaultKind::Kill { who }),
+        RawKind::Restart => {
+            let Some(after_ms) = raw.restart_after_ms else {
+                return Err("restart_after_ms says how long the node is gone".into());
+            };
+            each(raw, &named, nodes, |who| FaultKind::Restart { who, after_ms })
+        }
+        RawKind::Pause => {
+            let for_ms = needed_for_ms(raw)?;
+            each(raw, &named, nodes, |who| FaultKind::Pause { who, for_ms })
+        }
+        RawKind::DiskFull => {
+            let for_ms = needed_for_ms(raw)?;
+            each(raw, &named, nodes, |who| FaultKind::DiskFull { who, for_ms })
+        }
+        RawKind::Skew => {
+            let Some(by_ms) = raw.by_ms else {
+                return Err("by_ms says how far the clock is stepped, ahead if positive".into());
+            };
+            inside("by_ms, whatever its sign,", by_ms.unsigned_abs(), &SKEW_MS)?;
+            let for_ms = for_ms(raw)?;
+            each(raw, &named, nodes, |who| FaultKind::Skew { who, by_ms, for_ms })
+        }
+        RawKind::Cut | RawKind::Drop | RawKind::Delay => {
+            let (choice, effect) = (choice(raw, named, nodes)?, effect(raw)?);
+            Ok(vec![FaultKind::Links { choice, effect, for_ms: for_ms(raw)? }])
+        }
+        RawKind::Hostile if named.is_empty() => Ok(vec![FaultKind::Hostile]),
+        RawKind::Hostile => Err("a hostile peer is no node: leave node and nodes out".into()),
+    }
+}
+
+/// The same for each of the nodes.
+fn each(
+    raw: &RawFault,
+    named: &[usize],
+    nodes: usize,
+    kind: impl Fn(Who) -> FaultKind,
+) -> Result<Vec<FaultKind>, Problem> {
+    match raw.any {
+        Some(_) if !named.is_empty() => Err("give node, nodes or any, only one of them".into()),
+        Some(any) if any == 0 || any > nodes => {
+            Err(Problem(format!("any must be 1 to {nodes}, the number of nodes, is {any}")))
+        }
+        Some(any) => Ok((0..any).map(|_| kind(Who::Drawn)).collect()),
+        None if named.is_empty() => Err("name a node, as in `node = 3`, several, as in \
+                                         `nodes = [3, 4]`, or let some be drawn, as in `any = 1`"
+            .into()),
+        None => Ok(named.iter().map(|node| kind(Who::Node(*node))).collect()),
+    }
+}
+
+/// The nodes of a fault, in the order of the file.
+fn named(raw: &RawFault) -> Result<Vec<usize>, Problem> {
+    let named = match (raw.node, &raw.nodes) {
+        (Some(_), Some(_)) => return Err("give node or nodes, not both".into()),
+        (Some(node), None) => vec![node],
+        (None, nodes) => nodes.clone().unwrap_or_default(),
+    };
+    all_different(&named)?;
+    Ok(named)
+}
+
+fn all_different(named: &[usize]) -> Result<(), Problem> {
+    match (1..named.len()).find(|place| named[..*place].contains(&named[*place])) {
+        Some(place) => Err(Problem(format!("node {} is named twice", named[place]))),
+        None => Ok(()),
+    }
+}
+
+fn all_exist(named: &[usize], nodes: usize) -> Result<(), Problem> {
+    match named.iter().find(|node| **node >= nodes) {
+        Some(unknown) => {
+            let last = nodes.saturating_sub(1);
+            Err(Problem(format!("there is no node {unknown}: they are 0 to {last}")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn choice(raw: &RawFault, named: Vec<usize>, nodes: usize) -> Result<LinkChoice, Problem> {
+    let one_way = raw.one_way.unwrap_or(false);
+    let Some(groups) = raw.groups.clone() else {
+        return match (raw.kind, named.is_empty()) {
+            _ if one_way => {
+                Err("one_way goes with two groups, from the first to the second".into())
+            }
+            (RawKind::Cut, true) => Err("say between whom, as in `groups = [[0, 1], [2, 3]]`, or \
+                                         whom to cut off, as in `nodes = [3]`"
+                .into()),
+            (_, true) => Ok(LinkChoice::All),
+            (_, false) => Ok(LinkChoice::Of(named)),
+        };
+    };
+    if !named.is_empty() {
+        return Err("give groups, node or nodes, only one of them".into());
+    }
+    if groups.len() < 2 || groups.iter().any(Vec::is_empty) {
+        return Err("groups must be at least two, each with a node".into());
+    }
+    if one_way && groups.len() != 2 {
+        return Err("one_way goes with two groups, from the first to the second".into());
+    }
+    let all = groups.concat();
+    all_different(&all)?;
+    all_exist(&all, nodes)?;
+    Ok(LinkChoice::Between { groups, one_way })
+}
+
+fn effect(raw: &RawFault) -> Result<LinkEffect, Problem> {
+    if let Some(flap_ms) = raw.flap_ms {
+        inside("flap_ms", flap_ms, &FLAP_MS)?;
+    }
+    match (raw.kind, raw.loss_percent, raw.delay_ms) {
+        (RawKind::Drop, Some(loss_percent), _) => {
+            inside("loss_percent", loss_percent.into(), &LOSS_PERCENT)?;
+            Ok(LinkEffect::Drop { loss_percent })
+        }
+        (RawKind::Drop, None, _) => Err("loss_percent says how many datagrams get lost".into()),
+        (RawKind::Delay, _, Some(delay_ms)) => {
+            let jitter_ms = raw.jitter_ms.unwrap_or(0);
+            inside("delay_ms", delay_ms, &DELAY_MS)?;
+            inside("jitter_ms", jitter_ms, &DELAY_MS)?;
+            Ok(LinkEffect::Delay { delay_ms, jitter_ms })
+        }
+        (RawKind::Delay, _, None) => Err("delay_ms says how much longer datagrams take".into()),
+        _ => Ok(LinkEffect::Cut { flap_ms: raw.flap_ms }),
+    }
+}
+
+fn for_ms(raw: &RawFault) -> Result<Option<u64>, Problem> {
+    raw.for_ms.map_or(Ok(()), |for_ms| inside("for_ms", for_ms, &FOR_MS))?;
+    Ok(raw.for_ms)
+}
+
+fn needed_for_ms(raw: &RawFault) -> Result<u64, Problem> {
+    for_ms(raw)?.ok_or_else(|| "for_ms says how long it lasts".into())
+}
+
+fn inside(key: &str, value: u64, range: &RangeInclusive<u64>) -> Result<(), Problem> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (from, to) = (range.start(), range.end());
+    Err(Problem(format!("{key} must be {from} to {to}, is {value}")))
+}
+
+/// A node that was killed for good has nothing left to go wrong.
+pub(super) fn killed_once(faults: &[(usize, Fault)]) -> Result<(), (usize, Problem)> {
+    let mut gone = Vec::new();
+    for (number, fault) in faults {
+        let (FaultKind::Kill { who }
+        | FaultKind::Restart { who, .. }
+        | FaultKind::Pause { who, .. }
+        | FaultKind::Skew { who, .. }
+        | FaultKind::DiskFull { who, .. }) = &fault.kind
+        else {
+            continue;
+        };
+        let Who::Node(node) = *who else { continue };
+        if gone.contains(&node) {
+            return Err((*number, Problem(format!("node {node} was killed for good before"))));
+        }
+        if matches!(fault.kind, FaultKind::Kill { .. }) {
+            gone.push(node);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! The faults file as it is written: every key that some kind of fault has, none of them checked.
+//! Not for: what the keys mean together; that is [`super::check`].
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFaults {
+    #[serde(default, rename = "fault")]
+    pub faults: Vec<RawFault>,
+}
+
+/// One entry.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFault {
+    pub at_interval: u64,
+    #[serde(default)]
+    pub at_ms: u64,
+    pub every_intervals: Option<u64>,
+    pub until_interval: Option<u64>,
+    pub kind: RawKind,
+    pub node: Option<usize>,
+    pub nodes: Option<Vec<usize>>,
+    pub any: Option<usize>,
+    pub groups: Option<Vec<Vec<usize>>>,
+    pub one_way: Option<bool>,
+    pub flap_ms: Option<u64>,
+    pub loss_percent: Option<u8>,
+    pub delay_ms: Option<u64>,
+    pub jitter_ms: Option<u64>,
+    pub by_ms: Option<i64>,
+    pub for_ms: Option<u64>,
+    pub restart_after_ms: Option<u64>,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawKind {
+    Kill,
+    Restart,
+    Pause,
+    Cut,
+    Drop,
+    Delay,
+    Skew,
+    DiskFull,
+    Hostile,
+}
+
+impl RawKind {
+    /// As it is written.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Cut => "cut",
+            Self::Drop => "drop",
+            Self::Delay => "delay",
+            Self::Skew => "skew",
+            Self::DiskFull => "disk_full",
+            Self::Hostile => "hostile",
+        }
+    }
+}
+
+impl RawFault {
+    /// The keys that only some kinds have: each with whether it is given, and with which kinds it goes.
+    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 10] {
+        use RawKind::{Cut, Delay, DiskFull, Drop, Kill, Pause, Restart, Skew};
+        [
+            ("any", self.any.is_some(), &[Kill, Restart, Pause, Skew, DiskFull]),
+            ("groups", self.groups.is_some(), &[Cut]),
+            ("one_way", self.one_way.is_some(), &[Cut]),
+            ("flap_ms", self.flap_ms.is_some(), &[Cut]),
+            ("loss_percent", self.loss_percent.is_some(), &[Drop]),
+            ("delay_ms", self.delay_ms.is_some(), &[Delay]),
+            ("jitter_ms", self.jitter_ms.is_some(), &[Delay]),
+            ("by_ms", self.by_ms.is_some(), &[Skew]),
+            ("for_ms", self.for_ms.is_some(), &[Pause, Cut, Drop, Delay, Skew, DiskFull]),
+            ("restart_after_ms", self.restart_after_ms.is_some(), &[Restart]),
+        ]
+    }
+}

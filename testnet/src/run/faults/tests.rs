@@ -1,0 +1,154 @@
+//! What a faults file may say, and what is said about those that may not.
+
+use super::*;
+
+const NODES: usize = 13;
+const INTERVAL_MS: u64 = 10_000;
+
+fn loaded(text: &str) -> Result<Vec<Fault>, FaultsError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("faults.toml");
+    fs::write(&path, text).unwrap();
+    load(&path, NODES, INTERVAL_MS)
+}
+
+#[test]
+fn faults_come_out_one_a_node_in_the_order_of_time() {
+    let faults = loaded(
+        "[[fault]]\nat_interval = 5\nkind = \"hostile\"\n\
+         [[fault]]\nat_interval = 3\nat_ms = 2500\nkind = \"kill\"\nnodes = [4, 7]\n\
+         [[fault]]\nat_interval = 3\nkind = \"restart\"\nnode = 2\nrestart_after_ms = 4000\n",
+    );
+    let fault = |at_interval, at_ms, kind| Fault { at_interval, at_ms, kind };
+    let expected = [
+        fault(3, 0, FaultKind::Restart { who: Who::Node(2), after_ms: 4000 }),
+        fault(3, 2500, FaultKind::Kill { who: Who::Node(4) }),
+        fault(3, 2500, FaultKind::Kill { who: Who::Node(7) }),
+        fault(5, 0, FaultKind::Hostile),
+    ];
+    assert_eq!(faults.unwrap(), expected);
+}
+
+#[test]
+fn an_empty_file_means_that_nothing_goes_wrong() {
+    assert_eq!(loaded("").unwrap(), []);
+}
+
+#[test]
+fn errors_say_which_fault_is_wrong_and_what_would_be_right() {
+    let check = |lines: &str, expected: &[&str]| {
+        let error = loaded(&format!("[[fault]]\n{lines}")).unwrap_err().to_string();
+        for part in ["faults.toml"].iter().chain(expected) {
+            assert!(error.contains(part), "{lines}: {error}");
+        }
+    };
+    check("at_interval = 1\nkind = \"freeze\"", &["unknown variant", "restart"]);
+    check("at_interval = 1\nkind = \"kill\"\nnode = 1\nwho = 1", &["unknown field `who`"]);
+    check("kind = \"kill\"\nnode = 1", &["at_interval"]);
+    check("at_interval = 1\nkind = \"kill\"", &["fault 1", "name a node"]);
+    check("at_interval = 1\nkind = \"kill\"\nnode = 13", &["no node 13", "0 to 12"]);
+    check("at_interval = 1\nkind = \"kill\"\nnode = 1\nnodes = [2]", &["not both"]);
+    check("at_interval = 1\nkind = \"kill\"\nnodes = [2, 2]", &["node 2 is named twice"]);
+    check("at_interval = 1\nat_ms = 10000\nkind = \"kill\"\nnode = 1", &["below", "10000"]);
+    check("at_interval = 1\nkind = \"restart\"\nnode = 1", &["restart_after_ms"]);
+    check("at_interval = 1\nkind = \"hostile\"\nnode = 1", &["leave node and nodes out"]);
+    let with = |kind: &str, lines: &str| format!("at_interval = 1\nkind = \"{kind}\"\n{lines}");
+    check(
+        &with("kill", "node = 1\nfor_ms = 5"),
+        &["for_ms goes with kind = \"pause\"", "\"kill\""],
+    );
+    check(&with("pause", "node = 1"), &["for_ms says"]);
+    check(&with("pause", "node = 1\nfor_ms = 0"), &["for_ms must be 1 to", "is 0"]);
+    check(&with("pause", "any = 14\nfor_ms = 5"), &["any must be 1 to 13", "is 14"]);
+    check(&with("pause", "any = 1\nnode = 2\nfor_ms = 5"), &["only one of them"]);
+    check(&with("skew", "node = 1"), &["by_ms says"]);
+    check(&with("skew", "node = 1\nby_ms = 0"), &["by_ms", "must be 1 to", "is 0"]);
+    check(&with("disk_full", "node = 1"), &["for_ms says"]);
+    check(&with("cut", ""), &["groups = [[", "nodes = [3]"]);
+    check(&with("cut", "groups = [[1]]"), &["at least two"]);
+    check(&with("cut", "groups = [[1], []]"), &["each with a node"]);
+    check(&with("cut", "groups = [[1, 2], [2]]"), &["node 2 is named twice"]);
+    check(&with("cut", "groups = [[1], [13]]"), &["no node 13"]);
+    check(&with("cut", "groups = [[1], [2], [3]]\none_way = true"), &["two groups"]);
+    check(&with("cut", "node = 3\none_way = true"), &["two groups"]);
+    check(&with("cut", "node = 3\ngroups = [[1], [2]]"), &["only one of them"]);
+    check(&with("cut", "node = 3\nflap_ms = 5"), &["flap_ms must be 100 to", "is 5"]);
+    check(&with("drop", ""), &["loss_percent says"]);
+    check(&with("drop", "loss_percent = 101"), &["loss_percent must be 1 to 100", "is 101"]);
+    check(&with("drop", "loss_percent = 5\nflap_ms = 500"), &["flap_ms goes with kind = \"cut\""]);
+    check(&with("delay", "jitter_ms = 5"), &["delay_ms says"]);
+    check(&with("delay", "delay_ms = 10001"), &["delay_ms must be 0 to 10000"]);
+    check(&with("kill", "node = 1\nevery_intervals = 1"), &["needs until_interval"]);
+    check(&with("kill", "node = 1\nuntil_interval = 9"), &["goes with every_intervals"]);
+    check(&with("pause", "any = 1\nfor_ms = 5\nevery_intervals = 0"), &["at least 1"]);
+    check(
+        &with("pause", "any = 1\nfor_ms = 5\nevery_intervals = 1\nuntil_interval = 0"),
+        &["not be before at_interval (1)", "is 0"],
+    );
+    check(
+        &with("pause", "any = 1\nfor_ms = 5\nevery_intervals = 1\nuntil_interval = 90000"),
+        &["90000 faults", "10000 more"],
+    );
+    check(
+        &with("kill", "node = 1\nevery_intervals = 1\nuntil_interval = 2"),
+        &["fault 1", "killed for good before"],
+    );
+    check(
+        "at_interval = 1\nkind = \"kill\"\nnode = 1\n\
+         [[fault]]\nat_interval = 2\nkind = \"kill\"\nnode = 1",
+        &["fault 2", "killed for good before"],
+    );
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = load(Path::new("nowhere.toml"), NODES, INTERVAL_MS).unwrap_err().to_string();
+    assert!(error.contains("nowhere.toml"), "{error}");
+}
+
+#[test]
+fn an_entry_that_repeats_is_a_fault_each_time_and_node() {
+    let faults = loaded(
+        "[[fault]]\nat_interval = 1\nkind = \"restart\"\nany = 2\nrestart_after_ms = 3000\n\
+         every_intervals = 2\nuntil_interval = 4\n",
+    );
+    let kind = FaultKind::Restart { who: Who::Drawn, after_ms: 3000 };
+    let expected =
+        [1, 1, 3, 3].map(|at_interval| Fault { at_interval, at_ms: 0, kind: kind.clone() });
+    assert_eq!(faults.unwrap(), expected);
+}
+
+#[test]
+fn faults_of_links_are_one_for_all_of_their_nodes() {
+    let kind = |lines: &str| {
+        let faults = loaded(&format!("[[fault]]\nat_interval = 1\n{lines}")).unwrap();
+        assert_eq!(faults.len(), 1, "{lines}");
+        faults.into_iter().next().unwrap().kind
+    };
+    let links = |choice, effect, for_ms| FaultKind::Links { choice, effect, for_ms };
+    let groups = vec![vec![0, 1], vec![2]];
+    assert_eq!(
+        kind("kind = \"cut\"\ngroups = [[0, 1], [2]]\nfor_ms = 900\nflap_ms = 300"),
+        links(
+            LinkChoice::Between { groups: groups.clone(), one_way: false },
+            LinkEffect::Cut { flap_ms: Some(300) },
+            Some(900)
+        )
+    );
+    assert_eq!(
+        kind("kind = \"cut\"\ngroups = [[0, 1], [2]]\none_way = true"),
+        links(
+            LinkChoice::Between { groups, one_way: true },
+            LinkEffect::Cut { flap_ms: None },
+            None
+        )
+    );
+    assert_eq!(
+        kind("kind = \"drop\"\nloss_percent = 5"),
+        links(LinkChoice::All, LinkEffect::Drop { loss_percent: 5 }, None)
+    );
+    assert_eq!(
+        kind("kind = \"delay\"\nnodes = [3]\ndelay_ms = 80"),
+        links(LinkChoice::Of(vec![3]), LinkEffect::Delay { delay_ms: 80, jitter_ms: 0 }, None)
+    );
+}
