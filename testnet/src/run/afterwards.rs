@@ -10,12 +10,12 @@ use super::report::{IntervalRow, InvariantRow};
 /// The invariant that only the end of a run can show.
 const NAME: &str = "nodes_that_were_away_know_every_book";
 
-/// Asks every node that was started again for every interval that was decided. None where no node
+/// Asks every node that came back for every interval that was decided. None where no node
 /// was.
 pub(super) async fn check(fleet: &Fleet, rows: &[IntervalRow]) -> Option<InvariantRow> {
     let mut tally = None;
     for (number, member) in fleet.members.iter().enumerate() {
-        if !member.is_up() || member.restarted_at.is_none() {
+        if !member.is_up() || member.back.is_none() {
             continue;
         }
         let tally = tally.get_or_insert_with(Tally::default);
