@@ -6,6 +6,7 @@
 //!   course ─► fleet      the nodes, each a process of its own
 //!          ├► agenda     what is to go wrong next (faults)
 //!          ├► hostility  peers that send what they must not
+//!          ├► rogues     members that play a part against the others (crate::rogue)
 //!          ├► observation ─► invariants, report
 //!          └► table, display
 //! ```
@@ -27,6 +28,7 @@ pub mod observation;
 pub mod ports;
 pub mod process;
 pub mod report;
+pub mod rogues;
 pub mod spans;
 pub mod stage;
 pub mod table;
@@ -44,6 +46,7 @@ use course::Course;
 use display::Display;
 use fleet::{Fleet, FleetError};
 use report::Report;
+use rogues::{RogueError, Rogues};
 use stage::{Stage, StageError};
 
 use crate::scenario::RURAL1;
@@ -99,6 +102,9 @@ pub enum RunError {
     /// Its nodes.
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    /// Its rogues.
+    #[error("a rogue cannot play: {0}")]
+    Rogues(#[from] RogueError),
     /// Nodes that do not find the others.
     #[error(
         "after {seconds} s these nodes are not ready: {}; keep their logs with --keep, and take \
@@ -149,13 +155,17 @@ pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
     let stage = Stage::set(options).await?;
     let folder = stage.folder.path().display();
     display.row(&format!("starting {} nodes in {folder}", stage.places.len()));
-    let fleet = Fleet::start(program, stage.places.clone(), &|node, pid| stage.node_is(node, pid))?;
-    let mut course = Course::new(options, &stage, fleet, &display);
+    let roles = stage.rogues();
+    let tell = |node, pid| stage.node_is(node, pid);
+    let fleet = Fleet::start(program, stage.places.clone(), &roles, &tell)?;
+    let rogues = Rogues::start(&stage, options.seed, roles)?;
+    let mut course = Course::new(options, &stage, (fleet, rogues), &display);
     let ran = tokio::select! {
         ran = course.run() => ran,
         () = stop.asked() => Ok(()),
     };
     display.now("stopping".to_owned());
+    course.rogues.end().await;
     let stopped = course.fleet.stop().await;
     let report = course.report();
     let written = options.report.as_deref().map_or(Ok(()), |path| write(path, &report));

@@ -23,6 +23,7 @@ use super::invariants::{Invariants, Tally};
 use super::links::Links;
 use super::observation::{Observation, SiteObservation};
 use super::report::{IntervalRow, InvariantRow, NodeRow, Rejected, Report, add_rejected};
+use super::rogues::Rogues;
 use super::spans::Spans;
 use super::stage::Stage;
 use super::table::{self, Remarks};
@@ -84,13 +85,14 @@ pub(super) struct Course<'a> {
     rows: Vec<IntervalRow>,
     hostility: Hostility,
     afterwards: Option<InvariantRow>,
+    pub(super) rogues: Rogues,
 }
 
 impl<'a> Course<'a> {
     pub(super) fn new(
         options: &'a RunOptions,
         stage: &'a Stage,
-        fleet: Fleet,
+        (fleet, rogues): (Fleet, Rogues),
         display: &'a Display,
     ) -> Self {
         let first = stage.timeline.first;
@@ -117,6 +119,7 @@ impl<'a> Course<'a> {
             rows: Vec::new(),
             hostility: Hostility::default(),
             afterwards: None,
+            rogues,
         }
     }
 
@@ -155,7 +158,7 @@ impl<'a> Course<'a> {
 
     async fn until_ready(&mut self) -> Result<(), RunError> {
         let began = clock::now();
-        let nodes = self.fleet.members.len();
+        let nodes = self.fleet.honest();
         let patience_ms = READY_MS.saturating_add(
             READY_MS_PER_NODE.saturating_mul(u64::try_from(nodes).unwrap_or(u64::MAX)),
         );
@@ -167,7 +170,8 @@ impl<'a> Course<'a> {
                 break;
             }
             if waited_ms > patience_ms {
-                let names = self.fleet.members.iter().filter(|it| it.ready_since.is_none());
+                let names = self.fleet.members.iter().filter(|it| it.is_up());
+                let names = names.filter(|it| it.ready_since.is_none());
                 let names = names.map(|member| member.place.name.clone()).collect();
                 return Err(RunError::NotReady { names, seconds: waited_ms / 1000 });
             }
@@ -373,6 +377,7 @@ impl<'a> Course<'a> {
             faults: self.begun.iter().map(|(kind, times)| ((*kind).to_owned(), *times)).collect(),
             links: self.stage.links.as_ref().map(Links::row),
             resumed_within_intervals: self.resumed_within(),
+            rogues: self.rogues.rows(self.stage),
         }
     }
 

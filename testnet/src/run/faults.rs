@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use check::Problem;
 
+use crate::rogue::Role;
+
 /// Most entries of one file.
 const ENTRIES_MAX: usize = 1000;
 /// Most faults of one run, an entry counting once for each of its nodes and times.
@@ -125,6 +127,13 @@ pub enum FaultKind {
     },
     /// A peer joins that sends what no honest node would.
     Hostile,
+    /// A site is played by a rogue from the beginning, instead of a node.
+    Rogue {
+        /// Which one.
+        node: usize,
+        /// What it plays.
+        role: Role,
+    },
 }
 
 impl FaultKind {
@@ -139,6 +148,7 @@ impl FaultKind {
             Self::DiskFull { .. } => "disk_full",
             Self::Links { effect, .. } => effect.name(),
             Self::Hostile => "hostile",
+            Self::Rogue { .. } => "rogue",
         }
     }
 }
@@ -211,6 +221,7 @@ pub fn load(path: &Path, nodes: usize, interval_ms: u64) -> Result<Vec<Fault>, F
     }
     faults.sort_by_key(|(_, fault)| (fault.at_interval, fault.at_ms));
     check::killed_once(&faults).map_err(wrong)?;
+    check::rogues_left_alone(&faults).map_err(wrong)?;
     Ok(faults.into_iter().map(|(_, fault)| fault).collect())
 }
 

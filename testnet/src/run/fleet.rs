@@ -4,6 +4,7 @@
 
 mod member;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -17,6 +18,7 @@ use jsonrpsee::http_client::HttpClient;
 
 use super::founding::Place;
 use super::process::NodeProcess;
+use crate::rogue::Role;
 pub use member::{Back, Member};
 
 /// How long a node may take to answer.
@@ -71,19 +73,26 @@ pub struct Fleet {
     program: PathBuf,
     /// In the order of the scenario's sites.
     pub members: Vec<Member>,
+    honest: usize,
 }
 
 /// Is told which process a node is now.
 type Told<'a> = &'a dyn Fn(usize, u32);
 
 impl Fleet {
-    /// Starts a node at every place, as processes of `program`.
+    /// Starts a node at every place where no rogue plays, as processes of `program`.
     ///
     /// # Errors
     ///
     /// [`FleetError`]; those that were started are killed then.
-    pub fn start(program: PathBuf, places: Vec<Place>, tell: Told<'_>) -> Result<Self, FleetError> {
-        let mut fleet = Self { program, members: Vec::new() };
+    pub fn start(
+        program: PathBuf,
+        places: Vec<Place>,
+        rogues: &BTreeMap<usize, Role>,
+        tell: Told<'_>,
+    ) -> Result<Self, FleetError> {
+        let honest = places.len().saturating_sub(rogues.len());
+        let mut fleet = Self { program, members: Vec::new(), honest };
         for (number, place) in places.into_iter().enumerate() {
             let failed =
                 |source| FleetError::Client { name: place.name.clone(), source: Box::new(source) };
@@ -91,8 +100,11 @@ impl Fleet {
                 .request_timeout(ANSWER_TIME)
                 .build(format!("http://{}", place.rpc))
                 .map_err(failed)?;
-            let process = fleet.spawn(&place)?;
-            tell(number, process.pid());
+            let is_rogue = rogues.contains_key(&number);
+            let process = if is_rogue { None } else { Some(fleet.spawn(&place)?) };
+            if let Some(process) = &process {
+                tell(number, process.pid());
+            }
             fleet.members.push(Member::new(place, client, process));
         }
         Ok(fleet)
@@ -102,6 +114,12 @@ impl Fleet {
         let clock_offset = place.clock_offset.as_deref();
         NodeProcess::start(&self.program, &place.config, clock_offset, &place.log)
             .map_err(|source| FleetError::Start { name: place.name.clone(), source })
+    }
+
+    /// How many nodes there are: at all sites but those where rogues play.
+    #[must_use]
+    pub const fn honest(&self) -> usize {
+        self.honest
     }
 
     /// How many nodes are meant to run.

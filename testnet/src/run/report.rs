@@ -54,6 +54,9 @@ pub struct Report {
     /// a decision again, at the latest. None where they never healed, or it never came.
     #[serde(default)]
     pub resumed_within_intervals: Option<u32>,
+    /// The rogues, in the order of their sites; what their nodes' rows say is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rogues: Vec<RogueRow>,
 }
 
 /// One interval over all nodes.
@@ -127,6 +130,19 @@ pub struct NodeRow {
     pub bytes_out: u64,
     /// How often it was started again.
     pub restarts: u32,
+}
+
+/// One rogue over the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RogueRow {
+    /// The site's name.
+    pub site: String,
+    /// The participant.
+    pub participant: String,
+    /// What it played.
+    pub role: String,
+    /// How many messages it sent, by kind.
+    pub sent: BTreeMap<String, u64>,
 }
 
 /// One invariant over the whole run.

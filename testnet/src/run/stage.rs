@@ -2,7 +2,7 @@
 //! with its devices. What can be wrong with what was asked for is said here.
 //! Not for: the nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,6 +24,7 @@ use super::timeline::Timeline;
 use super::{RunError, RunOptions};
 use crate::devices::{DeviceFarm, FarmError, SharedPlant};
 use crate::plant::{Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
+use crate::rogue::Role as RogueRole;
 use crate::scenario::{Scenario, ScenarioError, TimeError};
 
 /// Where a run begins where nothing is said and the scenario's data allow it.
@@ -227,6 +228,22 @@ impl Stage {
         if let Some(links) = &self.links {
             links.node_is(node, Some(pid));
         }
+    }
+
+    /// Which sites are played by rogues, counted as in the scenario, and what they play.
+    #[must_use]
+    pub fn rogues(&self) -> BTreeMap<usize, RogueRole> {
+        let role = |fault: &Fault| match fault.kind {
+            FaultKind::Rogue { node, role } => Some((node, role)),
+            FaultKind::Kill { .. }
+            | FaultKind::Restart { .. }
+            | FaultKind::Pause { .. }
+            | FaultKind::Skew { .. }
+            | FaultKind::DiskFull { .. }
+            | FaultKind::Links { .. }
+            | FaultKind::Hostile => None,
+        };
+        self.faults.iter().filter_map(role).collect()
     }
 
     /// How many votes decide.

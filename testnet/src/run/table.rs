@@ -7,7 +7,7 @@ use boltgrid::status::{IntervalOutcome, IntervalReport};
 use boltgrid_protocol::charter::Timing;
 use boltgrid_protocol::units::{Interval, Timestamp};
 
-use super::report::{IntervalRow, Report};
+use super::report::{IntervalRow, Report, RogueRow};
 
 /// A number of thousandths with this many decimals, cut off: `-1.500` for -1500 and three.
 #[must_use]
@@ -180,6 +180,11 @@ pub fn summary(report: &Report) -> String {
     }
     if let Some(within) = report.resumed_within_intervals {
         write!(text, "\na decision again {within} intervals after healing").expect(WRITTEN);
+    }
+    for RogueRow { site, role, sent, .. } in &report.rogues {
+        let sent: Vec<String> =
+            sent.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        write!(text, "\n{site} was a rogue, {role}, and sent {}", sent.join(", ")).expect(WRITTEN);
     }
     let checked: u64 = report.invariants.iter().map(|it| u64::from(it.checked)).sum();
     if report.is_clean() {

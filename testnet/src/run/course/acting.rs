@@ -43,7 +43,7 @@ impl Course<'_> {
         }
         self.note_links(now);
         let current = self.stage.charter.interval.interval_at(now);
-        let down = self.fleet.members.len() - self.fleet.up();
+        let down = self.fleet.honest() - self.fleet.up();
         self.down.entry(current).and_modify(|most| *most = down.max(*most)).or_insert(down);
         Ok(())
     }
@@ -64,6 +64,9 @@ impl Course<'_> {
                 }
                 _ => None,
             },
+            FaultKind::Rogue { node, role } => {
+                Some(format!("{} is a rogue: {role}", self.name(node)))
+            }
             FaultKind::Hostile => {
                 self.invite();
                 Some("a hostile peer has come".to_owned())

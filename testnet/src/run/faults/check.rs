@@ -1,10 +1,12 @@
 //! Whether an entry of a faults file can be, and the faults that it stands for.
 //! Not for: reading the file.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::raw::{RawFault, RawKind};
 use super::{Fault, FaultKind, LinkChoice, LinkEffect, Who};
+use crate::rogue::{NotARole, Role};
 
 /// How long a fault may last: up to a day.
 const FOR_MS: RangeInclusive<u64> = 1..=86_400_000;
@@ -126,9 +128,65 @@ fn kinds(raw: &RawFault, nodes: usize) -> Result<Vec<FaultKind>, Problem> {
             let (choice, effect) = (choice(raw, named, nodes)?, effect(raw)?);
             Ok(vec![FaultKind::Links { choice, effect, for_ms: for_ms(raw)? }])
         }
+        RawKind::Rogue => rogues(raw, &named),
         RawKind::Hostile if named.is_empty() => Ok(vec![FaultKind::Hostile]),
         RawKind::Hostile => Err("a hostile peer is no node: leave node and nodes out".into()),
     }
+}
+
+/// A rogue at each of the nodes, the roles dealt round.
+fn rogues(raw: &RawFault, named: &[usize]) -> Result<Vec<FaultKind>, Problem> {
+    if (raw.at_interval, raw.at_ms, raw.every_intervals) != (0, 0, None) {
+        return Err(
+            "a rogue is there from the beginning: at_interval = 0, and no other time".into()
+        );
+    }
+    if named.is_empty() {
+        return Err("name the sites of rogues, as in `nodes = [3, 7]`".into());
+    }
+    if named.contains(&0) {
+        return Err("node 0 is the one that the others call first: let another be the rogue".into());
+    }
+    let words = match (&raw.role, &raw.roles) {
+        (Some(role), None) => vec![role.clone()],
+        (None, Some(roles)) if !roles.is_empty() => roles.clone(),
+        (Some(_), Some(_)) => return Err("give role or roles, not both".into()),
+        (None, _) => {
+            return Err("say what it plays, as in `role = \"double_voter\"`, or several roles, \
+                        dealt round, as in `roles = [\"spammer\", \"lying_meter\"]`"
+                .into());
+        }
+    };
+    let roles: Result<Vec<Role>, _> = words.iter().map(|word| word.parse()).collect();
+    let roles = roles.map_err(|error: NotARole| Problem(error.to_string()))?;
+    let dealt = named.iter().zip(roles.iter().cycle());
+    Ok(dealt.map(|(node, role)| FaultKind::Rogue { node: *node, role: *role }).collect())
+}
+
+/// Where a rogue plays there is no node for anything else to befall, and one is enough.
+pub(super) fn rogues_left_alone(faults: &[(usize, Fault)]) -> Result<(), (usize, Problem)> {
+    let mut rogues = BTreeSet::new();
+    for (number, fault) in faults {
+        if let FaultKind::Rogue { node, .. } = fault.kind
+            && !rogues.insert(node)
+        {
+            return Err((*number, Problem(format!("node {node} is a rogue already"))));
+        }
+    }
+    for (number, fault) in faults {
+        if let FaultKind::Kill { who }
+        | FaultKind::Restart { who, .. }
+        | FaultKind::Pause { who, .. }
+        | FaultKind::Skew { who, .. }
+        | FaultKind::DiskFull { who, .. } = &fault.kind
+            && let Who::Node(node) = who
+            && rogues.contains(node)
+        {
+            let problem = format!("a rogue plays at node {node}, so no node is there");
+            return Err((*number, Problem(problem)));
+        }
+    }
+    Ok(())
 }
 
 /// The same for each of the nodes.

@@ -33,6 +33,8 @@ pub(super) struct RawFault {
     pub by_ms: Option<i64>,
     pub for_ms: Option<u64>,
     pub restart_after_ms: Option<u64>,
+    pub role: Option<String>,
+    pub roles: Option<Vec<String>>,
 }
 
 /// What goes wrong.
@@ -48,6 +50,7 @@ pub(super) enum RawKind {
     Skew,
     DiskFull,
     Hostile,
+    Rogue,
 }
 
 impl RawKind {
@@ -63,14 +66,15 @@ impl RawKind {
             Self::Skew => "skew",
             Self::DiskFull => "disk_full",
             Self::Hostile => "hostile",
+            Self::Rogue => "rogue",
         }
     }
 }
 
 impl RawFault {
     /// The keys that only some kinds have: each with whether it is given, and with which kinds it goes.
-    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 10] {
-        use RawKind::{Cut, Delay, DiskFull, Drop, Kill, Pause, Restart, Skew};
+    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 12] {
+        use RawKind::{Cut, Delay, DiskFull, Drop, Kill, Pause, Restart, Rogue, Skew};
         [
             ("any", self.any.is_some(), &[Kill, Restart, Pause, Skew, DiskFull]),
             ("groups", self.groups.is_some(), &[Cut]),
@@ -82,6 +86,8 @@ impl RawFault {
             ("by_ms", self.by_ms.is_some(), &[Skew]),
             ("for_ms", self.for_ms.is_some(), &[Pause, Cut, Drop, Delay, Skew, DiskFull]),
             ("restart_after_ms", self.restart_after_ms.is_some(), &[Restart]),
+            ("role", self.role.is_some(), &[Rogue]),
+            ("roles", self.roles.is_some(), &[Rogue]),
         ]
     }
 }

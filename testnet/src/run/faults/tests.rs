@@ -152,3 +152,42 @@ fn faults_of_links_are_one_for_all_of_their_nodes() {
         links(LinkChoice::Of(vec![3]), LinkEffect::Delay { delay_ms: 80, jitter_ms: 0 }, None)
     );
 }
+
+#[test]
+fn rogues_are_there_from_the_beginning_and_their_roles_are_dealt_round() {
+    let faults = loaded(
+        "[[fault]]\nat_interval = 0\nkind = \"rogue\"\nnodes = [3, 7, 9]\n\
+         roles = [\"double_voter\", \"lying_meter\"]\n",
+    );
+    let kinds: Vec<_> = faults.unwrap().into_iter().map(|fault| fault.kind).collect();
+    let rogue = |node, role| FaultKind::Rogue { node, role };
+    let expected =
+        [rogue(3, Role::DoubleVoter), rogue(7, Role::LyingMeter), rogue(9, Role::DoubleVoter)];
+    assert_eq!(kinds, expected);
+}
+
+#[test]
+fn what_no_rogue_can_be_is_answered_with_what_one_can() {
+    let check = |lines: &str, expected: &[&str]| {
+        let text = format!("[[fault]]\nkind = \"rogue\"\n{lines}");
+        let error = loaded(&text).unwrap_err().to_string();
+        assert!(expected.iter().all(|part| error.contains(part)), "{lines}: {error}");
+    };
+    let at = |rest: &str| format!("at_interval = 0\n{rest}");
+    check("at_interval = 1\nnode = 3\nrole = \"spammer\"", &["from the beginning"]);
+    check(&at("role = \"spammer\""), &["nodes = [3, 7]"]);
+    check(&at("node = 3"), &["double_voter", "roles"]);
+    check(&at("node = 3\nrole = \"saint\""), &["no rogue `saint`", "never_confirms"]);
+    check(&at("node = 3\nrole = \"spammer\"\nroles = [\"spammer\"]"), &["not both"]);
+    check(&at("node = 0\nrole = \"spammer\""), &["node 0"]);
+    check(
+        &at("node = 3\nrole = \"spammer\"\n\
+             [[fault]]\nat_interval = 2\nkind = \"kill\"\nnode = 3"),
+        &["fault 2", "a rogue plays at node 3"],
+    );
+    check(
+        &at("node = 3\nrole = \"spammer\"\n\
+             [[fault]]\nat_interval = 0\nkind = \"rogue\"\nnode = 3\nrole = \"replayer\""),
+        &["fault 2", "a rogue already"],
+    );
+}

@@ -70,11 +70,11 @@ struct Past {
 }
 
 impl Member {
-    pub(super) fn new(place: Place, client: HttpClient, process: NodeProcess) -> Self {
+    pub(super) fn new(place: Place, client: HttpClient, process: Option<NodeProcess>) -> Self {
         Self {
             place,
             client,
-            process: Some(process),
+            process,
             is_paused: false,
             is_disk_full: false,
             skew_ms: 0,

@@ -1,0 +1,269 @@
+//! One rogue in a testnet: its deeds carried out over real connections, its site's meter and orders.
+//!
+//! Not for: what a rogue does, which is [`crate::rogue`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use boltgrid::clock;
+use boltgrid_market::effect::Effect;
+use boltgrid_market::input::Input;
+use boltgrid_protocol::agreement::BookCertificate;
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::direct::{Answer, ORDERS_MAX, Question, Request, Response};
+use boltgrid_protocol::envelope::{Header, Kind, Verified};
+use boltgrid_protocol::id::{MessageHash, ParticipantId};
+use boltgrid_protocol::message::Gatekeeper;
+use boltgrid_protocol::order::{Order, Side, Source, Step};
+use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::signing::Keypair;
+use boltgrid_protocol::units::{Energy, Interval, Power, Timestamp};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::lines::{Lines, Said};
+use super::{Deeds, count};
+use crate::devices::SharedPlant;
+use crate::plant::SiteRegisters;
+use crate::rogue::{Deed, Rogue};
+
+/// Between two looks at the clock.
+const TICK: Duration = Duration::from_millis(50);
+/// Milliseconds in an hour.
+const HOUR_MS: i128 = 3_600_000;
+
+/// One rogue at work.
+pub(super) struct Player {
+    pub(super) rogue: Rogue,
+    pub(super) lines: Lines,
+    pub(super) gate: Gatekeeper,
+    pub(super) charter: Arc<Charter>,
+    pub(super) participant: ParticipantId,
+    pub(super) meter: Keypair,
+    pub(super) plant: SharedPlant,
+    /// Its site's place among all.
+    pub(super) number: usize,
+    pub(super) readings: Chain,
+    pub(super) deeds: Deeds,
+}
+
+/// The readings of its meter so far.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    edge: Option<Interval>,
+    sequence: u64,
+    previous: MessageHash,
+    token: u64,
+}
+
+impl Player {
+    /// Plays its part until it is stopped; returns what it has said, by kind.
+    pub(super) async fn play(mut self, stop: CancellationToken) -> Deeds {
+        let mut tick = Instant::now();
+        loop {
+            let said = tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep_until(tick) => None,
+                said = self.lines.next() => Some(said),
+            };
+            let now = clock::now();
+            match said {
+                Some(said) => self.hear(now, said),
+                None => {
+                    tick = Instant::now() + TICK;
+                    self.lines.call(now);
+                    self.read_meter(now);
+                    self.put(now, Input::Tick);
+                }
+            }
+        }
+        debug!(participant = %self.participant, connected = self.lines.connected(), "rogue leaves");
+        self.deeds
+    }
+
+    fn hear(&mut self, now: Timestamp, said: Said) {
+        match said {
+            Said::Gossip(bytes) => {
+                self.readings.token = self.readings.token.wrapping_add(1);
+                self.admit(now, bytes, Some(self.readings.token));
+            }
+            Said::Request(line, bytes, channel) => {
+                let response = match Request::from_bytes(&bytes) {
+                    Ok(Request::Ask(question)) => self.answer(&question),
+                    Ok(Request::Confirm(bytes)) => {
+                        self.admit(now, bytes, None);
+                        Response::Taken
+                    }
+                    Err(_) => Response::Refused,
+                };
+                self.lines.respond(line, channel, response.to_bytes());
+            }
+            Said::Response(bytes) => match Response::from_bytes(&bytes) {
+                Ok(Response::Answer(Answer::Orders(orders))) => {
+                    orders.into_iter().for_each(|order| self.admit(now, order, None));
+                }
+                Ok(Response::Answer(Answer::Certificate(Some(bytes)))) => {
+                    if let Ok(certificate) = BookCertificate::from_bytes(&bytes) {
+                        self.put(now, Input::Certificate(Box::new(certificate)));
+                    }
+                }
+                Ok(_) | Err(_) => {}
+            },
+        }
+    }
+
+    fn admit(&mut self, now: Timestamp, bytes: Vec<u8>, token: Option<u64>) {
+        match self.gate.admit(bytes, now) {
+            Ok(message) => self.put(now, Input::Heard { message: Box::new(message), token }),
+            // What other rogues say is none of its business.
+            Err(rejected) => debug!(%rejected, "not understood"),
+        }
+    }
+
+    fn answer(&self, question: &Question) -> Response {
+        match question {
+            Question::Orders { interval, authors } => {
+                let orders = self.rogue.orders_of(*interval, authors);
+                let orders = orders.iter().take(ORDERS_MAX).map(|it| it.to_vec()).collect();
+                Response::Answer(Answer::Orders(orders))
+            }
+            Question::Certificate { interval } => {
+                let certificate = self.rogue.certificate(*interval).map(|it| it.to_vec());
+                Response::Answer(Answer::Certificate(certificate))
+            }
+            // A rogue keeps no history.
+            Question::Reconcile { .. } | Question::Items { .. } => Response::Refused,
+        }
+    }
+
+    fn put(&mut self, now: Timestamp, input: Input) {
+        for deed in self.rogue.handle(now, input) {
+            match deed {
+                Deed::Do(effect) => self.carry_out(now, effect),
+                Deed::Whisper { topic, bytes, to } => {
+                    if self.lines.publish(topic, &bytes, Some(&to)) > 0 {
+                        self.count(&bytes);
+                    }
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: Timestamp, effect: Effect) {
+        match effect {
+            Effect::Gossip(topic, bytes) => {
+                if self.lines.publish(topic, &bytes, None) > 0 {
+                    self.count(&bytes);
+                }
+            }
+            Effect::SendConfirm { to, bytes } => {
+                if self.lines.ask(&to, Request::Confirm(bytes.to_vec()).to_bytes()) {
+                    self.count(&bytes);
+                }
+            }
+            Effect::FetchOrders { interval, authors, from } => {
+                for question in Question::for_orders(interval, &authors) {
+                    self.ask_all(&from, &question);
+                }
+            }
+            Effect::FetchCertificate { interval, from } => {
+                self.ask_all(&from, &Question::Certificate { interval });
+            }
+            Effect::AskOrder(interval) => {
+                if let Some(order) = self.order(interval) {
+                    self.put(now, Input::Place { interval, order });
+                }
+            }
+            Effect::Persist(_) | Effect::Judge { .. } | Effect::Tell(_) => {}
+        }
+    }
+
+    fn ask_all(&mut self, whom: &[ParticipantId], question: &Question) {
+        for whom in whom {
+            self.lines.ask(whom, Request::Ask(question.clone()).to_bytes());
+        }
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        count(&mut self.deeds, Header::peek(bytes).map_or("nonsense", |it| word(it.kind)));
+    }
+
+    /// The site's registers at an edge, as the plant has them.
+    fn registers_at(&self, edge: Interval) -> Option<SiteRegisters> {
+        let plant = self.plant.lock().expect("a panic in the plant ends the testnet");
+        plant.registers_at(self.charter.interval.start_of(edge))?.get(self.number).copied()
+    }
+
+    /// Signs a reading of the current edge, once the plant has passed it.
+    fn read_meter(&mut self, now: Timestamp) {
+        let edge = self.charter.interval.interval_at(now);
+        if self.readings.edge.is_some_and(|last| edge <= last) {
+            return;
+        }
+        let Some(registers) = self.registers_at(edge) else { return };
+        self.readings.edge = Some(edge);
+        let power_mw = self.net_mwh(edge.previous()).map_or(Power::ZERO, |net| {
+            let hour_mw = i128::from(net).saturating_mul(HOUR_MS);
+            let mw = hour_mw / i128::from(self.charter.interval.interval_ms);
+            Power::from_milliwatts(i64::try_from(mw).unwrap_or(0))
+        });
+        let reading = Reading {
+            at: self.charter.interval.start_of(edge),
+            sequence: self.readings.sequence,
+            previous: self.readings.previous,
+            import_register_mwh: registers.imported,
+            export_register_mwh: registers.exported,
+            power_mw,
+            potential_mw: None,
+            voltage_mv: None,
+            frequency_mhz: None,
+        };
+        let roster = self.gate.roster(edge);
+        let author = (&self.participant, &self.meter);
+        let gate = (self.charter.as_ref(), roster.as_ref());
+        if let Ok(reading) = Verified::sign(&reading, edge, author, gate) {
+            self.readings.sequence = self.readings.sequence.saturating_add(1);
+            self.readings.previous = reading.hash();
+            self.put(now, Input::Metered(Box::new(reading)));
+        }
+    }
+
+    /// What flowed into the site in an interval, given negative.
+    fn net_mwh(&self, interval: Interval) -> Option<i64> {
+        let (start, end) = (self.registers_at(interval)?, self.registers_at(interval.next())?);
+        let moved = |before: Energy, after: Energy| {
+            i64::try_from(after.saturating_sub(before).to_milliwatt_hours()).unwrap_or(i64::MAX)
+        };
+        Some(moved(start.imported, end.imported) - moved(start.exported, end.exported))
+    }
+
+    /// More of what flowed in the last whole interval, at the tariff: it is sure to trade.
+    fn order(&self, interval: Interval) -> Option<Order> {
+        let last = self.charter.interval.interval_at(clock::now()).previous();
+        let net = self.net_mwh(last).filter(|net| *net != 0).unwrap_or(1);
+        let schedule = self.charter.interval.schedule(interval);
+        let tariff = self.charter.tariff.at(schedule.delivery_starts);
+        let (side, source, limit_msat_per_kwh) = if net > 0 {
+            (Side::Buy, Source::Load, tariff.retail_msat_per_kwh)
+        } else {
+            (Side::Sell, Source::Pv, tariff.feed_in_msat_per_kwh)
+        };
+        let energy_mwh = Energy::from_milliwatt_hours(net.unsigned_abs());
+        let step = Step { side, source, energy_mwh, limit_msat_per_kwh };
+        Some(Order { steps: vec![step], ..Order::default() })
+    }
+}
+
+const fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Order => "order",
+        Kind::Ack => "ack",
+        Kind::Proposal => "proposal",
+        Kind::Vote => "vote",
+        Kind::TradeConfirm => "confirm",
+        Kind::Reading => "reading",
+        Kind::Evidence => "evidence",
+        Kind::PeerRecord => "peer_record",
+    }
+}
