@@ -108,10 +108,10 @@ fn four_nodes_trade_though_one_is_killed_and_a_peer_is_hostile() {
 fn a_node_that_was_away_learns_what_was_decided_without_it() {
     let dir = tempfile::tempdir().unwrap();
     let faults = "[[fault]]\nat_interval = 0\nat_ms = 500\nkind = \"restart\"\nnode = 1\n\
-                  restart_after_ms = 14000\n";
+                  restart_after_ms = 18000\n";
     fs::write(dir.path().join("faults.toml"), faults).unwrap();
     let args = [
-        "run --nodes 4 --from 2016-05-25T07:15 --interval-ms 5000 --intervals 5 --headless",
+        "run --nodes 4 --from 2016-05-25T07:15 --interval-ms 6000 --intervals 5 --headless",
         "--faults faults.toml --report report.json",
     ];
     let args = args.join(" ");
