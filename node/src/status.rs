@@ -157,6 +157,18 @@ pub struct NetworkStatus {
     pub peers: u32,
     /// Connected peers that are members.
     pub members_connected: u32,
+    /// Of those, the ones that this node dialled.
+    pub members_dialled: u32,
+    /// Members whose connections are kept before all others.
+    pub pinned: u32,
+    /// Of those, the ones that are connected.
+    pub pinned_connected: u32,
+    /// Peers that broke the rules too often and are kept away for now.
+    pub banned: u32,
+    /// The lowest score of a connected member; none where none is connected.
+    pub score_lowest: Option<i32>,
+    /// The median score of the connected members.
+    pub score_median: Option<i32>,
     /// Payload bytes received.
     #[serde(with = "quoted")]
     pub bytes_in: u64,
@@ -313,6 +325,12 @@ impl From<&crate::network::NetworkStatus> for NetworkStatus {
             listening: status.listening.iter().map(ToString::to_string).collect(),
             peers: count(status.peers_connected),
             members_connected: count(status.members_connected),
+            members_dialled: count(status.dialled),
+            pinned: count(status.pinned),
+            pinned_connected: count(status.pinned_connected),
+            banned: count(status.banned),
+            score_lowest: status.scores.map(|scores| scores.lowest),
+            score_median: status.scores.map(|scores| scores.median),
             bytes_in: status.bytes_in,
             bytes_out: status.bytes_out,
             rejected,

@@ -3,54 +3,34 @@
 //! It needs only a key and a grid id, so a test can put up a hostile peer that speaks the same
 //! protocols. Not for: what any of the events mean; that is `event_loop`.
 
-use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boltgrid_protocol::agreement::Proposal;
 use boltgrid_protocol::charter::MEMBERS_MAX;
 use boltgrid_protocol::envelope::Payload;
 use boltgrid_protocol::id::GridId;
 use boltgrid_protocol::peer::PeerRecord;
-use boltgrid_protocol::topic::Topic;
-use futures::future::Either;
-use libp2p::core::muxing::StreamMuxerBox;
-use libp2p::core::transport::Boxed;
-use libp2p::core::upgrade::Version;
-use libp2p::gossipsub::{self, MaxCountSubscriptionFilter, WhitelistSubscriptionFilter};
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    PeerId, StreamProtocol, Swarm, Transport, allow_block_list, connection_limits, dns, identify,
-    identity, kad, mdns, memory_connection_limits, noise, ping, quic, request_response, swarm, tcp,
-    yamux,
+    PeerId, StreamProtocol, Swarm, allow_block_list, connection_limits, identify, identity, kad,
+    mdns, memory_connection_limits, ping, request_response, swarm,
 };
+use tokio::time::Instant;
 
 use super::NetworkError;
+use super::arrivals::Arrivals;
 use super::direct::{self, Frames};
-use super::traffic::{CountedMuxer, Traffic};
+use super::mesh::gossip;
+pub use super::mesh::{Gossip, gossip_topic, message_id};
+use super::traffic::Traffic;
+use super::transport::transport;
 
-/// Between two heartbeats of gossip.
-pub(super) const HEARTBEAT: Duration = Duration::from_millis(700);
-/// Heartbeats for which a message is kept, and within which it must be judged: 8.4 s.
-const HISTORY_HEARTBEATS: usize = 12;
-/// Heartbeats for which a message is offered to those who have not seen it: 2.1 s.
-const GOSSIP_HEARTBEATS: usize = 3;
-/// For how long a message that comes again is known; later the author's budget knows it.
-const DUPLICATES_KNOWN_FOR: Duration = Duration::from_secs(120);
-/// Most bytes of one gossip frame: the largest message and what is written round it. Each topic's
-/// own limit is lower and is counted where it is exceeded (see [`super::screening`]).
-const TRANSMIT_MAX: usize = Proposal::LIMIT + 8 * 1024;
-/// Streams of one connection: five protocols with a few each, far below yamux's 512. An honest
-/// peer never reaches it; one that does is cut off.
-const STREAMS_MAX: usize = 64;
 /// Direct requests of one connection at a time.
 const DIRECT_STREAMS_MAX: usize = 16;
 /// How long a direct request may take.
 const DIRECT_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long a connection may take to become one.
-const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection on which no protocol has a stream is closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two pings; a peer that answers none is dropped.
@@ -58,7 +38,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a ping may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections from and to one peer: two, since both sides may dial at once.
-const CONNECTIONS_PER_PEER: u32 = 2;
+pub(super) const CONNECTIONS_PER_PEER: u32 = 2;
 /// Connections on their way in.
 const PENDING_IN_MAX: u32 = 32;
 /// Connections on their way out.
@@ -95,10 +75,6 @@ impl Default for Openness {
     }
 }
 
-type TopicFilter = MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>;
-/// Gossip whose topics are a closed list.
-pub type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, TopicFilter>;
-
 pub use whole::{Behaviour, BehaviourEvent};
 
 mod whole {
@@ -112,7 +88,7 @@ mod whole {
         request_response,
     };
 
-    use super::{Frames, Gossip};
+    use super::{Arrivals, Frames, Gossip};
 
     /// Everything that a node speaks.
     #[derive(NetworkBehaviour)]
@@ -120,6 +96,8 @@ mod whole {
     pub struct Behaviour {
         /// Peers that broke the rules and may not connect for a while. First, since it denies.
         pub blocked: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
+        /// The pace at which connections come in.
+        pub arrivals: Arrivals,
         /// Limits on the number of connections.
         pub limits: connection_limits::Behaviour,
         /// A limit on memory.
@@ -150,22 +128,6 @@ pub fn kad_protocol(grid: &GridId) -> StreamProtocol {
         .expect("it starts with a slash")
 }
 
-/// A gossip topic of a grid, as gossipsub names it.
-#[must_use]
-pub fn gossip_topic(topic: Topic, grid: &GridId) -> gossipsub::IdentTopic {
-    gossipsub::IdentTopic::new(topic.name(grid))
-}
-
-/// A message's name: a hash of topic and bytes, so that nothing but the content tells two apart.
-#[must_use]
-pub fn message_id(topic: &str, data: &[u8]) -> gossipsub::MessageId {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(topic.as_bytes()).update(&[0]).update(data);
-    let mut id = [0; 20];
-    hasher.finalize_xof().fill(&mut id);
-    gossipsub::MessageId::new(&id)
-}
-
 /// A swarm that speaks a grid's protocols under an identity and has joined all its topics, and the
 /// count of its bytes. It listens and dials nowhere yet.
 ///
@@ -183,31 +145,6 @@ pub fn swarm(
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
     let peer = identity.public().to_peer_id();
     Ok((Swarm::new(transport, behaviour, peer, config), traffic))
-}
-
-fn transport(
-    identity: &identity::Keypair,
-    traffic: Arc<Traffic>,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetworkError> {
-    let mut streams = yamux::Config::default();
-    streams.set_max_num_streams(STREAMS_MAX);
-    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true))
-        .upgrade(Version::V1)
-        .authenticate(noise::Config::new(identity).map_err(NetworkError::Noise)?)
-        .multiplex(streams)
-        .timeout(UPGRADE_TIMEOUT);
-    let both = quic::tokio::Transport::new(quic::Config::new(identity)).or_transport(tcp).map(
-        |connection, _| match connection {
-            Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
-            Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
-        },
-    );
-    let counted = dns::tokio::Transport::system(both).map_err(NetworkError::Dns)?.map(
-        move |(peer, muxer), _| {
-            (peer, StreamMuxerBox::new(CountedMuxer::new(muxer, Arc::clone(&traffic))))
-        },
-    );
-    Ok(counted.boxed())
 }
 
 fn behaviour(
@@ -231,6 +168,7 @@ fn behaviour(
         .with_max_concurrent_streams(DIRECT_STREAMS_MAX);
     Ok(Behaviour {
         blocked: allow_block_list::Behaviour::default(),
+        arrivals: Arrivals::new(Instant::now()),
         limits: connection_limits::Behaviour::new(limits(openness.connections_max)),
         memory: memory_connection_limits::Behaviour::with_max_bytes(MEMORY_MAX_BYTES),
         gossip: gossip(grid),
@@ -253,44 +191,6 @@ fn limits(connections_max: u32) -> connection_limits::ConnectionLimits {
         .with_max_established(Some(connections_max))
         .with_max_established_incoming(Some(for_others))
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER))
-}
-
-fn gossip(grid: &GridId) -> Gossip {
-    let topics = Topic::ALL.map(|topic| gossip_topic(topic, grid));
-    let filter = MaxCountSubscriptionFilter {
-        filter: WhitelistSubscriptionFilter(
-            topics.iter().map(gossipsub::IdentTopic::hash).collect::<HashSet<_>>(),
-        ),
-        max_subscribed_topics: topics.len(),
-        max_subscriptions_per_request: topics.len().saturating_mul(2),
-    };
-    let config = gossipsub::ConfigBuilder::default()
-        .validate_messages()
-        .validation_mode(gossipsub::ValidationMode::Anonymous)
-        .message_id_fn(|message| message_id(message.topic.as_str(), &message.data))
-        .flood_publish(true)
-        .heartbeat_initial_delay(HEARTBEAT)
-        .heartbeat_interval(HEARTBEAT)
-        .history_length(HISTORY_HEARTBEATS)
-        .history_gossip(GOSSIP_HEARTBEATS)
-        .duplicate_cache_time(DUPLICATES_KNOWN_FOR)
-        .max_transmit_size(TRANSMIT_MAX)
-        .mesh_n(8)
-        .mesh_n_low(5)
-        .mesh_n_high(12)
-        .mesh_outbound_min(3)
-        .build()
-        .expect("the configuration is constant and valid");
-    let mut gossip = Gossip::new_with_subscription_filter(
-        gossipsub::MessageAuthenticity::Anonymous,
-        config,
-        filter,
-    )
-    .expect("anonymous authenticity and anonymous validation go together");
-    for topic in &topics {
-        gossip.subscribe(topic).expect("the whitelist holds all topics");
-    }
-    gossip
 }
 
 fn kad(peer: PeerId, grid: &GridId) -> kad::Behaviour<MemoryStore> {

@@ -48,6 +48,15 @@ impl Budget {
         }
     }
 
+    /// How many messages of all kinds together.
+    pub(super) fn allowance_of_all(&self) -> usize {
+        use Kind::{Ack, Evidence, Order, Proposal, Reading, Vote};
+        [Order, Ack, Proposal, Vote, Reading, Evidence]
+            .map(|kind| self.allowance(kind))
+            .iter()
+            .sum()
+    }
+
     /// Whether the author may still say this.
     pub(super) fn check(&self, header: &Header, id: &MessageId) -> Result<(), Refused> {
         let said = self

@@ -5,8 +5,10 @@
 //! where a member is, and the connection proves who it is. Not for: choosing whom to dial, which is
 //! [`super::peers`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use boltgrid_protocol::charter::MEMBERS_MAX;
 use boltgrid_protocol::envelope::{MessageRejected, Verified};
 use boltgrid_protocol::id::{GridId, ParticipantId};
 use boltgrid_protocol::peer::{LIFETIME_MAX_MS, PeerRecord};
@@ -23,7 +25,7 @@ use super::addresses::shareable;
 use super::behaviour::kad_protocol;
 use super::event_loop::Network;
 use super::identity::peer_of;
-use super::pace::Backoff;
+use super::pace::{Backoff, Rate, TokenBucket};
 use super::peers::{Novelty, Standing};
 use super::refused::Refused;
 use super::status::{CONNECTIONS, RECORDS};
@@ -77,12 +79,53 @@ impl Announcement {
     }
 }
 
+/// How many new records peers may bring to be stored, since each has a signature to be checked. What
+/// is stored already is recognised by its bytes and costs nothing.
+#[derive(Debug)]
+pub(super) struct Recorders {
+    members: BTreeMap<ParticipantId, TokenBucket>,
+    /// All strangers together, who could else come under ever new names.
+    strangers: TokenBucket,
+}
+
+/// A member may hand on the records of a whole grid at once.
+const RECORDS_OF_MEMBER: Rate =
+    Rate { capacity: MEMBERS_MAX, one_more_in: Duration::from_millis(125) };
+/// Strangers may be members of tomorrow, and have a few.
+const RECORDS_OF_STRANGERS: Rate = Rate { capacity: 64, one_more_in: Duration::from_millis(250) };
+
+impl Recorders {
+    pub(super) const fn new(now: Instant) -> Self {
+        let strangers = TokenBucket::new(RECORDS_OF_STRANGERS, now);
+        Self { members: BTreeMap::new(), strangers }
+    }
+
+    fn may_bring(&mut self, member: Option<ParticipantId>, now: Instant) -> bool {
+        let bucket = match member {
+            None => &mut self.strangers,
+            Some(member) => {
+                let full = || TokenBucket::new(RECORDS_OF_MEMBER, now);
+                self.members.entry(member).or_insert_with(full)
+            }
+        };
+        bucket.take(now)
+    }
+
+    /// Forgets who is no longer a member.
+    pub(super) fn keep(&mut self, is_member: impl Fn(&ParticipantId) -> bool) {
+        self.members.retain(|participant, _| is_member(participant));
+    }
+}
+
 impl Network {
     pub(super) fn on_connected(&mut self, peer: PeerId, endpoint: &ConnectedPoint) {
         let dialled = endpoint.is_dialer().then(|| endpoint.get_remote_address());
         if let Err(refused) = self.peers.connected(peer, dialled, Instant::now()) {
             self.refuse(CONNECTIONS, peer, refused);
             self.disconnect(peer);
+        } else {
+            // Before it says anything.
+            self.rate(peer, Instant::now());
         }
     }
 
@@ -132,7 +175,7 @@ impl Network {
             kad::Event::InboundRequest {
                 request: InboundRequest::PutRecord { source, record: Some(record), .. },
             } => {
-                if let Err(refused) = self.store_record(record) {
+                if let Err(refused) = self.store_record(&source, record) {
                     self.refuse(RECORDS, source, refused);
                 }
             }
@@ -189,7 +232,14 @@ impl Network {
     }
 
     /// Stores a record for others to find, if it is one.
-    fn store_record(&mut self, record: kad::Record) -> Result<(), Refused> {
+    fn store_record(&mut self, source: &PeerId, record: kad::Record) -> Result<(), Refused> {
+        let store = self.swarm.behaviour_mut().kad.store_mut();
+        if store.get(&record.key).is_some_and(|stored| stored.value == record.value) {
+            return Ok(());
+        }
+        if !self.recorders.may_bring(self.peers.member(source), Instant::now()) {
+            return Err(Refused::TooOften);
+        }
         let (verified, _) = self.learn_record(&record)?;
         let expires = ends_at(verified.body().expires_at, (self.clock)());
         let record = kad::Record {

@@ -16,21 +16,24 @@ use boltgrid_protocol::units::Timestamp;
 use futures::StreamExt;
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, gossipsub, kad, ping};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::behaviour::{self, Behaviour, BehaviourEvent, HEARTBEAT};
-use super::discovery::Announcement;
-use super::faults::Faults;
+use super::arrivals::Crowded;
+use super::behaviour::{self, Behaviour, BehaviourEvent, CONNECTIONS_PER_PEER};
+use super::discovery::{Announcement, Recorders};
+use super::faults::{Faults, Tolerance};
 use super::gossip::Gossiping;
 use super::handle::{COMMANDS_MAX, Command, EVENTS_MAX, NetworkEvent, NetworkHandle};
 use super::identity::identity_of;
-use super::peers::Peers;
-use super::refused::Refused;
+use super::mesh::HEARTBEAT;
+use super::peers::{Peers, Turnover};
+use super::refused::{Blame, Refused};
 use super::requests::Requests;
+use super::scoring::{self, Scores};
 use super::screening::Screening;
 use super::status::{CONNECTIONS, NetworkStatus, Tally};
 use super::traffic::Traffic;
@@ -57,6 +60,7 @@ pub struct Network {
     pub(super) requests: Requests,
     pub(super) peers: Peers,
     pub(super) announcement: Announcement,
+    pub(super) recorders: Recorders,
     pub(super) lookups: HashMap<kad::QueryId, ParticipantId>,
     faults: Faults,
     commands: mpsc::Receiver<Command>,
@@ -98,8 +102,9 @@ impl Network {
                 now,
             ),
             announcement: Announcement::new(config.external.clone(), now),
+            recorders: Recorders::new(now),
             lookups: HashMap::new(),
-            faults: Faults::new(now),
+            faults: Faults::new(Tolerance::default()),
             tally: Tally::default(),
             listeners: HashSet::new(),
             lost: None,
@@ -206,6 +211,12 @@ impl Network {
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
+            SwarmEvent::ConnectionEstablished { connection_id, num_established, .. }
+                if num_established.get() > CONNECTIONS_PER_PEER =>
+            {
+                // Libp2p's own limit does not hold for neighbours by the ring.
+                self.swarm.close_connection(connection_id);
+            }
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
                 self.on_connected(peer_id, &endpoint);
             }
@@ -214,6 +225,11 @@ impl Network {
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 self.on_unreachable(&peer, &error);
+            }
+            SwarmEvent::IncomingConnectionError {
+                error: ListenError::Denied { cause }, ..
+            } if cause.downcast_ref::<Crowded>().is_some() => {
+                self.tally.refuse(CONNECTIONS, Refused::Crowded);
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");
@@ -243,6 +259,7 @@ impl Network {
             }
             BehaviourEvent::Ping(ping::Event { result: Ok(_), .. }) => {}
             BehaviourEvent::Blocked(never)
+            | BehaviourEvent::Arrivals(never)
             | BehaviourEvent::Limits(never)
             | BehaviourEvent::Memory(never) => match never {},
         }
@@ -260,20 +277,71 @@ impl Network {
         let (now, wall) = (Instant::now(), (self.clock)());
         let current = self.charter.interval.interval_at(wall);
         let roster = self.screening.gate().roster(current);
-        for left in self.peers.take_over(&roster, now) {
-            self.swarm.behaviour_mut().kad.remove_peer(&left);
-            self.disconnect(left);
+        if let Some(turnover) = self.peers.take_over(&roster, now) {
+            self.turn_over(turnover);
+            self.recorders.keep(|participant| roster.index_of(participant).is_some());
+            self.requests.keep(|participant| roster.index_of(participant).is_some());
         }
         self.screening.forget_before(current);
         for peer in self.faults.forgive(now) {
             self.swarm.behaviour_mut().blocked.unblock_peer(peer);
         }
+        self.rate_all(now);
         self.drop_unjudged(now);
         self.publish_unsent(wall);
         self.settle_requests(now, wall);
         self.look_around(now);
         self.announce(now, wall);
         self.report();
+    }
+
+    /// Adapts to another roster.
+    fn turn_over(&mut self, turnover: Turnover) {
+        let interval = Duration::from_millis(self.charter.interval.interval_ms);
+        let (members, allowance) = (turnover.members.len(), self.screening.allowance());
+        self.faults.tolerate(Tolerance::of(members, allowance, interval));
+        self.traffic.members_are(turnover.members);
+        let behaviour = self.swarm.behaviour_mut();
+        for peer in turnover.unpinned {
+            behaviour.limits.remove_peer_id(&peer);
+        }
+        for peer in turnover.pinned {
+            // No number of other connections keeps a neighbour out.
+            behaviour.limits.bypass_peer_id(&peer);
+        }
+        for left in turnover.left {
+            self.swarm.behaviour_mut().kad.remove_peer(&left);
+            self.disconnect(left);
+        }
+    }
+
+    /// Brings all scores up to date, and bans those that sank too low.
+    fn rate_all(&mut self, now: Instant) {
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            self.rate(peer, now);
+        }
+    }
+
+    /// Brings a peer's score up to date, and bans it where it is too low.
+    pub(super) fn rate(&mut self, peer: PeerId, now: Instant) {
+        let standing = self.peers.standing(&peer);
+        let is_pinned = self.peers.is_pinned(&peer);
+        let faults = self.faults.faults_of(&peer, now);
+        let score = scoring::application_score(&standing, is_pinned, faults);
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        if gossip.set_application_score(&peer, score)
+            && gossip.peer_score(&peer).is_some_and(|score| score < scoring::GRAYLIST)
+            && let Some(time) = self.faults.ban(peer, now)
+        {
+            self.keep_away(peer, time);
+        }
+    }
+
+    fn scores(&self) -> Option<Scores> {
+        let gossip = &self.swarm.behaviour().gossip;
+        let members = self.swarm.connected_peers().filter(|peer| self.peers.member(peer).is_some());
+        Scores::of(members.filter_map(|peer| gossip.peer_score(peer)))
     }
 
     fn report(&self) {
@@ -284,7 +352,12 @@ impl Network {
             members: census.members,
             members_known: census.known,
             members_connected: census.connected,
+            dialled: census.dialled,
+            pinned: census.pinned,
+            pinned_connected: census.pinned_connected,
             strangers: census.strangers,
+            banned: self.faults.banned(),
+            scores: self.scores(),
             bytes_in: self.traffic.bytes_in(),
             bytes_out: self.traffic.bytes_out(),
             heard: self.tally.heard,
@@ -294,15 +367,26 @@ impl Network {
         });
     }
 
-    /// Counts what was not taken, and keeps its sender away where it is to blame too often.
+    /// Counts what was not taken, and all that follows from it for its sender.
     pub(super) fn refuse(&mut self, place: &'static str, peer: PeerId, refused: Refused) {
         self.tally.refuse(place, refused);
         tracing::debug!(place, %peer, reason = refused.reason(), "refused");
-        if self.faults.add(peer, refused.blame(), Instant::now()) {
-            tracing::warn!(%peer, "keeping away a peer that broke the rules too often");
-            self.tally.refuse(CONNECTIONS, Refused::Blocked);
-            self.swarm.behaviour_mut().blocked.block_peer(peer);
+        if peer == *self.swarm.local_peer_id() {
+            return;
         }
+        let (now, blame) = (Instant::now(), refused.blame());
+        if let Some(time) = self.faults.add(peer, blame, now) {
+            self.keep_away(peer, time);
+        }
+        if blame == Blame::Sender {
+            self.rate(peer, now);
+        }
+    }
+
+    fn keep_away(&mut self, peer: PeerId, time: Duration) {
+        tracing::warn!(%peer, ?time, "keeping away a peer that broke the rules too often");
+        self.tally.refuse(CONNECTIONS, Refused::Blocked);
+        self.swarm.behaviour_mut().blocked.block_peer(peer);
     }
 
     /// Sends an event to the market task, unless it has too much to do.

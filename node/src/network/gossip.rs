@@ -84,8 +84,9 @@ impl Network {
         match self.offer(unjudged, &message.data) {
             Ok(()) => self.tally.heard = self.tally.heard.saturating_add(1),
             Err(refused) => {
-                self.refuse(place(topic), source, refused);
+                // Gossip first, since a ban may follow from its part of the score.
                 self.report_judgement(&id, &source, refused.acceptance());
+                self.refuse(place(topic), source, refused);
             }
         }
     }
@@ -108,15 +109,14 @@ impl Network {
         else {
             return;
         };
-        let acceptance = match verdict {
-            Verdict::Accept => MessageAcceptance::Accept,
-            Verdict::Ignore => MessageAcceptance::Ignore,
+        match verdict {
+            Verdict::Accept => self.report_judgement(&id, &source, MessageAcceptance::Accept),
+            Verdict::Ignore => self.report_judgement(&id, &source, MessageAcceptance::Ignore),
             Verdict::Reject => {
+                self.report_judgement(&id, &source, MessageAcceptance::Reject);
                 self.refuse(place(topic), source, Refused::Condemned);
-                MessageAcceptance::Reject
             }
-        };
-        self.report_judgement(&id, &source, acceptance);
+        }
     }
 
     /// Gives up messages that the market did not judge.

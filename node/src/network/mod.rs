@@ -13,12 +13,23 @@
 //! asked for and still has to prove itself.
 //!
 //! Who is not a member ("stranger") may connect within a small number of connections, use the DHT
-//! and pass on gossip that members have signed; it is answered nothing. Peers are not scored: whoever
-//! hands us too much that no correct peer would is disconnected and kept away (`faults`).
+//! and pass on gossip that members have signed; it is answered nothing. What one peer can cost us is
+//! bounded in layers, the cheapest first:
+//!
+//! ```text
+//!   arrivals    handshakes a second                 transport  unread bytes of a connection
+//!   throttle    bytes a second of a connection      mesh       what gossip takes, keeps and repeats
+//!   budget      messages of an author an interval   requests   questions of a member a second
+//!   scoring     who is in the mesh, who is told     faults     who is disconnected, and for how long
+//! ```
+//!
+//! `refused` is the table from everything that is not taken to what follows from it; `ring` names
+//! the neighbours whose connections are kept whatever else happens.
 //!
 //! Not for: what messages mean. The network knows members, kinds and intervals, and no more.
 
 mod addresses;
+mod arrivals;
 pub mod behaviour;
 mod budget;
 pub mod direct;
@@ -28,13 +39,19 @@ mod faults;
 mod gossip;
 mod handle;
 pub mod identity;
+mod mesh;
+mod muxer;
 mod pace;
 mod peers;
 mod refused;
 mod requests;
+mod ring;
+mod scoring;
 mod screening;
 mod status;
+mod throttle;
 mod traffic;
+mod transport;
 
 use std::io;
 
@@ -42,6 +59,7 @@ use libp2p::{Multiaddr, TransportError, noise};
 
 pub use event_loop::Network;
 pub use handle::{NetworkEvent, NetworkHandle, NetworkUnavailable};
+pub use scoring::Scores;
 pub use status::{NetworkStatus, Refusals};
 pub use traffic::Traffic;
 

@@ -42,35 +42,41 @@ impl Backoff {
     }
 }
 
-/// So many at once, and so many per second after that.
+/// So many at once, and one more now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rate {
+    /// Most tokens at once.
+    pub(super) capacity: u32,
+    /// One more token in this time.
+    pub(super) one_more_in: Duration,
+}
+
+/// Tokens to be taken at a rate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TokenBucket {
+    rate: Rate,
     tokens: u32,
     filled: Instant,
 }
 
 impl TokenBucket {
-    /// Most tokens at once: what a member may ask in one burst.
-    pub(super) const CAPACITY: u32 = 32;
-    /// One more token in this time.
-    const REFILL: Duration = Duration::from_millis(125);
-
     /// A full bucket.
-    pub(super) const fn new(now: Instant) -> Self {
-        Self { tokens: Self::CAPACITY, filled: now }
+    pub(super) const fn new(rate: Rate, now: Instant) -> Self {
+        Self { rate, tokens: rate.capacity, filled: now }
     }
 
     /// Takes a token, if there is one.
     #[must_use]
     pub(super) fn take(&mut self, now: Instant) -> bool {
+        let Rate { capacity, one_more_in } = self.rate;
         let since = now.saturating_duration_since(self.filled);
-        let earned = since.as_millis().checked_div(Self::REFILL.as_millis()).unwrap_or(0);
+        let earned = since.as_millis().checked_div(one_more_in.as_millis()).unwrap_or(0);
         let earned = u32::try_from(earned).unwrap_or(u32::MAX);
-        if self.tokens.saturating_add(earned) >= Self::CAPACITY {
-            *self = Self::new(now);
+        if self.tokens.saturating_add(earned) >= capacity {
+            *self = Self::new(self.rate, now);
         } else {
             self.tokens = self.tokens.saturating_add(earned);
-            self.filled += Self::REFILL.saturating_mul(earned);
+            self.filled += one_more_in.saturating_mul(earned);
         }
         let left = self.tokens.checked_sub(1);
         self.tokens = left.unwrap_or(0);
@@ -101,13 +107,14 @@ mod tests {
     #[test]
     fn a_bucket_gives_its_capacity_at_once_and_then_its_rate() {
         let start = Instant::now();
-        let mut bucket = TokenBucket::new(start);
+        let rate = Rate { capacity: 32, one_more_in: Duration::from_millis(125) };
+        let mut bucket = TokenBucket::new(rate, start);
         let taken =
             |bucket: &mut TokenBucket, now| (0..1000).take_while(|_| bucket.take(now)).count();
         assert_eq!(taken(&mut bucket, start), 32);
-        assert_eq!(taken(&mut bucket, start + TokenBucket::REFILL / 2), 0);
-        assert_eq!(taken(&mut bucket, start + TokenBucket::REFILL), 1);
-        assert_eq!(taken(&mut bucket, start + TokenBucket::REFILL * 4), 3);
+        assert_eq!(taken(&mut bucket, start + rate.one_more_in / 2), 0);
+        assert_eq!(taken(&mut bucket, start + rate.one_more_in), 1);
+        assert_eq!(taken(&mut bucket, start + rate.one_more_in * 4), 3);
         assert_eq!(taken(&mut bucket, start + Duration::from_secs(3600)), 32);
     }
 }

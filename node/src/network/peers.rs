@@ -17,12 +17,16 @@ use super::addresses::without_peer;
 use super::identity::{participant_of, peer_of};
 use super::pace::Backoff;
 use super::refused::Refused;
+use super::ring;
 
 /// Connections of peers that are not members. They may ask the DHT and pass on gossip, like anyone,
 /// and may one day be members; they are served nothing.
 pub(super) const STRANGERS_MAX: usize = 8;
 /// Of all connections that there may be, this part is dialled for; in a smaller grid, all members.
 const WANTED_PART: usize = 4;
+/// Members that are dialled by us, even where enough others came to us: whoever comes chooses us, and
+/// those who choose us must not be all that we know.
+const DIALLED_MIN: usize = 8;
 /// Of all connections that there may be, this part is kept, so that there is room for those who
 /// come new and know nobody else.
 const KEPT_PART: usize = 2;
@@ -69,7 +73,23 @@ pub(super) struct Census {
     pub(super) members: usize,
     pub(super) known: usize,
     pub(super) connected: usize,
+    pub(super) dialled: usize,
+    pub(super) pinned: usize,
+    pub(super) pinned_connected: usize,
     pub(super) strangers: usize,
+}
+
+/// What another roster changes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Turnover {
+    /// All other members now.
+    pub(super) members: BTreeSet<PeerId>,
+    /// Who is no longer a member.
+    pub(super) left: Vec<PeerId>,
+    /// Who is no longer a neighbour by the ring.
+    pub(super) unpinned: Vec<PeerId>,
+    /// Who is one now.
+    pub(super) pinned: Vec<PeerId>,
 }
 
 /// What to do next to find and keep the members.
@@ -90,6 +110,10 @@ struct Whereabouts {
     addresses: Vec<Multiaddr>,
     sequence: Option<u64>,
     connected_since: Option<Instant>,
+    /// Whether we dialled the connection.
+    dialled: bool,
+    /// Whether it is a neighbour by the ring.
+    pinned: bool,
     unreachable: bool,
     dial: Backoff,
     look_up: Backoff,
@@ -139,12 +163,13 @@ impl Peers {
         Self { me, connections_max, roster, members, bootstrap, strangers, retry_max }
     }
 
-    /// Takes over the roster. Returns who is no longer a member.
-    pub(super) fn take_over(&mut self, roster: &Roster, now: Instant) -> Vec<PeerId> {
+    /// Takes over the roster. Returns what changes, unless it is the one that we have.
+    pub(super) fn take_over(&mut self, roster: &Roster, now: Instant) -> Option<Turnover> {
         if roster.hash() == self.roster {
-            return Vec::new();
+            return None;
         }
         self.roster = roster.hash();
+        let mut turnover = Turnover::default();
         for member in roster.members() {
             let participant = member.enrolment.participant;
             let Some(peer) = peer_of(&participant).filter(|_| participant != self.me) else {
@@ -156,14 +181,31 @@ impl Peers {
             let new = || Whereabouts::new(peer, rank, retry_max, now);
             self.members.entry(participant).or_insert_with(new);
         }
-        let left = |(participant, whereabouts): (&ParticipantId, &Whereabouts)| {
-            roster.index_of(participant).is_none().then_some((*participant, whereabouts.peer))
-        };
-        let left: Vec<_> = self.members.iter().filter_map(left).collect();
-        for (participant, _) in &left {
-            self.members.remove(participant);
-        }
-        left.into_iter().map(|(_, peer)| peer).collect()
+        let neighbours = ring::neighbours(roster, &self.me);
+        self.members.retain(|participant, whereabouts| {
+            let is_pinned = neighbours.contains(participant);
+            match (whereabouts.pinned, is_pinned) {
+                (true, false) => turnover.unpinned.push(whereabouts.peer),
+                (false, true) => turnover.pinned.push(whereabouts.peer),
+                (false, false) | (true, true) => {}
+            }
+            whereabouts.pinned = is_pinned;
+            let stays = roster.index_of(participant).is_some();
+            if stays {
+                turnover.members.insert(whereabouts.peer);
+            } else {
+                turnover.left.push(whereabouts.peer);
+            }
+            stays
+        });
+        Some(turnover)
+    }
+
+    /// Whether a peer is a neighbour by the ring.
+    pub(super) fn is_pinned(&self, peer: &PeerId) -> bool {
+        participant_of(peer)
+            .and_then(|participant| self.members.get(&participant))
+            .is_some_and(|whereabouts| whereabouts.pinned)
     }
 
     /// The member behind a peer id.
@@ -204,6 +246,7 @@ impl Peers {
             Standing::Member(participant) => {
                 if let Some(whereabouts) = self.members.get_mut(&participant) {
                     whereabouts.connected_since.get_or_insert(now);
+                    whereabouts.dialled |= dialled.is_some();
                     whereabouts.unreachable = false;
                 }
                 Ok(())
@@ -225,6 +268,7 @@ impl Peers {
             known.reached = None;
         }
         let Some(whereabouts) = self.whereabouts(peer) else { return };
+        whereabouts.dialled = false;
         if let Some(since) = whereabouts.connected_since.take()
             && now.saturating_duration_since(since) >= GOOD_CONNECTION
         {
@@ -307,33 +351,42 @@ impl Peers {
         Census {
             members: self.members.len(),
             known: count(|whereabouts| !whereabouts.addresses.is_empty()),
-            connected: count(|whereabouts| whereabouts.connected_since.is_some()),
+            connected: count(Whereabouts::is_connected),
+            dialled: count(|whereabouts| whereabouts.is_connected() && whereabouts.dialled),
+            pinned: count(|whereabouts| whereabouts.pinned),
+            pinned_connected: count(|it| it.is_connected() && it.pinned),
             strangers: self.strangers.len(),
         }
     }
 
     /// What to do next, with so many lookups under way. What is planned counts as tried.
     pub(super) fn plan(&mut self, lookups: usize, now: Instant) -> Plan {
-        let connected = self.census().connected;
-        let wanted = self.connections_max.div_euclid(WANTED_PART).min(self.members.len());
+        let Census { members, connected, dialled, pinned, pinned_connected, .. } = self.census();
+        let wanted = self.connections_max.div_euclid(WANTED_PART).min(members);
         let kept = self.connections_max.div_euclid(KEPT_PART);
-        let (missing, surplus) = (wanted.saturating_sub(connected), connected.saturating_sub(kept));
+        let absent = members.saturating_sub(connected);
+        let missing = wanted
+            .saturating_sub(connected)
+            .max(DIALLED_MIN.saturating_sub(dialled).min(wanted))
+            .min(absent);
+        let surplus = connected.saturating_sub(kept);
         let mut plan = Plan { part: self.least_wanted(surplus, now), ..Plan::default() };
-        if missing > 0 || self.members.is_empty() {
+        if missing > 0 || pinned_connected < pinned || members == 0 {
             plan.bootstrap = self.due_bootstrap(now);
             self.plan_search(&mut plan, missing, lookups, now);
         }
         plan
     }
 
-    /// Whom to leave, where there are too many: those whom we would be the last to dial.
+    /// Whom to leave, where there are too many: those whom we would be the last to dial, and never a
+    /// neighbour by the ring.
     fn least_wanted(&self, surplus: usize, now: Instant) -> Vec<PeerId> {
         let settled = |whereabouts: &&Whereabouts| {
-            whereabouts
-                .connected_since
-                .is_some_and(|since| now.saturating_duration_since(since) >= GOOD_CONNECTION)
+            let since = whereabouts.connected_since;
+            since.is_some_and(|since| now.saturating_duration_since(since) >= GOOD_CONNECTION)
         };
-        let mut settled: Vec<_> = self.members.values().filter(settled).collect();
+        let members = self.members.values().filter(|whereabouts| !whereabouts.pinned);
+        let mut settled: Vec<_> = members.filter(settled).collect();
         settled.sort_by_key(|whereabouts| Reverse(whereabouts.rank));
         let least = settled.into_iter().take(surplus.min(PARTINGS_AT_ONCE));
         least.map(|whereabouts| whereabouts.peer).collect()
@@ -349,10 +402,9 @@ impl Peers {
     }
 
     fn plan_search(&mut self, plan: &mut Plan, missing: usize, lookups: usize, now: Instant) {
-        let absent =
-            |(_, whereabouts): &(_, &mut Whereabouts)| whereabouts.connected_since.is_none();
+        let absent = |(_, whereabouts): &(_, &mut Whereabouts)| !whereabouts.is_connected();
         let mut absent: Vec<_> = self.members.iter_mut().filter(absent).collect();
-        absent.sort_by_key(|(_, whereabouts)| whereabouts.rank);
+        absent.sort_by_key(|(_, whereabouts)| (!whereabouts.pinned, whereabouts.rank));
         for (participant, whereabouts) in absent {
             if whereabouts.is_lost()
                 && whereabouts.look_up.is_due(now)
@@ -363,7 +415,8 @@ impl Peers {
             }
             if !whereabouts.addresses.is_empty()
                 && whereabouts.dial.is_due(now)
-                && plan.dial.len() < missing.min(DIALS_AT_ONCE)
+                && plan.dial.len() < DIALS_AT_ONCE
+                && (whereabouts.pinned || plan.dial.len() < missing)
             {
                 whereabouts.dial.tried(now);
                 plan.dial.push((whereabouts.peer, whereabouts.addresses.clone()));
@@ -380,10 +433,16 @@ impl Whereabouts {
             addresses: Vec::new(),
             sequence: None,
             connected_since: None,
+            dialled: false,
+            pinned: false,
             unreachable: false,
             dial: Backoff::new(now, RETRY_MIN, retry_max),
             look_up: Backoff::new(now, RETRY_MIN, retry_max),
         }
+    }
+
+    const fn is_connected(&self) -> bool {
+        self.connected_since.is_some()
     }
 
     /// Whether we do not know where it is, or it is no longer where we think.

@@ -1,5 +1,8 @@
-//! Why something that came over the network was not taken, what it is counted as, and whether its
-//! sender is to blame. The one table of all three.
+//! Why something that came over the network was not taken, and all that follows from it: what it is
+//! counted as, what gossip is told, what it costs the sender's score and how much it counts towards
+//! a ban. The one table of all of them.
+//!
+//! Not for: when the points are too many; that is [`super::faults`].
 
 use boltgrid_protocol::envelope::MessageRejected;
 use boltgrid_protocol::message::EntryRejected;
@@ -8,12 +11,35 @@ use libp2p::gossipsub::MessageAcceptance;
 /// Who is to blame that something was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// No correct peer would have sent it.
+    /// No correct peer would have sent it: a *fault*.
     Sender,
-    /// A correct peer may send it, but not without end.
+    /// A correct peer may send it, but not without end: a *nuisance*.
     Nobody,
     /// It is we who could not take it.
     Us,
+}
+
+/// What follows for the peer that handed something to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Consequence {
+    /// Faults, of which a few are a ban ([`super::faults`]). Each also lowers the peer's score
+    /// ([`super::scoring`]), and where it came by gossip, gossipsub rejects it and lowers its own
+    /// part of the score.
+    pub(super) faults: u32,
+    /// Nuisances, of which very many are a ban. They cost no score: an honest member with another
+    /// clock or a busy grid must not fall behind a stranger.
+    pub(super) nuisances: u32,
+}
+
+impl Blame {
+    /// What follows for the sender.
+    pub(super) const fn consequence(self) -> Consequence {
+        match self {
+            Self::Sender => Consequence { faults: 1, nuisances: 0 },
+            Self::Nobody => Consequence { faults: 0, nuisances: 1 },
+            Self::Us => Consequence { faults: 0, nuisances: 0 },
+        }
+    }
 }
 
 /// Why something was not taken.
@@ -73,6 +99,9 @@ pub(super) enum Refused {
     /// The peer broke the rules too often and is kept away for a while.
     #[error("the peer broke the rules too often")]
     Blocked,
+    /// More connections come in than we can shake hands with.
+    #[error("too many connections at once")]
+    Crowded,
 }
 
 impl Refused {
@@ -97,6 +126,7 @@ impl Refused {
             Self::Condemned => "condemned",
             Self::FalseHistory => "false_history",
             Self::Blocked => "blocked",
+            Self::Crowded => "crowded",
         }
     }
 
@@ -127,15 +157,40 @@ impl Refused {
             | Self::Superseded
             | Self::Stranger
             | Self::TooOften => Blame::Nobody,
-            Self::Overloaded | Self::Unjudged | Self::Blocked => Blame::Us,
+            Self::Overloaded | Self::Unjudged | Self::Blocked | Self::Crowded => Blame::Us,
         }
     }
 
-    /// What gossipsub is told.
+    /// What gossipsub is told: reject only what no correct peer could have passed on.
     pub(super) const fn acceptance(self) -> MessageAcceptance {
         match self.blame() {
             Blame::Sender => MessageAcceptance::Reject,
             Blame::Nobody | Blame::Us => MessageAcceptance::Ignore,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_gossip_rejects_is_what_counts_as_a_fault_and_nothing_else() {
+        for refused in [
+            Refused::Entry(EntryRejected::Message(MessageRejected::WrongRoster)),
+            Refused::Entry(EntryRejected::Stale),
+            Refused::Malformed,
+            Refused::Condemned,
+            Refused::OverBudget,
+            Refused::Replayed,
+            Refused::TooOften,
+            Refused::Overloaded,
+            Refused::Unjudged,
+        ] {
+            let is_rejected = matches!(refused.acceptance(), MessageAcceptance::Reject);
+            let consequence = refused.blame().consequence();
+            assert_eq!(is_rejected, consequence.faults > 0, "{refused:?}");
+            assert!(consequence.faults == 0 || consequence.nuisances == 0, "{refused:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::event_loop::Network;
 use super::handle::NetworkEvent;
-use super::pace::TokenBucket;
+use super::pace::{Rate, TokenBucket};
 use super::refused::Refused;
 use super::status::DIRECT;
 
@@ -25,6 +25,8 @@ type Channel = ResponseChannel<Vec<u8>>;
 const OPEN_MAX: usize = 256;
 /// How long our answer may take; the other side waits a little longer.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+/// What a member may ask: a burst after it comes back, and eight questions a second.
+const ASKED: Rate = Rate { capacity: 32, one_more_in: Duration::from_millis(125) };
 /// Own requests under way or waiting to be tried again.
 const SENT_MAX: usize = 1024;
 
@@ -50,6 +52,13 @@ pub(super) struct Requests {
     next_token: u64,
     sent: HashMap<OutboundRequestId, Sent>,
     again: Vec<Sent>,
+}
+
+impl Requests {
+    /// Forgets who is no longer a member.
+    pub(super) fn keep(&mut self, is_member: impl Fn(&ParticipantId) -> bool) {
+        self.buckets.retain(|participant, _| is_member(participant));
+    }
 }
 
 impl Network {
@@ -205,7 +214,8 @@ impl Network {
     ) -> Result<(ParticipantId, Request), Refused> {
         let from = self.peers.member(peer).ok_or(Refused::Stranger)?;
         let now = Instant::now();
-        let bucket = self.requests.buckets.entry(from).or_insert_with(|| TokenBucket::new(now));
+        let bucket =
+            self.requests.buckets.entry(from).or_insert_with(|| TokenBucket::new(ASKED, now));
         if !bucket.take(now) {
             return Err(Refused::TooOften);
         }

@@ -53,6 +53,11 @@ impl Screening {
         &mut self.gate
     }
 
+    /// How many messages an author may gossip in one interval.
+    pub(super) fn allowance(&self) -> usize {
+        self.budget.allowance_of_all()
+    }
+
     /// Forgets what can no longer matter in `current`.
     pub(super) fn forget_before(&mut self, current: Interval) {
         self.budget.forget_before(current.minus(INTERVALS_BACK));

@@ -6,6 +6,7 @@ use boltgrid_protocol::topic::Topic;
 use libp2p::Multiaddr;
 
 use super::refused::Refused;
+use super::scoring::Scores;
 
 /// Where something was refused: the word of a gossip topic, or one of these.
 pub(super) const DIRECT: &str = "direct";
@@ -31,8 +32,18 @@ pub struct NetworkStatus {
     pub members_known: usize,
     /// Members that are connected.
     pub members_connected: usize,
+    /// Members that we dialled, and that did not come to us.
+    pub dialled: usize,
+    /// Members that are neighbours by the ring: their connections are kept before all others.
+    pub pinned: usize,
+    /// Neighbours that are connected.
+    pub pinned_connected: usize,
     /// Connected peers that are not members.
     pub strangers: usize,
+    /// Peers that broke the rules too often and are kept away for now.
+    pub banned: usize,
+    /// The scores of the connected members; none where none is connected.
+    pub scores: Option<Scores>,
     /// Bytes received on all streams since the start.
     pub bytes_in: u64,
     /// Bytes sent on all streams since the start.

@@ -1,23 +1,30 @@
-//! Counts the bytes that really cross connections, whatever the transport.
+//! Counts the bytes that really cross connections, whatever the transport, and holds back those that
+//! a peer sends faster than it may ([`super::throttle`]).
 //!
 //! Counted is what the multiplexed streams carry: every protocol's bytes, without the frames and
-//! encryption below them. Not for: limits; those are connection and size limits elsewhere.
+//! encryption below them. Not for: limits of size and number; those are elsewhere.
 
+use std::collections::BTreeSet;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll, ready};
 
 use futures::{AsyncRead, AsyncWrite};
+use libp2p::PeerId;
 use libp2p::core::StreamMuxer;
 use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
+use tokio::time::{Instant, Sleep, sleep};
 
-/// Bytes in and out since the start.
+use super::throttle::{self, Speed, Throttle};
+
+/// Bytes in and out since the start, and who may send fast.
 #[derive(Debug, Default)]
 pub struct Traffic {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    members: RwLock<BTreeSet<PeerId>>,
 }
 
 impl Traffic {
@@ -32,6 +39,39 @@ impl Traffic {
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out.load(Ordering::Relaxed)
     }
+
+    /// Says who are members; all others are strangers.
+    pub(super) fn members_are(&self, members: BTreeSet<PeerId>) {
+        *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
+    }
+
+    fn speed_of(&self, peer: &PeerId) -> Speed {
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        if members.contains(peer) { throttle::MEMBER } else { throttle::STRANGER }
+    }
+}
+
+/// The bytes of one connection.
+#[derive(Debug)]
+struct Flow {
+    peer: PeerId,
+    throttle: Throttle,
+    traffic: Arc<Traffic>,
+}
+
+impl Flow {
+    /// The wait until more may be read; none where it may be at once.
+    fn wait(&self) -> Option<Pin<Box<Sleep>>> {
+        let speed = self.traffic.speed_of(&self.peer);
+        Some(Box::pin(sleep(self.throttle.wait(speed, Instant::now())?)))
+    }
+
+    fn came_in(&self, moved: &Poll<io::Result<usize>>) {
+        count(&self.traffic.bytes_in, moved);
+        if let Poll::Ready(Ok(bytes)) = moved {
+            self.throttle.charge(u64::try_from(*bytes).unwrap_or(u64::MAX));
+        }
+    }
 }
 
 fn count(counter: &AtomicU64, moved: &Poll<io::Result<usize>>) {
@@ -44,16 +84,17 @@ fn count(counter: &AtomicU64, moved: &Poll<io::Result<usize>>) {
 #[derive(Debug)]
 pub(super) struct CountedMuxer {
     inner: StreamMuxerBox,
-    traffic: Arc<Traffic>,
+    flow: Arc<Flow>,
 }
 
 impl CountedMuxer {
-    pub(super) const fn new(inner: StreamMuxerBox, traffic: Arc<Traffic>) -> Self {
-        Self { inner, traffic }
+    pub(super) fn new(inner: StreamMuxerBox, peer: PeerId, traffic: Arc<Traffic>) -> Self {
+        let throttle = Throttle::new(traffic.speed_of(&peer), Instant::now());
+        Self { inner, flow: Arc::new(Flow { peer, throttle, traffic }) }
     }
 
     fn counted(&self, inner: SubstreamBox) -> CountedStream {
-        CountedStream { inner, traffic: Arc::clone(&self.traffic) }
+        CountedStream { inner, flow: Arc::clone(&self.flow), wait: None }
     }
 }
 
@@ -65,7 +106,11 @@ impl StreamMuxer for CountedMuxer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<CountedStream>> {
-        Pin::new(&mut self.inner).poll_inbound(cx).map_ok(|stream| self.counted(stream))
+        let stream = Pin::new(&mut self.inner).poll_inbound(cx);
+        if stream.is_ready() {
+            self.flow.throttle.charge(throttle::STREAM_BYTES);
+        }
+        stream.map_ok(|stream| self.counted(stream))
     }
 
     fn poll_outbound(
@@ -88,7 +133,24 @@ impl StreamMuxer for CountedMuxer {
 #[derive(Debug)]
 pub(super) struct CountedStream {
     inner: SubstreamBox,
-    traffic: Arc<Traffic>,
+    flow: Arc<Flow>,
+    /// Until when its peer has to wait.
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl CountedStream {
+    /// Ready once more may be read.
+    fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(wait) = &mut self.wait {
+                ready!(wait.as_mut().poll(cx));
+            }
+            self.wait = self.flow.wait();
+            if self.wait.is_none() {
+                return Poll::Ready(());
+            }
+        }
+    }
 }
 
 impl AsyncRead for CountedStream {
@@ -97,8 +159,9 @@ impl AsyncRead for CountedStream {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_allowed(cx));
         let moved = Pin::new(&mut self.inner).poll_read(cx, buf);
-        count(&self.traffic.bytes_in, &moved);
+        self.flow.came_in(&moved);
         moved
     }
 
@@ -107,8 +170,9 @@ impl AsyncRead for CountedStream {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_allowed(cx));
         let moved = Pin::new(&mut self.inner).poll_read_vectored(cx, bufs);
-        count(&self.traffic.bytes_in, &moved);
+        self.flow.came_in(&moved);
         moved
     }
 }
@@ -120,7 +184,7 @@ impl AsyncWrite for CountedStream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let moved = Pin::new(&mut self.inner).poll_write(cx, buf);
-        count(&self.traffic.bytes_out, &moved);
+        count(&self.flow.traffic.bytes_out, &moved);
         moved
     }
 
@@ -130,7 +194,7 @@ impl AsyncWrite for CountedStream {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let moved = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        count(&self.traffic.bytes_out, &moved);
+        count(&self.flow.traffic.bytes_out, &moved);
         moved
     }
 

@@ -9,6 +9,7 @@ mod discovery;
 mod fixture;
 mod gossip;
 mod hostile;
+mod limits;
 mod raw;
 mod records;
 mod requests;

@@ -14,12 +14,12 @@ use crate::raw::Raw;
 use crate::world::{World, clock, eventually};
 
 /// Where a member's record belongs, worked out anew.
-fn key_of(grid: &Grid, participant: &ParticipantId) -> RecordKey {
+pub(crate) fn key_of(grid: &Grid, participant: &ParticipantId) -> RecordKey {
     let bytes = [grid.charter.grid_id().as_bytes(), participant.as_bytes().as_slice()].concat();
     RecordKey::new(&blake3::derive_key("boltgrid 1 peer record", &bytes))
 }
 
-fn put(raw: &mut Raw, key: RecordKey, value: Vec<u8>) {
+pub(crate) fn put(raw: &mut Raw, key: RecordKey, value: Vec<u8>) {
     let node = raw.node();
     let record = Record::new(key, value);
     let quorum = Quorum::N(NonZeroUsize::MIN);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use super::*;
+use crate::network::ring::{NEIGHBOURS_MAX, neighbours};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::signing::Keypair;
@@ -58,7 +59,7 @@ fn roster(numbers: impl IntoIterator<Item = u8>) -> Roster {
 /// The first member's view of a grid with so many others.
 fn peers(others: u8, bootstrap: Vec<Multiaddr>, now: Instant) -> Peers {
     let mut peers = Peers::new(id(0), bootstrap, FEW, INTERVAL, now);
-    assert!(peers.take_over(&roster(0..=others), now).is_empty());
+    assert_eq!(peers.take_over(&roster(0..=others), now).unwrap().left, []);
     peers
 }
 
@@ -90,7 +91,16 @@ fn a_grid_is_found_from_one_address() {
     assert_eq!(plan.bootstrap, [], "it is connected");
     peers.connected(peer(2), None, now).unwrap();
     assert_eq!(peers.plan(0, now + RETRY_MAX * 2), Plan::default(), "all are there");
-    assert_eq!(peers.census(), Census { members: 2, known: 1, connected: 2, strangers: 0 });
+    let census = Census {
+        members: 2,
+        known: 1,
+        connected: 2,
+        dialled: 1,
+        pinned: 2,
+        pinned_connected: 2,
+        strangers: 0,
+    };
+    assert_eq!(peers.census(), census);
 }
 
 #[test]
@@ -158,12 +168,15 @@ fn in_a_large_grid_some_are_dialled_and_too_many_are_left_again() {
     }
     let mut dialled = Vec::new();
     for _ in 0..10 {
-        for (peer, _) in peers.plan(0, now).dial {
-            peers.connected(peer, None, now).unwrap();
+        for (peer, addresses) in peers.plan(0, now).dial {
+            peers.connected(peer, addresses.first(), now).unwrap();
             dialled.push(peer);
         }
     }
     assert_eq!(dialled.len(), 16);
+    let pinned: Vec<_> = (1..=60).map(peer).filter(|peer| peers.is_pinned(peer)).collect();
+    assert!((4..=NEIGHBOURS_MAX).contains(&pinned.len()), "{}", pinned.len());
+    assert!(pinned.iter().all(|peer| dialled.contains(peer)), "neighbours come first");
 
     let all: Vec<_> = (1..=60).map(peer).collect();
     for peer in &all {
@@ -202,7 +215,12 @@ fn a_new_roster_brings_members_and_names_those_who_left() {
     let mut peers = peers(2, Vec::new(), now);
     peers.connected(peer(3), None, now).unwrap();
     peers.learn(&id(2), [address(2)], now);
-    assert_eq!(peers.take_over(&roster([0, 2, 3]), now), [peer(1)]);
+    let turnover = peers.take_over(&roster([0, 2, 3]), now).unwrap();
+    assert_eq!(turnover.left, [peer(1)]);
+    assert_eq!(turnover.unpinned, [peer(1)]);
+    assert_eq!(turnover.pinned, [peer(3)]);
+    assert_eq!(turnover.members, [peer(2), peer(3)].into());
+    assert_eq!(peers.take_over(&roster([0, 2, 3]), now), None, "nothing is new");
     assert_eq!(peers.member(&peer(1)), None);
     assert_eq!(peers.member(&peer(3)), Some(id(3)));
     assert_eq!(peers.find(&id(2)).unwrap().1, [address(2)], "what is known of the others stays");
@@ -224,4 +242,72 @@ fn a_member_that_cannot_be_reached_is_dialled_several_times_an_interval() {
     let moments = (1..=100_u32).map(|part| now + part * interval / 100);
     let dials = moments.filter(|at| !peers.plan(0, *at).dial.is_empty()).count();
     assert!(dials >= 3, "{dials}");
+}
+
+#[test]
+fn neighbours_are_mutual_and_change_with_the_roster() {
+    let all = roster(0..=40);
+    for number in 0..=40 {
+        let mine = neighbours(&all, &id(number));
+        assert!(!mine.contains(&id(number)));
+        assert!((3..=NEIGHBOURS_MAX).contains(&mine.len()), "{}", mine.len());
+        assert!(mine.iter().all(|other| neighbours(&all, other).contains(&id(number))));
+    }
+    let fewer = roster(0..=39);
+    let changed = |number| neighbours(&all, &id(number)) != neighbours(&fewer, &id(number));
+    assert!((0..=39).filter(|number| changed(*number)).count() > 30, "the rings are new");
+    assert_eq!(neighbours(&all, &id(100)).len(), 0, "who is no member has none");
+    assert_eq!(neighbours(&roster([0]), &id(0)).len(), 0);
+    assert_eq!(neighbours(&roster([0, 1]), &id(0)), [id(1)].into());
+}
+
+#[test]
+fn those_who_come_are_not_all_whom_we_know() {
+    let now = Instant::now();
+    let mut peers = peers(60, Vec::new(), now);
+    for number in 1..=60 {
+        peers.learn(&id(number), [address(number)], now);
+    }
+    // Enough come by themselves, and none of them is a neighbour.
+    let come: Vec<_> = (1..=60).map(peer).filter(|peer| !peers.is_pinned(peer)).take(40).collect();
+    for peer in &come {
+        peers.connected(*peer, None, now).unwrap();
+    }
+    let mut dialled = 0;
+    for _ in 0..5 {
+        for (peer, addresses) in peers.plan(0, now).dial {
+            assert!(!come.contains(&peer));
+            peers.connected(peer, addresses.first(), now).unwrap();
+            dialled += 1;
+        }
+    }
+    assert_eq!(dialled, DIALLED_MIN);
+    assert_eq!(peers.census().pinned_connected, peers.census().pinned);
+}
+
+#[test]
+fn a_neighbour_is_dialled_and_kept_however_many_there_are() {
+    let now = Instant::now();
+    let mut peers = peers(60, Vec::new(), now);
+    for number in 1..=60 {
+        peers.learn(&id(number), [address(number)], now);
+        let others = (!peers.is_pinned(&peer(number))).then_some(peer(number));
+        others
+            .into_iter()
+            .for_each(|other| peers.connected(other, Some(&address(1)), now).unwrap());
+    }
+    let plan = peers.plan(0, now);
+    assert_eq!(plan.dial.len(), peers.census().pinned);
+    assert!(plan.dial.iter().all(|(peer, _)| peers.is_pinned(peer)));
+    for (peer, addresses) in plan.dial {
+        peers.connected(peer, addresses.first(), now).unwrap();
+    }
+    let later = now + GOOD_CONNECTION;
+    for _ in 0..20 {
+        for peer in peers.plan(0, later).part {
+            assert!(!peers.is_pinned(&peer));
+            peers.disconnected(&peer, later);
+        }
+    }
+    assert_eq!(peers.census().connected, 32);
 }
