@@ -26,6 +26,15 @@ pub(super) fn included<'a>(
     holders.into_iter().filter(|(_, count)| *count >= needed).map(|(author, _)| author).collect()
 }
 
+/// Whether one member's order belongs into the book: [`included`] for one, and cheap.
+pub(super) fn includes<'a>(
+    roster: &Roster,
+    acks: impl Iterator<Item = &'a Verified<Ack>>,
+    author: RosterIndex,
+) -> bool {
+    acks.filter(|ack| ack.body().held.contains(author)).count() > roster.faulty_max()
+}
+
 /// The book of these acks, or the members whose orders the leader must ask for first.
 pub(super) fn book(
     included: &[RosterIndex],

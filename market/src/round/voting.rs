@@ -101,11 +101,10 @@ impl Round {
             authors.extend(self.orders.missing(&certificate.book.entries));
         }
         if self.acks.len() >= roster.quorum() {
-            let acks = self.acks.values().take(roster.quorum());
-            let included = inclusion::included(roster, acks);
-            authors.extend(
-                included.into_iter().filter(|author| self.orders.hash_of(*author).is_none()),
-            );
+            let acks = || self.acks.values().take(roster.quorum());
+            let unknown = (0_u32..).take(roster.members().len()).map(RosterIndex::new);
+            let unknown = unknown.filter(|author| self.orders.hash_of(*author).is_none());
+            authors.extend(unknown.filter(|author| inclusion::includes(roster, acks(), *author)));
         }
         authors.sort_unstable();
         authors.dedup();
