@@ -7,6 +7,8 @@
 
 mod lines;
 mod player;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
