@@ -193,8 +193,12 @@ impl Market {
         }
         effects.extend(judgement.why.into_iter().flat_map(not_taken));
         if let Some(evidence) = judgement.evidence {
-            effects.push(Effect::Gossip(Topic::Evidence, Arc::clone(evidence.bytes())));
-            effects.extend(self.bar(&evidence));
+            let barred = self.bar(&evidence);
+            // Once per culprit and interval (P20): nobody may use up what we have to say of others.
+            if !barred.is_empty() {
+                effects.push(Effect::Gossip(Topic::Evidence, Arc::clone(evidence.bytes())));
+            }
+            effects.extend(barred);
         }
         effects
     }

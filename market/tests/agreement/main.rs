@@ -9,9 +9,13 @@ use boltgrid_market::Market;
 use boltgrid_market::effect::{Effect, Slot};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
-use boltgrid_protocol::agreement::{BookCertificate, Stage, Vote};
+use boltgrid_protocol::agreement::{Ack, BookCertificate, Stage, Vote};
+use boltgrid_protocol::bitmap::Bitmap;
 use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::id::{MessageHash, RosterIndex};
 use boltgrid_protocol::message::Gatekeeper;
+use boltgrid_protocol::message::Message;
+use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::{Energy, Interval};
 
 use grid::{Grid, order};
@@ -344,4 +348,26 @@ fn a_member_with_many_orders_keeps_nobody_from_deciding() {
     assert_eq!(cleared.len(), 3, "all others decide");
     assert!(cleared.iter().all(|it| it.clearing == cleared[0].clearing));
     assert_eq!(cleared[0].orders.len(), 4, "with one of its orders, which all of them saw");
+}
+
+#[test]
+fn however_often_a_member_contradicts_itself_it_is_accused_once() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    grid.run_until(schedule.gate.plus_ms(5));
+    let (key, roster, charter) =
+        (grid.nodes[0].key.clone(), grid.roster(interval), Arc::clone(&grid.charter));
+    let author = (&key.participant_id(), &key);
+    let mut accusations = 0;
+    for number in 0..6 {
+        let mut ack = Ack { held: Bitmap::empty(4), root: MessageHash::from_bytes([number; 32]) };
+        ack.held.insert(RosterIndex::new(0));
+        let ack = Verified::sign(&ack, interval, author, (&charter, &roster)).unwrap();
+        let heard = Input::Heard { message: Box::new(Message::Ack(ack)), token: Some(0) };
+        let effects = grid.nodes[1].market.as_mut().unwrap().handle(grid.now, heard);
+        let accuses = |effect: &&Effect| matches!(effect, Effect::Gossip(Topic::Evidence, _));
+        accusations += effects.iter().filter(accuses).count();
+    }
+    assert_eq!(accusations, 1, "what is left of the budget for evidence is for other culprits");
 }
