@@ -44,8 +44,9 @@ pub struct PeerClocks {
 impl PeerClocks {
     /// Fewer answers say nothing: of two clocks nobody knows which is wrong.
     pub const PEERS_MIN: usize = 3;
-    /// Members asked at a time; more than half of them would have to lie to move the median.
-    pub const PEERS_MAX: usize = 5;
+    /// Members asked at a time. Half of them have to lie to move the median: with a fifth of all
+    /// members liars, and members asked at random, that is so for one node in two hundred.
+    pub const PEERS_MAX: usize = 15;
 
     /// The median of offsets, each the time of another less ours; of two in the middle the one that
     /// speaks for us. `None` where they are too few.

@@ -4,6 +4,8 @@
 //! the hidden flag of `boltgrid run` turns that on.
 //! Not for: time-outs, which tokio's monotonic clock keeps.
 
+mod steadiness;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -11,6 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use boltgrid_protocol::units::Timestamp;
 use tracing::warn;
+
+pub(crate) use steadiness::Steadiness;
 
 /// How often the offset is read again.
 const READ_EVERY: Duration = Duration::from_millis(100);

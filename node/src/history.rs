@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use boltgrid_market::abstention::Sight;
 use boltgrid_market::notice::{ClearedInterval, Notice};
 use boltgrid_market::settlement::Settlement;
 use boltgrid_protocol::confirm::TradeTerms;
@@ -24,6 +25,17 @@ const INTERVALS_KEPT: usize = 432;
 pub struct History {
     intervals: BTreeMap<Interval, IntervalReport>,
     not_taken: BTreeMap<&'static str, u64>,
+    outcomes: Outcomes,
+    sight: Sight,
+}
+
+/// How the intervals ended since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// With a certified book.
+    pub decided: u64,
+    /// At the tariff.
+    pub fallen_back: u64,
 }
 
 impl History {
@@ -43,6 +55,25 @@ impl History {
     #[must_use]
     pub fn not_taken(&self) -> BTreeMap<String, u64> {
         self.not_taken.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect()
+    }
+
+    /// How the intervals ended since the start.
+    #[must_use]
+    pub const fn outcomes(&self) -> Outcomes {
+        self.outcomes
+    }
+
+    /// How far the node can trust its view, and whether it abstains.
+    #[must_use]
+    pub const fn sight(&self) -> Sight {
+        self.sight
+    }
+
+    /// Takes over how far the view can be trusted. Returns whether that is news.
+    pub fn set_sight(&mut self, sight: Sight) -> bool {
+        let is_news = self.sight != sight;
+        self.sight = sight;
+        is_news
     }
 
     /// Clearing prices of the latest intervals, oldest first.
@@ -80,8 +111,12 @@ impl History {
                 self.entry(*interval).own_order =
                     order.steps.iter().map(StepReport::from).collect();
             }
-            Notice::Cleared(cleared) => self.note_cleared(cleared, me, roster),
+            Notice::Cleared(cleared) => {
+                self.outcomes.decided = self.outcomes.decided.saturating_add(1);
+                self.note_cleared(cleared, me, roster);
+            }
             Notice::NoDecision(interval) => {
+                self.outcomes.fallen_back = self.outcomes.fallen_back.saturating_add(1);
                 self.entry(*interval).outcome = IntervalOutcome::NoDecision;
             }
             Notice::Confirmed { interval, terms } => {

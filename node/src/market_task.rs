@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boltgrid_market::Market;
+use boltgrid_market::abstention::ClockCheck;
 use boltgrid_market::effect::{Effect, JournalEntry};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::{ClearedInterval, Notice};
@@ -23,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::clock;
+use crate::clock::{self, Steadiness};
 use crate::history::History;
 use crate::network::{NetworkEvent, NetworkHandle, NetworkUnavailable};
 use crate::planner::Planner;
@@ -45,6 +46,7 @@ pub(crate) struct MarketTask {
     pub(crate) gate: Gatekeeper,
     pub(crate) market: Market,
     pub(crate) planner: Planner,
+    pub(crate) steadiness: Steadiness,
     pub(crate) network: NetworkHandle,
     pub(crate) journal: JournalHandle,
     pub(crate) archive: Archive,
@@ -166,6 +168,7 @@ impl MarketTask {
                     }
                 }
             }
+            NetworkEvent::Clocks(clocks) => self.put(Input::Clock(ClockCheck::Peers(clocks))).await,
             NetworkEvent::Unanswered { by, question } => {
                 debug!(%by, ?question, "not answered");
                 Ok(())
@@ -195,7 +198,8 @@ impl MarketTask {
                 let certificate = self.certificate(*interval).map(|bytes| bytes.to_vec());
                 Some(Answer::Certificate(certificate))
             }
-            Question::Reconcile { .. } | Question::Items { .. } => None,
+            // The network and the catch-up answer these themselves.
+            Question::Clock | Question::Reconcile { .. } | Question::Items { .. } => None,
         }
     }
 
@@ -212,7 +216,9 @@ impl MarketTask {
 
     /// Gives the market an input and carries out what it wants, and what follows from that.
     async fn put(&mut self, input: Input) -> Result<(), MarketError> {
+        // The last one is taken first: nothing is signed by a clock that has jumped.
         let mut inputs = vec![input];
+        inputs.extend(self.steadiness.look().map(Input::Clock));
         while let Some(input) = inputs.pop() {
             let now = clock::now();
             let effects = self.market.handle(now, input);
@@ -221,7 +227,13 @@ impl MarketTask {
                 inputs.extend(self.carry_out(now, effect));
             }
         }
+        self.show_sight();
         Ok(())
+    }
+
+    fn show_sight(&self) {
+        let sight = self.market.sight();
+        self.history.send_if_modified(|history| history.set_sight(sight));
     }
 
     /// Stores everything that was signed in one transaction, before any of it leaves.

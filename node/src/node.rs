@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::catch_up::{CatchUp, CatchUpEnds, Reach};
-use crate::clock;
+use crate::clock::{self, Steadiness};
 use crate::config::Config;
 use crate::grid::{Grid, GridError};
 use crate::history::History;
@@ -174,7 +174,6 @@ async fn start(
         },
     )
     .await?;
-    info!(address = %rpc.address, "JSON-RPC listens");
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
     let journal = store.journal().load_since(oldest).await?;
     let market = MarketTask {
@@ -183,6 +182,7 @@ async fn start(
         gate: Gatekeeper::new(Arc::clone(&charter), rosters.clone()),
         market: Market::new(Arc::clone(&charter), rosters.clone(), key, journal),
         planner: Planner::new(grid(), participant, config.owner, site_state, command_sender),
+        steadiness: Steadiness::new(charter.interval.clock_skew_max_ms),
         network: handle,
         journal: store.journal(),
         archive: store.archive(),

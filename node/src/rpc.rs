@@ -119,6 +119,7 @@ impl Rpc {
         let failed = |source| RpcError { address, source };
         let server = Server::builder().set_config(config).build(address).await.map_err(failed)?;
         let address = server.local_addr().map_err(failed)?;
+        tracing::info!(%address, "JSON-RPC listens");
         let mut methods = NodeRpcServer::into_rpc(answers.clone());
         methods
             .merge(MarketRpcServer::into_rpc(answers))

@@ -64,6 +64,8 @@ pub enum Question {
         /// Which, at most [`IDS_MAX`].
         ids: Vec<ItemId>,
     },
+    /// What the other's clock shows (P25).
+    Clock,
 }
 
 /// The answer to a [`Question`], in the same order of variants.
@@ -99,9 +101,14 @@ impl Answer {
                 message.as_ref().is_none_or(|message| message.len() <= RECONCILE_MAX)
             }
             Self::Items(items) => items.len() <= IDS_MAX,
-            Self::Certificate(_) => true,
+            Self::Certificate(_) | Self::Clock { .. } => true,
         }
     }
+    /// What the clock showed when the question was read, as Unix time.
+    Clock {
+        /// Milliseconds since 1970.
+        unix_ms: u64,
+    },
 }
 
 /// A request as it travels.
@@ -125,20 +132,11 @@ pub enum Response {
 }
 
 impl Question {
-    /// The interval it is about, or the first of several.
-    #[must_use]
-    pub const fn interval(&self) -> Interval {
-        match self {
-            Self::Orders { interval, .. } | Self::Certificate { interval } => *interval,
-            Self::Reconcile { stretch, .. } | Self::Items { stretch, .. } => stretch.from,
-        }
-    }
-
     /// Whether it is about history (P26).
     #[must_use]
     pub const fn is_of_history(&self) -> bool {
         match self {
-            Self::Orders { .. } | Self::Certificate { .. } => false,
+            Self::Orders { .. } | Self::Certificate { .. } | Self::Clock => false,
             Self::Reconcile { .. } | Self::Items { .. } => true,
         }
     }
@@ -157,7 +155,7 @@ impl Question {
         let short = |stretch: &Stretch| (1..=STRETCH_MAX).contains(&stretch.len());
         match self {
             Self::Orders { authors, .. } => authors.len() <= ORDERS_MAX,
-            Self::Certificate { .. } => true,
+            Self::Certificate { .. } | Self::Clock => true,
             Self::Reconcile { stretch, message } => {
                 short(stretch) && message.len() <= RECONCILE_MAX
             }
@@ -242,7 +240,8 @@ mod tests {
     fn the_largest_requests_survive_the_round_trip() {
         let confirm = Request::Confirm(vec![7; TradeConfirm::LIMIT]);
         let reconcile = reconcile(STRETCH_MAX, RECONCILE_MAX);
-        for request in [orders_of(64), confirm, reconcile, items(IDS_MAX)] {
+        let clock = Request::Ask(Question::Clock);
+        for request in [orders_of(64), confirm, reconcile, items(IDS_MAX), clock] {
             assert_eq!(Request::from_bytes(&request.to_bytes()), Ok(request));
         }
     }
@@ -253,7 +252,8 @@ mod tests {
         let certificate = Answer::Certificate(Some(vec![7; CERTIFICATE_MAX]));
         let reconcile = Answer::Reconcile(Some(vec![7; RECONCILE_MAX]));
         let items = Answer::items_that_fit([item(CERTIFICATE_MAX)]);
-        for response in [orders, certificate, reconcile, items].map(Response::Answer) {
+        let clock = Answer::Clock { unix_ms: u64::MAX };
+        for response in [orders, certificate, reconcile, items, clock].map(Response::Answer) {
             assert_eq!(Response::from_bytes(&response.to_bytes()), Ok(response));
         }
     }

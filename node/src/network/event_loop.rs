@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::arrivals::Crowded;
 use super::behaviour::{self, Behaviour, BehaviourEvent, CONNECTIONS_PER_PEER};
+use super::clocks::Clocks;
 use super::discovery::{Announcement, Recorders};
 use super::faults::{Faults, Tolerance};
 use super::gossip::Gossiping;
@@ -58,6 +59,7 @@ pub struct Network {
     pub(super) screening: Screening,
     pub(super) gossiping: Gossiping,
     pub(super) requests: Requests,
+    pub(super) clocks: Clocks,
     pub(super) peers: Peers,
     pub(super) announcement: Announcement,
     pub(super) recorders: Recorders,
@@ -94,6 +96,7 @@ impl Network {
             screening: Screening::new(gate, &charter),
             gossiping: Gossiping::new(&grid),
             requests: Requests::default(),
+            clocks: Clocks::new(&charter.interval, now),
             peers: Peers::new(
                 me,
                 config.bootstrap,
@@ -290,6 +293,7 @@ impl Network {
         self.drop_unjudged(now);
         self.publish_unsent(wall);
         self.settle_requests(now, wall);
+        self.check_clocks(now, wall);
         self.look_around(now);
         self.announce(now, wall);
         self.report();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use boltgrid_market::abstention::PeerClocks;
 use boltgrid_market::effect::Verdict;
 use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::id::ParticipantId;
@@ -53,6 +54,8 @@ pub enum NetworkEvent {
         /// What it says.
         answer: Answer,
     },
+    /// Members were asked what their clocks show.
+    Clocks(PeerClocks),
     /// A member could not be asked, would not answer or had nothing.
     Unanswered {
         /// Who.

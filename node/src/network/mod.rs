@@ -4,6 +4,7 @@
 //!   open ──► Network::run                    the task: one loop over events, commands, heartbeat
 //!              ├─ gossip      hear, have it judged, pass on; publish, try again
 //!              ├─ requests    ask and answer members directly
+//!              ├─ clocks      what the clocks of members show against ours
 //!              └─ discovery   who is where: bootstrap list, local network, DHT
 //!   handle ──► what the market task tells it, and what it tells the market task
 //! ```
@@ -32,6 +33,7 @@ mod addresses;
 mod arrivals;
 pub mod behaviour;
 mod budget;
+mod clocks;
 pub mod direct;
 mod discovery;
 mod event_loop;

@@ -343,6 +343,14 @@ impl Peers {
         Some((whereabouts.peer, &whereabouts.addresses))
     }
 
+    /// The connected members, those whom we would dial first before those who only came to us.
+    pub(super) fn connected_members(&self) -> Vec<ParticipantId> {
+        let connected = |(_, it): &(&ParticipantId, &Whereabouts)| it.connected_since.is_some();
+        let mut members: Vec<_> = self.members.iter().filter(connected).collect();
+        members.sort_by_key(|(_, whereabouts)| whereabouts.rank);
+        members.into_iter().map(|(participant, _)| *participant).collect()
+    }
+
     /// How many members are within reach.
     pub(super) fn census(&self) -> Census {
         let count = |is: fn(&Whereabouts) -> bool| {

@@ -95,6 +95,8 @@ impl Network {
     /// A request came to nothing: a confirm is sent again, a question is the asker's to repeat.
     fn failed(&mut self, sent: Sent) {
         match sent {
+            // The next round asks again.
+            Sent::Ask { question: Question::Clock, .. } => {}
             Sent::Ask { whom: by, question } => {
                 if self.tell(NetworkEvent::Unanswered { by, question }).is_err() {
                     self.tally.refuse(DIRECT, Refused::Overloaded);
@@ -174,7 +176,8 @@ impl Network {
         }
     }
 
-    /// Serves a member: a confirm at once, a question once the market task has answered it.
+    /// Serves a member: a confirm and a look at the clock at once, any other question once the market
+    /// task has answered it.
     fn serve(
         &mut self,
         peer: PeerId,
@@ -193,6 +196,11 @@ impl Network {
                 }
                 Err(refused) => Err((channel, refused)),
             },
+            Request::Ask(Question::Clock) => {
+                let unix_ms = (self.clock)().to_unix_ms();
+                self.respond(channel, Response::Answer(Answer::Clock { unix_ms }));
+                Ok(())
+            }
             Request::Ask(question) => {
                 let token = self.requests.next_token;
                 let asked = NetworkEvent::Asked { from, question, token };
@@ -258,6 +266,10 @@ impl Network {
                 Sent::Ask { question: Question::Items { .. }, .. },
                 Response::Answer(answer @ Answer::Items(_)),
             ) => self.hand_over(sent, answer),
+            (
+                Sent::Ask { whom, question: Question::Clock },
+                Response::Answer(Answer::Clock { unix_ms }),
+            ) => self.clocks.answered(whom, Timestamp::from_unix_ms(unix_ms), Instant::now()),
             (
                 Sent::Ask { question: Question::Certificate { .. }, .. },
                 Response::Answer(Answer::Certificate(None)),

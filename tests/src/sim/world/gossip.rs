@@ -204,8 +204,9 @@ impl World {
     /// A question arrives, and is answered at once.
     pub(super) fn asked(&mut self, to: usize, from: usize, question: &Question) {
         let (orders, certificate) = match (&self.nodes[to].mind, question) {
-            // History is not asked for here; nothing in it binds anybody.
-            (Mind::Down, _) | (_, Question::Reconcile { .. } | Question::Items { .. }) => return,
+            // History and clocks are not asked for here; nothing in them binds anybody.
+            (Mind::Down, _)
+            | (_, Question::Reconcile { .. } | Question::Items { .. } | Question::Clock) => return,
             (Mind::Honest(market), Question::Orders { interval, authors }) => {
                 (market.orders_of(*interval, authors), None)
             }

@@ -1,0 +1,200 @@
+//! What the clocks of other members show: asked now and then, and only to judge our own (P25).
+//!
+//! Not for: what follows from it, which is [`boltgrid_market::abstention`], or for setting any clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use boltgrid_market::abstention::PeerClocks;
+use boltgrid_protocol::charter::Timing;
+use boltgrid_protocol::direct::Question;
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::units::Timestamp;
+use tokio::time::Instant;
+
+use super::event_loop::Network;
+use super::handle::NetworkEvent;
+use super::refused::Refused;
+use super::status::DIRECT;
+
+/// So often in an interval members are asked.
+const ROUNDS_PER_INTERVAL: u64 = 2;
+/// Between two rounds, at least.
+const ROUND_MIN_MS: u64 = 1_000;
+/// Between two rounds, at most.
+const ROUND_MAX_MS: u64 = 60_000;
+
+/// The rounds of asking members what their clocks show.
+#[derive(Debug)]
+pub(super) struct Clocks {
+    every: Duration,
+    /// An answer that takes longer says too little: the error of an offset is half of that at most.
+    round_trip_max: Duration,
+    next: Instant,
+    /// The round under way, if there is one.
+    round: Option<Round>,
+}
+
+#[derive(Debug)]
+struct Round {
+    asked_at: Instant,
+    /// What our own clock showed then.
+    wall: Timestamp,
+    /// The members that were asked, and how much later their clocks are than ours.
+    offsets_ms: BTreeMap<ParticipantId, Option<i64>>,
+}
+
+impl Clocks {
+    pub(super) fn new(timing: &Timing, now: Instant) -> Self {
+        let every_ms = timing.interval_ms.div_euclid(ROUNDS_PER_INTERVAL);
+        Self {
+            every: Duration::from_millis(every_ms.clamp(ROUND_MIN_MS, ROUND_MAX_MS)),
+            round_trip_max: Duration::from_millis(timing.clock_skew_max_ms),
+            next: now,
+            round: None,
+        }
+    }
+
+    /// Begins a round, if one is due and there are enough to ask. Returns whom to ask.
+    fn begin(
+        &mut self,
+        connected: Vec<ParticipantId>,
+        wall: Timestamp,
+        now: Instant,
+    ) -> Vec<ParticipantId> {
+        if self.round.is_some() || now < self.next || connected.len() < PeerClocks::PEERS_MIN {
+            return Vec::new();
+        }
+        self.next = now + self.every;
+        let asked: Vec<_> = connected.into_iter().take(PeerClocks::PEERS_MAX).collect();
+        let offsets_ms = asked.iter().map(|member| (*member, None)).collect();
+        self.round = Some(Round { asked_at: now, wall, offsets_ms });
+        asked
+    }
+
+    /// A member says what its clock shows.
+    pub(super) fn answered(&mut self, member: &ParticipantId, theirs: Timestamp, now: Instant) {
+        let Some(round) = &mut self.round else { return };
+        let took = now.saturating_duration_since(round.asked_at);
+        if took > self.round_trip_max {
+            return;
+        }
+        if let Some(offset_ms) = round.offsets_ms.get_mut(member) {
+            let halfway_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).div_euclid(2);
+            *offset_ms = Some(signed_ms(theirs, round.wall.plus_ms(halfway_ms)));
+        }
+    }
+
+    /// Ends the round once all have answered or no answer can count any more.
+    fn end(&mut self, now: Instant) -> Option<PeerClocks> {
+        let all_answered = |round: &Round| round.offsets_ms.values().all(Option::is_some);
+        let too_late =
+            |it: &Round| now.saturating_duration_since(it.asked_at) > self.round_trip_max;
+        self.round
+            .take_if(|round| all_answered(round) || too_late(round))
+            .and_then(|round| PeerClocks::of(round.offsets_ms.into_values().flatten().collect()))
+    }
+}
+
+/// How much later one moment is than another.
+fn signed_ms(later: Timestamp, earlier: Timestamp) -> i64 {
+    let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    // One of the two differences is zero.
+    ms(later.ms_since(earlier)).saturating_sub(ms(earlier.ms_since(later)))
+}
+
+impl Network {
+    /// Asks members what their clocks show, and says what they said.
+    pub(super) fn check_clocks(&mut self, now: Instant, wall: Timestamp) {
+        if let Some(clocks) = self.clocks.end(now)
+            && self.tell(NetworkEvent::Clocks(clocks)).is_err()
+        {
+            self.tally.refuse(DIRECT, Refused::Overloaded);
+        }
+        for member in self.clocks.begin(self.peers.connected_members(), wall, now) {
+            self.ask(member, Question::Clock);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use boltgrid_protocol::signing::Keypair;
+
+    use super::*;
+
+    const WALL: Timestamp = Timestamp::from_unix_ms(1_700_000_000_000);
+    const MS: Duration = Duration::from_millis(1);
+
+    fn timing() -> Timing {
+        Timing {
+            interval_ms: 10_000,
+            gate_before_delivery_ms: 6_500,
+            orders_open_before_gate_ms: 2_500,
+            orders_close_before_gate_ms: 500,
+            proposal_after_gate_ms: 300,
+            view_ms: 800,
+            views: 6,
+            confirm_by_after_gate_ms: 6_000,
+            readings_by_after_delivery_ms: 3_000,
+            clock_skew_max_ms: 300,
+        }
+    }
+
+    fn members(count: u8) -> Vec<ParticipantId> {
+        (1..=count).map(|seed| Keypair::from_seed(&[seed; 32]).participant_id()).collect()
+    }
+
+    #[test]
+    fn the_offset_is_their_time_less_the_middle_of_asking_and_hearing() {
+        let now = Instant::now();
+        let mut clocks = Clocks::new(&timing(), now);
+        let asked = clocks.begin(members(3), WALL, now);
+        for (member, ahead) in asked.iter().zip([0, 40, 2000]) {
+            clocks.answered(member, WALL.plus_ms(100 + ahead), now + 200 * MS);
+        }
+        let found = PeerClocks { median_offset_ms: 40, peers: 3 };
+        assert_eq!(clocks.end(now + 200 * MS), Some(found));
+        assert_eq!(clocks.end(now + 900 * MS), None, "a round ends once");
+    }
+
+    #[test]
+    fn an_answer_that_took_too_long_or_was_not_asked_for_is_not_used() {
+        let now = Instant::now();
+        let mut clocks = Clocks::new(&timing(), now);
+        let asked = clocks.begin(members(4), WALL, now);
+        for member in &asked[..2] {
+            clocks.answered(member, WALL, now);
+        }
+        clocks.answered(&members(5)[4], WALL, now);
+        assert_eq!(clocks.end(now + 300 * MS), None, "two may still answer");
+        clocks.answered(&asked[2], WALL, now + 301 * MS);
+        assert_eq!(clocks.end(now + 301 * MS), None, "and two are not enough");
+        assert!(clocks.round.is_none());
+    }
+
+    #[test]
+    fn clocks_of_any_time_at_all_do_not_overflow() {
+        let now = Instant::now();
+        for theirs in [0, u64::MAX] {
+            let mut clocks = Clocks::new(&timing(), now);
+            for member in clocks.begin(members(3), WALL, now) {
+                clocks.answered(&member, Timestamp::from_unix_ms(theirs), now);
+            }
+            let found = clocks.end(now).unwrap().median_offset_ms;
+            assert_eq!(found > 0, theirs > 0, "{found}");
+        }
+    }
+
+    #[test]
+    fn members_are_asked_at_the_rounds_pace_and_never_too_few_or_too_many() {
+        let now = Instant::now();
+        let mut clocks = Clocks::new(&timing(), now);
+        assert!(clocks.begin(members(2), WALL, now).is_empty(), "two say nothing");
+        assert_eq!(clocks.begin(members(40), WALL, now).len(), PeerClocks::PEERS_MAX);
+        assert!(clocks.begin(members(40), WALL, now + 6000 * MS).is_empty(), "one under way");
+        clocks.end(now + 6000 * MS);
+        assert!(clocks.begin(members(40), WALL, now + 4999 * MS).is_empty());
+        assert!(!clocks.begin(members(40), WALL, now + 5000 * MS).is_empty());
+    }
+}
