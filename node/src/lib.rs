@@ -21,6 +21,7 @@ pub mod history;
 pub mod keys;
 pub mod logging;
 mod market_task;
+mod metrics;
 pub mod network;
 pub mod node;
 mod planner;

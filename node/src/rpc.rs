@@ -1,6 +1,7 @@
 //! JSON-RPC of a node, on loopback by default: how it is, and what it knows of an interval.
 //!
-//! HTTP and WebSocket share one port. Everything here only reads; nothing can be traded, signed or
+//! HTTP and WebSocket share one port, and so do `/metrics` and `/health` ([`crate::metrics`]).
+//! Everything here only reads; nothing can be traded, signed or
 //! changed through it. Not for: the shapes of the answers, which are in [`crate::status`].
 
 use std::collections::BTreeMap;
@@ -18,14 +19,17 @@ use jsonrpsee::server::{Server, ServerConfig, ServerHandle};
 use jsonrpsee::types::ErrorObjectOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
 
 use crate::catch_up::CatchUpStatus;
 use crate::clock;
 use crate::history::History;
+use crate::metrics::{Metrics, MetricsLayer};
 use crate::network::NetworkHandle;
 use crate::site::SiteState;
 use crate::status::{
-    BookReport, IntervalReport, NetworkStatus, NodeStatus, SettlementReport, SiteStatus,
+    AbstentionStatus, BookReport, ClockStatus, HearingStatus, IntervalReport, NetworkStatus,
+    NodeStatus, SettlementReport, SiteStatus,
 };
 use crate::store::Archive;
 
@@ -117,7 +121,14 @@ impl Rpc {
             .max_response_body_size(RESPONSE_MAX)
             .build();
         let failed = |source| RpcError { address, source };
-        let server = Server::builder().set_config(config).build(address).await.map_err(failed)?;
+        let metrics =
+            MetricsLayer::new(Metrics::new(answers.history.clone(), answers.network.clone()));
+        let server = Server::builder()
+            .set_config(config)
+            .set_http_middleware(ServiceBuilder::new().layer(metrics))
+            .build(address)
+            .await
+            .map_err(failed)?;
         let address = server.local_addr().map_err(failed)?;
         tracing::info!(%address, "JSON-RPC listens");
         let mut methods = NodeRpcServer::into_rpc(answers.clone());
@@ -157,6 +168,9 @@ impl NodeRpcServer for Answers {
             started_at_unix_ms: self.started_at.to_unix_ms(),
             now_unix_ms: now.to_unix_ms(),
             clock_test_offset_ms: clock::test_offset_ms(),
+            peer_clocks: history.sight().clocks.map(ClockStatus::from),
+            hearing: history.sight().hearing.map(HearingStatus::from),
+            abstains: history.sight().abstaining.as_ref().map(AbstentionStatus::from),
             interval: interval.to_number(),
             site: self.site.borrow().as_ref().map(SiteStatus::from),
             network: NetworkStatus::from(&self.network.status()),

@@ -3,11 +3,15 @@
 //!
 //! Names end in their unit; 64-bit integers are strings, which JavaScript can hold.
 
+mod abstention;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::catch_up::CatchUpStatus;
+
+pub use abstention::{AbstentionStatus, ClockStatus, HearingStatus};
 
 /// Serde for 64-bit integers as strings.
 pub mod quoted {
@@ -105,6 +109,15 @@ pub struct NodeStatus {
     /// What a test adds to its clock; null in every real node.
     #[serde(with = "quoted::option", default)]
     pub clock_test_offset_ms: Option<i64>,
+    /// The clocks of peers against its own; null before they were asked.
+    #[serde(default)]
+    pub peer_clocks: Option<ClockStatus>,
+    /// How many other members it heard in the latest whole interval; null before there was one.
+    #[serde(default)]
+    pub hearing: Option<HearingStatus>,
+    /// Why it signs nothing new, and until when; null while it signs.
+    #[serde(default)]
+    pub abstains: Option<AbstentionStatus>,
     /// The interval being delivered.
     #[serde(with = "quoted")]
     pub interval: u64,

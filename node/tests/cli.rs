@@ -4,10 +4,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long something may take that takes a second on an idle machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What a command did.
 struct Done {
@@ -262,10 +269,11 @@ struct Running {
 
 impl Running {
     /// Starts the node of `boltgrid/` and waits until it answers.
-    fn start(folder: &Path) -> Self {
+    fn start(folder: &Path, more: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_boltgrid"))
             .args(["run", "--listen", "/ip4/127.0.0.1/tcp/0", "--rpc", "127.0.0.1:0"])
             .args(["--log", "info", "--log-format", "json"])
+            .args(more)
             .current_dir(folder)
             .stderr(Stdio::piped())
             .spawn()
@@ -278,6 +286,16 @@ impl Running {
             .and_then(|line| Some(line["address"].as_str()?.to_owned()))
             .expect("a node that starts says where it answers");
         Self { process, log, rpc }
+    }
+
+    /// The status and the body that a path of its HTTP port answers.
+    fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.rpc).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     /// Sends SIGTERM and waits for the end: the exit code, and the last line of the log.
@@ -297,8 +315,8 @@ impl Drop for Running {
     }
 }
 
-#[test]
-fn a_node_runs_answers_and_stops_in_order() {
+/// A folder with a node that is the only member of its grid.
+fn enrolled() -> tempfile::TempDir {
     let dir = founded();
     let arguments = ["--founding", "-o", "me.request"];
     boltgrid(dir.path(), &[&REQUEST[..], &arguments].concat()).ok();
@@ -307,8 +325,51 @@ fn a_node_runs_answers_and_stops_in_order() {
     let config = dir.path().join("boltgrid/config.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(config, text.replace("# mdns = true", "mdns = false")).unwrap();
+    dir
+}
 
-    let node = Running::start(dir.path());
+#[test]
+fn a_node_whose_clock_jumps_says_so_in_status_health_metrics_and_log() {
+    let dir = enrolled();
+    let mut node = Running::start(dir.path(), &["--clock-offset-file", "offset"]);
+    assert_eq!(node.get("/health"), (200, "ok\n".to_owned()));
+    let (code, metrics) = node.get("/metrics");
+    assert_eq!(code, 200);
+    for line in [
+        "# TYPE boltgrid_abstaining gauge",
+        "boltgrid_abstaining{cause=\"clock_jumped\"} 0",
+        "boltgrid_abstaining{cause=\"eclipsed\"} 0",
+        "boltgrid_peers_connected 0",
+        "boltgrid_intervals_total{outcome=\"decided\"} 0",
+        "boltgrid_payload_bytes_total{direction=\"in\"} 0",
+        "# EOF",
+    ] {
+        assert!(metrics.lines().any(|it| it == line), "{line} is not in\n{metrics}");
+    }
+    assert_ne!(node.get("/elsewhere").0, 200);
+
+    fs::write(dir.path().join("offset"), "30000").unwrap();
+    let began = Instant::now();
+    while node.get("/health").0 == 200 {
+        assert!(began.elapsed() < DEADLINE, "it notices");
+        std::thread::sleep(LOOK);
+    }
+    let (code, health) = node.get("/health");
+    assert_eq!(code, 503);
+    assert!(health.starts_with("abstains (clock_jumped): "), "{health}");
+    assert!(node.get("/metrics").1.contains("boltgrid_abstaining{cause=\"clock_jumped\"} 1\n"));
+    let status = boltgrid(dir.path(), &["status", "--rpc", &node.rpc]).ok();
+    for words in ["ABSTAINS", "jumped forward by", "chronyc tracking", "FOR TESTS ONLY"] {
+        assert!(status.contains(words), "{words} is not in\n{status}");
+    }
+    let said = node.log.find(|line| line.as_ref().unwrap().contains("abstaining")).unwrap();
+    assert!(said.unwrap().contains("ClockJumped"));
+}
+
+#[test]
+fn a_node_runs_answers_and_stops_in_order() {
+    let dir = enrolled();
+    let node = Running::start(dir.path(), &[]);
     let status = boltgrid(dir.path(), &["status", "--rpc", &node.rpc]).ok();
     assert!(status.contains("member with a vote; 1 members, 1 voters"), "{status}");
     let json = boltgrid(dir.path(), &["status", "--rpc", &node.rpc, "--json"]).ok();

@@ -79,6 +79,11 @@ pub enum Answer {
     Reconcile(Option<Vec<u8>>),
     /// Items, at most [`IDS_MAX`].
     Items(Vec<Item>),
+    /// What the clock showed when the question was read, as Unix time.
+    Clock {
+        /// Milliseconds since 1970.
+        unix_ms: u64,
+    },
 }
 
 impl Answer {
@@ -104,11 +109,6 @@ impl Answer {
             Self::Certificate(_) | Self::Clock { .. } => true,
         }
     }
-    /// What the clock showed when the question was read, as Unix time.
-    Clock {
-        /// Milliseconds since 1970.
-        unix_ms: u64,
-    },
 }
 
 /// A request as it travels.

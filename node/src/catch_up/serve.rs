@@ -73,7 +73,7 @@ impl CatchUp {
                 let archive = self.archive.clone();
                 self.done(spawn_blocking(move || set.items(&archive, &ids)).await)
             }
-            Question::Orders { .. } | Question::Certificate { .. } => None,
+            Question::Orders { .. } | Question::Certificate { .. } | Question::Clock => None,
         }
     }
 

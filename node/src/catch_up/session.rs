@@ -118,7 +118,8 @@ impl Session {
             Answer::Orders(_)
             | Answer::Certificate(_)
             | Answer::Reconcile(_)
-            | Answer::Items(_) => Err(HistoryRejected::NotAskedFor),
+            | Answer::Items(_)
+            | Answer::Clock { .. } => Err(HistoryRejected::NotAskedFor),
         }
     }
 

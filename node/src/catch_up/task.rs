@@ -187,7 +187,9 @@ impl CatchUp {
                     self.end(work, Ended::Short);
                 }
             }
-            NetworkEvent::Heard { .. } | NetworkEvent::Certificate { .. } => {}
+            NetworkEvent::Heard { .. }
+            | NetworkEvent::Certificate { .. }
+            | NetworkEvent::Clocks(_) => {}
         }
     }
 

@@ -62,7 +62,7 @@ impl Place {
                 Answer::Reconcile(Some(set.reconcile(message).unwrap()))
             }
             Question::Items { ids, .. } => set.items(&self.archive, ids).unwrap(),
-            Question::Orders { .. } | Question::Certificate { .. } => {
+            Question::Orders { .. } | Question::Certificate { .. } | Question::Clock => {
                 panic!("{question:?} is not about history")
             }
         }
@@ -275,7 +275,9 @@ fn a_node_that_has_nothing_learns_a_full_stretch_within_the_rounds_allowed() {
             asked += ids.len();
             Answer::Items(Vec::new())
         }
-        Question::Orders { .. } | Question::Certificate { .. } => panic!("{question:?}"),
+        Question::Orders { .. } | Question::Certificate { .. } | Question::Clock => {
+            panic!("{question:?}")
+        }
     });
     assert_eq!(went.unwrap().outcome.withheld, asked);
     assert_eq!(asked, boltgrid_protocol::history::ITEMS_MAX);

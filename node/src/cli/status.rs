@@ -11,8 +11,8 @@ use super::{rpc, show};
 use crate::catch_up::{CatchUpState, CatchUpStatus};
 use crate::rpc::NodeRpcClient;
 use crate::status::{
-    IntervalOutcome, IntervalReport, NodeStatus, SettlementReport, SiteStatus, TradeReport,
-    TradeState,
+    HearingStatus, IntervalOutcome, IntervalReport, NodeStatus, SettlementReport, SiteStatus,
+    TradeReport, TradeState,
 };
 
 /// Arguments of `status`.
@@ -72,6 +72,7 @@ fn rows(status: &NodeStatus) -> Rows {
         ),
         ("traffic", format!("{} bytes in, {} bytes out", network.bytes_in, network.bytes_out)),
     ];
+    rows.extend(sight_rows(status));
     rows.extend(status.clock_test_offset_ms.map(|offset_ms| {
         ("clock", format!("FOR TESTS ONLY: offset by {offset_ms} ms; this node must not trade"))
     }));
@@ -106,6 +107,29 @@ fn history(status: &CatchUpStatus) -> String {
         0 => format!("complete{asking}; {learnt}"),
         behind => format!("{behind} intervals behind{asking}; {learnt}"),
     }
+}
+
+/// How far the node can trust what it sees, and what to do where it cannot.
+fn sight_rows(status: &NodeStatus) -> Rows {
+    let mut rows = Rows::new();
+    if let Some(clocks) = &status.peer_clocks {
+        let (offset_ms, peers) = (clocks.median_offset_ms, clocks.peers);
+        rows.push(("peer clocks", format!("{offset_ms:+} ms, the median of {peers}")));
+    }
+    if let Some(HearingStatus { heard, members }) = status.hearing {
+        let heard = format!("{heard} of {members} other members in the last whole interval");
+        rows.push(("heard", heard));
+    }
+    if let Some(abstains) = &status.abstains {
+        rows.push(("ABSTAINS", format!("signs nothing new: {}", abstains.why)));
+        rows.push(("what to do", abstains.advice.clone()));
+        let (since, after) = (abstains.since_interval, abstains.returns_after_interval);
+        rows.push((
+            "returns",
+            format!("by itself after interval {after}, if all is well until then; since {since}"),
+        ));
+    }
+    rows
 }
 
 fn site_rows(site: &SiteStatus) -> Rows {

@@ -23,6 +23,8 @@ const ROUNDS_PER_INTERVAL: u64 = 2;
 const ROUND_MIN_MS: u64 = 1_000;
 /// Between two rounds, at most.
 const ROUND_MAX_MS: u64 = 60_000;
+/// Between two rounds at most, where the first one brought too few answers.
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// The rounds of asking members what their clocks show.
 #[derive(Debug)]
@@ -90,9 +92,12 @@ impl Clocks {
         let all_answered = |round: &Round| round.offsets_ms.values().all(Option::is_some);
         let too_late =
             |it: &Round| now.saturating_duration_since(it.asked_at) > self.round_trip_max;
-        self.round
-            .take_if(|round| all_answered(round) || too_late(round))
-            .and_then(|round| PeerClocks::of(round.offsets_ms.into_values().flatten().collect()))
+        let round = self.round.take_if(|round| all_answered(round) || too_late(round))?;
+        let found = PeerClocks::of(round.offsets_ms.into_values().flatten().collect());
+        if found.is_none() {
+            self.next = self.next.min(now + AGAIN_AFTER);
+        }
+        found
     }
 }
 
@@ -170,7 +175,8 @@ mod tests {
         assert_eq!(clocks.end(now + 300 * MS), None, "two may still answer");
         clocks.answered(&asked[2], WALL, now + 301 * MS);
         assert_eq!(clocks.end(now + 301 * MS), None, "and two are not enough");
-        assert!(clocks.round.is_none());
+        assert!(clocks.begin(members(4), WALL, now + 2300 * MS).is_empty());
+        assert!(!clocks.begin(members(4), WALL, now + 2301 * MS).is_empty(), "so it asks again");
     }
 
     #[test]
@@ -193,7 +199,10 @@ mod tests {
         assert!(clocks.begin(members(2), WALL, now).is_empty(), "two say nothing");
         assert_eq!(clocks.begin(members(40), WALL, now).len(), PeerClocks::PEERS_MAX);
         assert!(clocks.begin(members(40), WALL, now + 6000 * MS).is_empty(), "one under way");
-        clocks.end(now + 6000 * MS);
+        for member in members(40) {
+            clocks.answered(&member, WALL, now);
+        }
+        assert!(clocks.end(now).is_some());
         assert!(clocks.begin(members(40), WALL, now + 4999 * MS).is_empty());
         assert!(!clocks.begin(members(40), WALL, now + 5000 * MS).is_empty());
     }

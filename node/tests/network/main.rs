@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod clocks;
 mod discovery;
 #[allow(dead_code, reason = "the sample grid has more to it than the network needs")]
 #[path = "../../../protocol/tests/wire/fixture.rs"]

@@ -7,6 +7,7 @@ use boltgrid::network::behaviour::Openness;
 use boltgrid::network::{
     Network, NetworkConfig, NetworkError, NetworkEvent, NetworkHandle, NetworkStatus,
 };
+use boltgrid_market::abstention::PeerClocks;
 use boltgrid_market::effect::Verdict;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Message;
@@ -69,9 +70,21 @@ impl Node {
         self.status().listening[0].clone()
     }
 
-    /// The next event.
+    /// The next event, but for what the clocks of others show.
     pub(crate) async fn event(&mut self) -> NetworkEvent {
-        soon("an event", self.events.recv()).await.expect("the task runs")
+        loop {
+            let event = soon("an event", self.events.recv()).await.expect("the task runs");
+            if !matches!(event, NetworkEvent::Clocks(_)) {
+                return event;
+            }
+        }
+    }
+
+    /// The next event, which is what the clocks of others show.
+    pub(crate) async fn clocks(&mut self) -> PeerClocks {
+        let event = soon("clocks", self.events.recv()).await.expect("the task runs");
+        let NetworkEvent::Clocks(clocks) = event else { panic!("not clocks: {event:?}") };
+        clocks
     }
 
     /// The next event, which is a message.
@@ -132,6 +145,16 @@ impl World {
         &mut self,
         place: usize,
         config: NetworkConfig,
+    ) -> Result<Node, NetworkError> {
+        self.try_start_at(place, config, clock).await
+    }
+
+    /// The same for a member with another clock.
+    pub(crate) async fn try_start_at(
+        &mut self,
+        place: usize,
+        config: NetworkConfig,
+        clock: fn() -> Timestamp,
     ) -> Result<Node, NetworkError> {
         let person = &self.grid.people[place];
         let id = person.key.participant_id();
