@@ -15,6 +15,7 @@ mod afterwards;
 pub mod agenda;
 pub mod charter;
 mod course;
+pub mod deluge;
 pub mod disks;
 pub mod display;
 pub mod faults;

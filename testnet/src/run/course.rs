@@ -16,6 +16,7 @@ use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 
 use super::afterwards;
 use super::agenda::Agenda;
+use super::deluge::{Condition, Deluge};
 use super::display::Display;
 use super::fleet::{Back, Fleet, Member};
 use super::hostility::Hostility;
@@ -84,6 +85,7 @@ pub(super) struct Course<'a> {
     invariants: Invariants,
     rows: Vec<IntervalRow>,
     hostility: Hostility,
+    deluge: Deluge,
     afterwards: Option<InvariantRow>,
     pub(super) rogues: Rogues,
 }
@@ -118,6 +120,7 @@ impl<'a> Course<'a> {
             invariants: Invariants::default(),
             rows: Vec::new(),
             hostility: Hostility::default(),
+            deluge: Deluge::default(),
             afterwards: None,
             rogues,
         }
@@ -136,6 +139,8 @@ impl<'a> Course<'a> {
             tokio::time::sleep(self.pause()).await;
             let now = self.look().await?;
             self.act(now).await?;
+            let is = self.condition();
+            self.deluge.take_stock(now, &is);
             if now >= self.settled_at(self.next) {
                 self.observe(now).await;
             }
@@ -209,6 +214,12 @@ impl<'a> Course<'a> {
             }
             interval = interval.next();
         }
+    }
+
+    fn condition(&self) -> Condition {
+        let up = self.fleet.members.iter().enumerate().filter(|(_, member)| member.is_up());
+        let usage = up.map(|(number, member)| (number, member.usage())).collect();
+        Condition { usage, rejected: self.rejected() }
     }
 
     fn rejected(&self) -> Rejected {
@@ -348,6 +359,8 @@ impl<'a> Course<'a> {
 
     /// Sends hostile peers away, and waits until nodes have told of all that they rejected.
     async fn end_hostility(&mut self) -> Result<(), RunError> {
+        let is = self.condition();
+        self.deluge.end(clock::now(), &is).await;
         self.hostility.end().await;
         let deadline = clock::now().plus_ms(COUNT_TIME_MS);
         loop {
@@ -364,6 +377,7 @@ impl<'a> Course<'a> {
     pub(super) fn report(&self) -> Report {
         let mut invariants = self.invariants.rows();
         invariants.extend(self.hostility.row(&self.rejected()));
+        invariants.extend(self.deluge.invariants(&self.rows, self.options.interval_ms));
         invariants.extend(self.afterwards.clone());
         invariants.extend(self.verdicts());
         Report {
@@ -374,6 +388,7 @@ impl<'a> Course<'a> {
             nodes: self.nodes(),
             invariants,
             rejected: self.rejected(),
+            floods: self.deluge.rows(),
             faults: self.begun.iter().map(|(kind, times)| ((*kind).to_owned(), *times)).collect(),
             links: self.stage.links.as_ref().map(Links::row),
             resumed_within_intervals: self.resumed_within(),

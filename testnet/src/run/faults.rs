@@ -134,6 +134,15 @@ pub enum FaultKind {
         /// What it plays.
         role: Role,
     },
+    /// A peer sends very many messages, valid and invalid.
+    Flood {
+        /// The node that is killed for good, and with whose key the peer speaks; a stranger if none.
+        node: Option<usize>,
+        /// How many, all receivers counted.
+        messages_per_s: u32,
+        /// For how long.
+        for_ms: u64,
+    },
 }
 
 impl FaultKind {
@@ -149,6 +158,7 @@ impl FaultKind {
             Self::Links { effect, .. } => effect.name(),
             Self::Hostile => "hostile",
             Self::Rogue { .. } => "rogue",
+            Self::Flood { .. } => "flood",
         }
     }
 }

@@ -26,6 +26,9 @@ use tracing::{debug, warn};
 use super::founding::{Role, key};
 
 mod bytes;
+mod flood;
+
+pub use flood::{Flood, Poured};
 
 /// Most waves of one peer.
 const WAVES_MAX: usize = 64;

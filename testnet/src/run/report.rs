@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use boltgrid::status::{IntervalReport, TradeReport, quoted};
 use serde::{Deserialize, Serialize};
 
+use super::deluge::FloodRow;
 use super::links::LinksRow;
 use super::observation::{Observation, TradeSides};
 
@@ -44,6 +45,9 @@ pub struct Report {
     pub invariants: Vec<InvariantRow>,
     /// Messages that all nodes together rejected, by topic or protocol, then reason.
     pub rejected: Rejected,
+    /// What floods came to, and what they cost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub floods: Vec<FloodRow>,
     /// How often each kind of fault began.
     #[serde(default)]
     pub faults: BTreeMap<String, u32>,

@@ -241,6 +241,7 @@ impl Stage {
             | FaultKind::Skew { .. }
             | FaultKind::DiskFull { .. }
             | FaultKind::Links { .. }
+            | FaultKind::Flood { .. }
             | FaultKind::Hostile => None,
         };
         self.faults.iter().filter_map(role).collect()

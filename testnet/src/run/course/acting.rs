@@ -9,7 +9,7 @@ use crate::run::agenda::Action;
 use crate::run::disks;
 use crate::run::faults::{FaultKind, LinkChoice, LinkEffect, Who};
 use crate::run::fleet::Member;
-use crate::run::hostile::Hostile;
+use crate::run::hostile::{Flood, Hostile};
 use crate::scenario::splitmix64;
 
 /// Who can hear fewer than one in so many of the others is eclipsed (P25).
@@ -70,6 +70,9 @@ impl Course<'_> {
             FaultKind::Hostile => {
                 self.invite();
                 Some("a hostile peer has come".to_owned())
+            }
+            FaultKind::Flood { node, messages_per_s, for_ms } => {
+                Some(self.flood(node, (messages_per_s, for_ms), now).await?)
             }
             FaultKind::Skew { who, by_ms, for_ms } => match self.choose(who) {
                 Some(node) => {
@@ -206,6 +209,30 @@ impl Course<'_> {
 
     fn name(&self, node: usize) -> &str {
         self.stage.places.get(node).map_or("", |place| &place.name)
+    }
+
+    /// Lets a flood begin, of so many messages a second for so long.
+    async fn flood(
+        &mut self,
+        node: Option<usize>,
+        (messages_per_s, for_ms): (u32, u64),
+        now: Timestamp,
+    ) -> Result<String, RunError> {
+        if let Some(node) = node {
+            self.kill(Who::Node(node)).await?;
+        }
+        let member = node.map(|node| self.name(node).to_owned());
+        let said = format!("{} floods", member.as_deref().unwrap_or("a stranger"));
+        let flood = Flood {
+            charter: self.stage.charter.clone(),
+            nodes: self.stage.places.iter().map(|place| place.address.clone()).collect(),
+            seed: self.options.seed,
+            member: node,
+            messages_per_s,
+            for_ms,
+        };
+        self.deluge.begin(flood, member, now, self.condition());
+        Ok(said)
     }
 
     fn invite(&mut self) {

@@ -16,6 +16,8 @@ const FLAP_MS: RangeInclusive<u64> = 100..=3_600_000;
 const DELAY_MS: RangeInclusive<u64> = 0..=10_000;
 /// How much of a link's datagrams may get lost.
 const LOSS_PERCENT: RangeInclusive<u64> = 1..=100;
+/// How many messages a flood may send in a second.
+const MESSAGES_PER_S: RangeInclusive<u64> = 1..=1_000_000;
 /// How far a clock may be stepped either way: up to a day.
 const SKEW_MS: RangeInclusive<u64> = 1..=86_400_000;
 
@@ -131,6 +133,20 @@ fn kinds(raw: &RawFault, nodes: usize) -> Result<Vec<FaultKind>, Problem> {
         RawKind::Rogue => rogues(raw, &named),
         RawKind::Hostile if named.is_empty() => Ok(vec![FaultKind::Hostile]),
         RawKind::Hostile => Err("a hostile peer is no node: leave node and nodes out".into()),
+        RawKind::Flood => flood(raw, &named).map(|flood| vec![flood]),
+    }
+}
+
+fn flood(raw: &RawFault, named: &[usize]) -> Result<FaultKind, Problem> {
+    let Some(messages_per_s) = raw.messages_per_s else {
+        return Err("messages_per_s says how many messages are sent, as in 10_000".into());
+    };
+    inside("messages_per_s", messages_per_s.into(), &MESSAGES_PER_S)?;
+    let for_ms = needed_for_ms(raw)?;
+    match named {
+        [] => Ok(FaultKind::Flood { node: None, messages_per_s, for_ms }),
+        [node] => Ok(FaultKind::Flood { node: Some(*node), messages_per_s, for_ms }),
+        _ => Err("a flood has the key of one node, or of none".into()),
     }
 }
 
@@ -308,19 +324,25 @@ fn inside(key: &str, value: u64, range: &RangeInclusive<u64>) -> Result<(), Prob
 pub(super) fn killed_once(faults: &[(usize, Fault)]) -> Result<(), (usize, Problem)> {
     let mut gone = Vec::new();
     for (number, fault) in faults {
-        let (FaultKind::Kill { who }
-        | FaultKind::Restart { who, .. }
-        | FaultKind::Pause { who, .. }
-        | FaultKind::Skew { who, .. }
-        | FaultKind::DiskFull { who, .. }) = &fault.kind
-        else {
-            continue;
+        let node = match &fault.kind {
+            FaultKind::Kill { who }
+            | FaultKind::Restart { who, .. }
+            | FaultKind::Pause { who, .. }
+            | FaultKind::Skew { who, .. }
+            | FaultKind::DiskFull { who, .. } => match who {
+                Who::Node(node) => *node,
+                Who::Drawn => continue,
+            },
+            FaultKind::Flood { node: Some(node), .. } => *node,
+            FaultKind::Flood { node: None, .. }
+            | FaultKind::Rogue { .. }
+            | FaultKind::Links { .. }
+            | FaultKind::Hostile => continue,
         };
-        let Who::Node(node) = *who else { continue };
         if gone.contains(&node) {
             return Err((*number, Problem(format!("node {node} was killed for good before"))));
         }
-        if matches!(fault.kind, FaultKind::Kill { .. }) {
+        if matches!(fault.kind, FaultKind::Kill { .. } | FaultKind::Flood { .. }) {
             gone.push(node);
         }
     }

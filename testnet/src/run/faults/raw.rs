@@ -32,6 +32,7 @@ pub(super) struct RawFault {
     pub jitter_ms: Option<u64>,
     pub by_ms: Option<i64>,
     pub for_ms: Option<u64>,
+    pub messages_per_s: Option<u32>,
     pub restart_after_ms: Option<u64>,
     pub role: Option<String>,
     pub roles: Option<Vec<String>>,
@@ -51,6 +52,7 @@ pub(super) enum RawKind {
     DiskFull,
     Hostile,
     Rogue,
+    Flood,
 }
 
 impl RawKind {
@@ -67,14 +69,15 @@ impl RawKind {
             Self::DiskFull => "disk_full",
             Self::Hostile => "hostile",
             Self::Rogue => "rogue",
+            Self::Flood => "flood",
         }
     }
 }
 
 impl RawFault {
     /// The keys that only some kinds have: each with whether it is given, and with which kinds it goes.
-    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 12] {
-        use RawKind::{Cut, Delay, DiskFull, Drop, Kill, Pause, Restart, Rogue, Skew};
+    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 13] {
+        use RawKind::{Cut, Delay, DiskFull, Drop, Flood, Kill, Pause, Restart, Rogue, Skew};
         [
             ("any", self.any.is_some(), &[Kill, Restart, Pause, Skew, DiskFull]),
             ("groups", self.groups.is_some(), &[Cut]),
@@ -84,7 +87,8 @@ impl RawFault {
             ("delay_ms", self.delay_ms.is_some(), &[Delay]),
             ("jitter_ms", self.jitter_ms.is_some(), &[Delay]),
             ("by_ms", self.by_ms.is_some(), &[Skew]),
-            ("for_ms", self.for_ms.is_some(), &[Pause, Cut, Drop, Delay, Skew, DiskFull]),
+            ("for_ms", self.for_ms.is_some(), &[Pause, Cut, Drop, Delay, Skew, DiskFull, Flood]),
+            ("messages_per_s", self.messages_per_s.is_some(), &[Flood]),
             ("restart_after_ms", self.restart_after_ms.is_some(), &[Restart]),
             ("role", self.role.is_some(), &[Rogue]),
             ("roles", self.roles.is_some(), &[Rogue]),

@@ -52,6 +52,18 @@ fn errors_say_which_fault_is_wrong_and_what_would_be_right() {
     check("at_interval = 1\nat_ms = 10000\nkind = \"kill\"\nnode = 1", &["below", "10000"]);
     check("at_interval = 1\nkind = \"restart\"\nnode = 1", &["restart_after_ms"]);
     check("at_interval = 1\nkind = \"hostile\"\nnode = 1", &["leave node and nodes out"]);
+    check("at_interval = 1\nkind = \"flood\"\nfor_ms = 9", &["messages_per_s says"]);
+    check("at_interval = 1\nkind = \"flood\"\nmessages_per_s = 9", &["for_ms says"]);
+    check("at_interval = 1\nkind = \"flood\"\nmessages_per_s = 0\nfor_ms = 9", &["must be 1 to"]);
+    check(
+        "at_interval = 1\nkind = \"flood\"\nnodes = [1, 2]\nmessages_per_s = 9\nfor_ms = 9",
+        &["the key of one node"],
+    );
+    check(
+        "at_interval = 1\nkind = \"flood\"\nnode = 1\nmessages_per_s = 9\nfor_ms = 9\n\
+         [[fault]]\nat_interval = 2\nkind = \"kill\"\nnode = 1",
+        &["fault 2", "killed for good before"],
+    );
     let with = |kind: &str, lines: &str| format!("at_interval = 1\nkind = \"{kind}\"\n{lines}");
     check(
         &with("kill", "node = 1\nfor_ms = 5"),

@@ -232,6 +232,12 @@ impl Member {
         }
     }
 
+    /// What its running process has used so far.
+    #[must_use]
+    pub const fn usage(&self) -> Usage {
+        self.usage
+    }
+
     /// What it rejected over the whole run.
     #[must_use]
     pub fn rejected(&self) -> Rejected {

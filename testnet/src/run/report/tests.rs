@@ -85,6 +85,7 @@ fn the_json_has_strings_for_long_integers_and_reads_back() {
         nodes: vec![NodeRow { cpu_ms: 12, ..NodeRow::default() }],
         invariants: vec![InvariantRow { name: "x".to_owned(), checked: 3, ..Default::default() }],
         rejected: BTreeMap::from([("votes".to_owned(), BTreeMap::from([("stale".to_owned(), 4)]))]),
+        floods: Vec::new(),
         faults: BTreeMap::from([("kill".to_owned(), 2)]),
         links: Some(LinksRow { datagrams_cut: 9, ..LinksRow::default() }),
         resumed_within_intervals: Some(2),
