@@ -46,7 +46,7 @@ const SETTLE_WAIT_PERCENT: u64 = 50;
 const CATCH_UP_TIME_MS: u64 = 60_000;
 /// Intervals that a node which had reason to abstain stays out of (P25): two clean ones, and the one
 /// in which all came right.
-const ABSTAINED_INTERVALS: u64 = 3;
+pub(super) const ABSTAINED_INTERVALS: u64 = 3;
 /// How long nodes may take to tell what they rejected at the end.
 const COUNT_TIME_MS: u64 = 5_000;
 
@@ -67,8 +67,8 @@ pub(super) struct Course<'a> {
     begun: BTreeMap<&'static str, u32>,
     /// When no side of a partition could decide.
     split: Spans,
-    /// When such partitions healed.
-    healed: Vec<Timestamp>,
+    /// When such partitions healed, and whether any node abstained meanwhile.
+    healed: Vec<(Timestamp, bool)>,
     /// When links lost or delayed datagrams, or flapped.
     rough: Spans,
     /// How many intervals were observed for which a quorum of nodes was there.
@@ -262,9 +262,7 @@ impl<'a> Course<'a> {
             self.decidable = self.decidable.saturating_add(1);
             self.decided = self.decided.saturating_add(u32::from(row.decided));
         }
-        if self.rows.is_empty() {
-            self.fleet.members.iter_mut().for_each(Member::mark_start);
-        }
+        self.fleet.members.iter_mut().for_each(Member::mark_start);
         self.rows.push(row);
         self.next = interval.next();
         self.last_words.retain(|(of, _), _| *of > interval);
@@ -279,7 +277,11 @@ impl<'a> Course<'a> {
         let sites = sites.map(|(number, (member, report))| SiteObservation {
             name: member.place.name.clone(),
             participant: member.place.participant.to_string(),
-            present: member.is_present_since(opens),
+            present: member.is_present_since(opens)
+                && member.back.is_none_or(|(at, from)| {
+                    from != Back::Abstained
+                        || interval >= due_back(timing, at).plus(ABSTAINED_INTERVALS)
+                }),
             due_back: member.back.filter(|_| member.is_up()).and_then(|(at, from)| {
                 let wait = if from == Back::Abstained { ABSTAINED_INTERVALS } else { 0 };
                 (due_back(timing, at).plus(wait) == interval).then_some(from)

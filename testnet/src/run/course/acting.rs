@@ -176,6 +176,7 @@ impl Course<'_> {
             (weather.reach(&up), weather.is_rough())
         };
         let (quorum, others) = (self.stage.quorum(), self.stage.places.len() - 1);
+        let was_eclipsed = self.fleet.members.iter().any(Member::is_eclipsed);
         for (member, reach) in self.fleet.members.iter_mut().zip(&reach) {
             // Who is down or stands still is not kept from anything by links.
             let is_cut_off = *reach > 0 && *reach < quorum && *reach < answering;
@@ -184,7 +185,7 @@ impl Course<'_> {
         }
         let is_split = answering >= quorum && reach.iter().all(|reach| *reach < quorum);
         if self.split.is_so() && !is_split {
-            self.healed.push(now);
+            self.healed.push((now, was_eclipsed));
         }
         self.split.note(is_split, now);
         self.rough.note(is_rough, now);

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use boltgrid::status::IntervalOutcome;
 use boltgrid_protocol::units::Interval;
 
-use super::Course;
+use super::{ABSTAINED_INTERVALS, Course};
 use crate::run::invariants::Tally;
 use crate::run::report::{InvariantRow, NodeRow};
 
 /// Of the intervals that could be decided, so many of a hundred must be, whatever goes wrong.
 const DECIDED_PERCENT_MIN: u32 = 95;
 /// After so many intervals there must be a decision again.
-const RESUMED_WITHIN_MAX: u32 = 2;
+const RESUMED_WITHIN_MAX: u64 = 2;
 /// Memory is judged in runs of at least so many intervals.
 const FLAT_AFTER_INTERVALS: usize = 10;
 /// A node's memory may grow by so much of what it held after the first interval …
@@ -52,7 +52,7 @@ impl Course<'_> {
     pub(super) fn resumed_within(&self) -> Option<u32> {
         let timing = &self.stage.charter.interval;
         let mut latest = None;
-        for healed in &self.healed {
+        for (healed, _) in &self.healed {
             let healed = timing.interval_at(*healed).to_number();
             let mut later = self.rows.iter().filter(|row| row.interval > healed && row.decided);
             let within = later.next()?.interval.saturating_sub(healed);
@@ -89,18 +89,19 @@ impl Course<'_> {
         let mut tally = Tally::default();
         let timing = &self.stage.charter.interval;
         let last = self.rows.last().map_or(0, |row| row.interval);
-        for healed in &self.healed {
+        for (healed, was_eclipsed) in &self.healed {
             let healed = timing.interval_at(*healed).to_number();
-            let until = healed.saturating_add(RESUMED_WITHIN_MAX.into());
+            let abstained = if *was_eclipsed { ABSTAINED_INTERVALS } else { 0 };
+            let within = RESUMED_WITHIN_MAX.saturating_add(abstained);
+            let until = healed.saturating_add(within);
             if until > last {
                 continue;
             }
             let mut rows = self.rows.iter();
             let resumed =
                 rows.any(|row| row.interval > healed && row.interval <= until && row.decided);
-            tally.check(resumed, || {
-                format!("no decision in the {RESUMED_WITHIN_MAX} intervals after {healed}")
-            });
+            tally
+                .check(resumed, || format!("no decision in the {within} intervals after {healed}"));
         }
         tally
     }

@@ -130,6 +130,12 @@ impl Member {
         self.note(now);
     }
 
+    /// Whether links leave it with hardly anybody to hear, so that it abstains.
+    #[must_use]
+    pub const fn is_eclipsed(&self) -> bool {
+        self.is_eclipsed
+    }
+
     /// Notes whether its disk is full.
     pub fn note_disk(&mut self, is_full: bool, now: Timestamp) {
         if self.is_disk_full && !is_full {
@@ -155,9 +161,12 @@ impl Member {
         Ok(())
     }
 
-    /// Notes the memory that it holds now that the first interval has been observed.
+    /// Notes the memory that it holds now that an interval has been observed, if it is the first one
+    /// that finds it up.
     pub fn mark_start(&mut self) {
-        self.rss_kb_start = self.is_up().then_some(self.usage.rss_kb);
+        if self.rss_kb_start.is_none() && self.usage.rss_kb > 0 {
+            self.rss_kb_start = Some(self.usage.rss_kb);
+        }
     }
 
     /// Notes that it says it is ready.
