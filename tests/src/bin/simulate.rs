@@ -154,6 +154,9 @@ fn shortest(arguments: &Arguments, plan: &Plan, violation: &Violation) -> String
         shrunk.plan.intervals,
         shrunk.plan.weather
     );
+    for (node, role) in &shrunk.plan.rogues {
+        text += &format!("  node {node} is a rogue: {}\n", role.word());
+    }
     let lines = shrunk.plan.incidents.iter().map(ToString::to_string);
     lines.for_each(|line| text += &format!("  {line}\n"));
     let left_out = shrunk.outcome.trace.len().saturating_sub(LINES_MAX);
@@ -186,11 +189,15 @@ fn table(counts: &Counts, took: Duration) -> String {
         ("stops of nodes", counts.stops),
         ("confirmed sides of trades", counts.confirmed),
         ("settled sides of trades", counts.measured),
+        ("whispers of rogues", counts.whispers),
         ("equivocations seen", counts.equivocations),
         ("abstentions", counts.abstentions),
     ];
     for (what, count) in rows {
         text += &format!("{count:>12}  {what}\n");
+    }
+    for (what, count) in &counts.rogues {
+        text += &format!("{count:>12}  rogues: {what}\n");
     }
     for (what, count) in &counts.incidents {
         text += &format!("{count:>12}  injected: {what}\n");

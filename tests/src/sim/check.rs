@@ -313,9 +313,7 @@ impl Checks {
         let (facts, findings) = (&mut self.facts, &mut self.findings);
         match notice {
             Notice::Cleared(cleared) => {
-                if self.one_book.cleared(facts, findings, here, cleared) {
-                    self.decided += 1;
-                }
+                self.one_book.cleared(facts, findings, here, cleared);
                 self.in_time.cleared(here, cleared.interval);
             }
             Notice::NoDecision(interval) => {
@@ -360,6 +358,7 @@ impl Checks {
 
     /// An interval's delivery has begun: everyone knows what there is to know.
     pub(super) fn closed(&mut self, at_ms: u64, interval: Interval, fitness: &Fitness) {
+        self.decided += u64::from(self.one_book.entries(interval).is_some());
         let (facts, findings) = (&mut self.facts, &mut self.findings);
         self.in_time.closed(facts, findings, (at_ms, interval), fitness);
         self.inclusion.closed(facts, findings, (at_ms, interval), (&self.one_book, &self.bars));

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use boltgrid_market::Market;
 use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::Interval;
+use boltgrid_testnet::rogue::Rogue;
 
 use super::admission::MessageId;
 use super::clock::Clock;
@@ -24,6 +25,8 @@ pub(super) enum Mind {
     Down,
     /// The market.
     Honest(Box<Market>),
+    /// Somebody that plays a part.
+    Rogue(Box<Rogue>),
 }
 
 /// Somebody means to kill a node.

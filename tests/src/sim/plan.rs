@@ -3,6 +3,8 @@
 //! A plan is drawn whole before the run starts, so that a failing one can be shrunk and still means
 //! the same. Not for: carrying it out.
 
+use boltgrid_testnet::rogue::Role;
+
 use super::dice::{Dice, MILLION, to_index};
 use super::flaw::Flaw;
 use super::incident::{Event, Incident, Moment};
@@ -55,6 +57,8 @@ pub struct Plan {
     pub members: Vec<Membership>,
     /// The links.
     pub weather: Weather,
+    /// Who plays which part.
+    pub rogues: Vec<(usize, Role)>,
     /// What goes wrong.
     pub incidents: Vec<Incident>,
 }
@@ -91,11 +95,13 @@ impl Plan {
             skew_max_ms: dice.pick(&[100, 300]),
             members,
             weather,
+            rogues: Vec::new(),
             incidents: Vec::new(),
         };
         if flaw == Some(Flaw::LateOrders) {
             plan.skew_max_ms = 100;
         }
+        plan.rogues = rogues(&mut dice, &plan.members, flaw);
         plan.incidents = incidents(&mut dice, sky, &plan);
         plan
     }
@@ -118,6 +124,30 @@ fn members(dice: &mut Dice, nodes: usize, intervals: u64) -> Vec<Membership> {
                 from: (!core && dice.happens(100_000)).then_some(intervals / 3),
                 until: (!core && dice.happens(100_000)).then_some(intervals * 2 / 3),
             }
+        })
+        .collect()
+}
+
+/// At most `f` of the voters that there always are; with the flaw, one more than of all.
+fn rogues(dice: &mut Dice, members: &[Membership], flaw: Option<Flaw>) -> Vec<(usize, Role)> {
+    const LIARS: [Role; 2] = [Role::DoubleVoter, Role::EquivocatingLeader];
+    let faulty_max = |voters: usize| voters.saturating_sub(1) / 3;
+    let mut candidates: Vec<usize> = (0..members.len())
+        .filter(|node| {
+            let member = &members[*node];
+            member.votes && member.from.is_none() && member.until.is_none()
+        })
+        .collect();
+    let count = if flaw == Some(Flaw::TooManyRogues) {
+        faulty_max(members.iter().filter(|member| member.votes).count()) + 1
+    } else {
+        to_index(dice.below(faulty_max(candidates.len()) as u64 + 1))
+    };
+    (0..count.min(candidates.len()))
+        .map(|_| {
+            let node = candidates.remove(dice.index(candidates.len()));
+            let all = flaw != Some(Flaw::TooManyRogues);
+            (node, if all { dice.pick(&Role::ALL) } else { dice.pick(&LIARS) })
         })
         .collect()
 }
@@ -164,6 +194,9 @@ fn incidents(dice: &mut Dice, sky: Sky, plan: &Plan) -> Vec<Incident> {
             Incident { at_ms, for_ms: if lasts(&event) { for_ms } else { 0 }, event }
         })
         .collect();
+    // What a rogue does wrong is its own business.
+    let is_rogue = |node: usize| plan.rogues.iter().any(|(rogue, _)| *rogue == node);
+    incidents.retain(|it| it.event.node().is_none_or(|node| !is_rogue(node)));
     // A clock that was set back after the journal was lost could repeat an interval, which no rule
     // of the journal can prevent: P21 speaks of losing the journal, not of both.
     let set: Vec<_> = incidents.iter().filter(|it| is_step(&it.event)).copied().collect();

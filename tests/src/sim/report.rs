@@ -45,8 +45,12 @@ pub struct Counts {
     pub measured: u64,
     /// Times that somebody signed two things and honest nodes saw both.
     pub equivocations: u64,
+    /// Messages that rogues said to some only.
+    pub whispers: u64,
     /// How often a node began to abstain.
     pub abstentions: u64,
+    /// Rogues, by part.
+    pub rogues: BTreeMap<&'static str, u64>,
     /// Incidents, by kind.
     pub incidents: BTreeMap<&'static str, u64>,
     /// What did not hold, by guarantee.
@@ -77,6 +81,7 @@ impl Counts {
             (&mut self.measured, other.measured),
             (&mut self.equivocations, other.equivocations),
             (&mut self.abstentions, other.abstentions),
+            (&mut self.whispers, other.whispers),
         ];
         for (sum, count) in pairs {
             *sum += count;

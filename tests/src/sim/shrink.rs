@@ -57,6 +57,11 @@ pub fn shrink(plan: &Plan, guarantee: Guarantee, options: Options) -> Shrunk {
     let mut plan = plan.clone();
     cut_the_end(&mut shrinking, &mut plan);
     drop_incidents(&mut shrinking, &mut plan);
+    for number in (0..plan.rogues.len()).rev() {
+        shrinking.attempt(&mut plan, |plan| {
+            plan.rogues.remove(number);
+        });
+    }
     shrinking.attempt(&mut plan, |plan| plan.weather.copies_ppm = 0);
     shrinking.attempt(&mut plan, |plan| plan.weather.loss_ppm = 0);
     shrinking.attempt(&mut plan, |plan| plan.weather.jitter_ms = 0);

@@ -125,7 +125,9 @@ impl World {
     fn new(plan: Plan, options: Options) -> Self {
         let founding = Founding::of(&plan, options.flaw);
         let (charter, rosters) = (Arc::clone(&founding.charter), founding.rosters.clone());
-        let honest = vec![true; plan.members.len()];
+        let honest: Vec<bool> = (0..plan.members.len())
+            .map(|node| plan.rogues.iter().all(|(rogue, _)| *rogue != node))
+            .collect();
         let mut checks = Checks::new(
             Arc::clone(&charter),
             Founding::of(&plan, None).rosters,
@@ -161,6 +163,9 @@ impl World {
 
     fn run(&mut self) {
         self.counts.seeds = 1;
+        for (_, role) in &self.plan.rogues {
+            *self.counts.rogues.entry(role.word()).or_default() += 1;
+        }
         for node in 0..self.nodes.len() {
             self.after(node as u64, What::Start { node, life: 0 });
             self.after(node as u64 * 37, What::Beat { node });

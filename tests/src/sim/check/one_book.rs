@@ -53,17 +53,16 @@ impl OneBook {
         }
     }
 
-    /// A node cleared an interval; whether it is the first to do so.
+    /// A node cleared an interval.
     pub(super) fn cleared(
         &mut self,
         facts: &mut Facts,
         findings: &mut Findings,
         here: Here,
         cleared: &ClearedInterval,
-    ) -> bool {
+    ) {
         let interval = cleared.interval;
         let books = self.of.entry(interval).or_default();
-        let first = books.clearings.is_empty();
         books.certify(cleared.book, facts, findings, (here.at_ms, Some(here.node), interval));
         let earlier = books.clearings.insert(cleared.book, cleared.clearing);
         if earlier.is_some_and(|earlier| earlier != cleared.clearing) {
@@ -76,7 +75,6 @@ impl OneBook {
                 .ok()
                 .map(|it| it.book.entries.iter().map(|entry| entry.author).collect());
         }
-        first
     }
 
     /// An honest member is bound to a trade.

@@ -9,6 +9,7 @@ use boltgrid_market::notice::Notice;
 use boltgrid_protocol::direct::Question;
 use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::{Interval, Timestamp};
+use boltgrid_testnet::rogue::Deed;
 
 use super::gossip::describe;
 use super::{What, World};
@@ -30,11 +31,17 @@ impl World {
         let mut inputs = vec![(input, about)];
         while let Some((input, about)) = inputs.pop() {
             let now = self.shown_to_market(node);
+            self.counts.steps += 1;
             let effects = match &mut self.nodes[node].mind {
                 Mind::Down => return,
                 Mind::Honest(market) => market.handle(now, input),
+                Mind::Rogue(rogue) => {
+                    let deeds = rogue.handle(now, input);
+                    let next = deeds.into_iter().filter_map(|deed| self.commit(node, deed, about));
+                    inputs.extend(next.map(|input| (input, None)));
+                    continue;
+                }
             };
-            self.counts.steps += 1;
             let entries: Vec<JournalEntry> = effects.iter().filter_map(persisted).collect();
             if !self.write(node, &entries) {
                 return;
@@ -49,6 +56,19 @@ impl World {
             }
         }
         self.sleep(node);
+    }
+
+    /// Carries out what a rogue does.
+    fn commit(&mut self, node: usize, deed: Deed, about: About) -> Option<Input> {
+        match deed {
+            Deed::Do(effect) => self.carry_out(node, effect, about),
+            Deed::Whisper { topic, bytes, to } => {
+                let to: Vec<usize> = to.iter().filter_map(|it| self.founding.node_of(it)).collect();
+                self.counts.whispers += 1;
+                self.publish(node, topic, &bytes, Some(&to));
+                None
+            }
+        }
     }
 
     /// Tells the checks which messages the market took.
@@ -224,6 +244,7 @@ impl World {
         let market = match &self.nodes[node].mind {
             Mind::Down => return,
             Mind::Honest(market) => market.next_wakeup(now).ms_since(now),
+            Mind::Rogue(rogue) => rogue.next_wakeup(now).ms_since(now),
         };
         let timing = &self.founding.charter.interval;
         let edge = timing.start_of(timing.interval_at(local).next()).ms_since(local);

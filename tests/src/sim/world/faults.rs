@@ -10,6 +10,7 @@ use boltgrid_market::effect::JournalEntry;
 use boltgrid_market::input::Input;
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::units::Interval;
+use boltgrid_testnet::rogue::Rogue;
 
 use super::carry::name_of;
 use super::{What, World};
@@ -210,11 +211,19 @@ impl World {
         let (charter, rosters) =
             (Arc::clone(&self.founding.charter), self.founding.rosters.clone());
         let key = self.founding.keys[node].clone();
-        let mut market = Market::new(charter, rosters, key, journal);
-        if self.options.flaw == Some(Flaw::NoLock) {
-            market.ignore_locks();
-        }
-        self.nodes[node].mind = Mind::Honest(Box::new(market));
+        let role = self.plan.rogues.iter().find(|(rogue, _)| *rogue == node).map(|(_, role)| *role);
+        self.nodes[node].mind = if let Some(role) = role {
+            let others = self.plan.rogues.iter().filter(|(other, _)| *other != node);
+            let accomplices = others.map(|(other, _)| self.founding.keys[*other].clone()).collect();
+            let seed = lot([self.plan.seed, node as u64, 0, 2]);
+            Mind::Rogue(Box::new(Rogue::new(role, seed, charter, rosters, key, accomplices)))
+        } else {
+            let mut market = Market::new(charter, rosters, key, journal);
+            if self.options.flaw == Some(Flaw::NoLock) {
+                market.ignore_locks();
+            }
+            Mind::Honest(Box::new(market))
+        };
         self.nodes[node].up_since_ms = self.now_ms;
         self.take_up_archive(node, oldest);
         self.input(node, Input::Tick, None);

@@ -213,6 +213,12 @@ impl World {
             (Mind::Honest(market), Question::Certificate { interval }) => {
                 (Vec::new(), market.certificate(*interval))
             }
+            (Mind::Rogue(rogue), Question::Orders { interval, authors }) => {
+                (rogue.orders_of(*interval, authors), None)
+            }
+            (Mind::Rogue(rogue), Question::Certificate { interval }) => {
+                (Vec::new(), rogue.certificate(*interval))
+            }
         };
         for bytes in orders {
             let id = self.message(&bytes);
