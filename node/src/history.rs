@@ -88,16 +88,10 @@ impl History {
             .collect()
     }
 
-    /// Whether an interval is known to have no book.
-    #[must_use]
-    pub fn fell_back(&self, interval: Interval) -> bool {
-        let report = self.intervals.get(&interval);
-        report.is_some_and(|report| report.outcome == IntervalOutcome::NoDecision)
-    }
-
-    /// Notes a book that was learnt from another member.
-    pub fn note_learnt(&mut self, cleared: &ClearedInterval, me: &ParticipantId, roster: &Roster) {
-        self.note_cleared(cleared, me, roster);
+    /// Notes a book that was learnt from another member, maybe of an interval that this node fell
+    /// back from. Own trades stay as they are: what was not signed in time is not signed any more.
+    pub fn note_learnt(&mut self, cleared: &ClearedInterval) {
+        self.note_book(cleared);
     }
 
     /// Notes what the market told.
@@ -142,6 +136,11 @@ impl History {
 
     fn note_cleared(&mut self, cleared: &ClearedInterval, me: &ParticipantId, roster: &Roster) {
         let me = roster.index_of(me);
+        self.note_book(cleared).own_trades =
+            cleared.trades.iter().filter_map(|terms| TradeReport::of(terms, me?, roster)).collect();
+    }
+
+    fn note_book(&mut self, cleared: &ClearedInterval) -> &mut IntervalReport {
         let report = self.entry(cleared.interval);
         report.outcome = IntervalOutcome::Decided;
         report.view = Some(cleared.view);
@@ -153,8 +152,7 @@ impl History {
         report.price_msat_per_kwh = cleared.price_msat_per_kwh.map(Price::to_msat_per_kwh);
         report.volume_mwh = cleared.volume_mwh.to_milliwatt_hours();
         report.trades = count(cleared.trades.len());
-        report.own_trades =
-            cleared.trades.iter().filter_map(|terms| TradeReport::of(terms, me?, roster)).collect();
+        report
     }
 
     fn note_trade(&mut self, interval: Interval, terms: &TradeTerms, state: TradeState) {

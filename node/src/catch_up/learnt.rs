@@ -42,9 +42,7 @@ impl CatchUp {
                 let interval = cleared.interval;
                 info!(%interval, clearing = %cleared.clearing.short(), "learnt of a book");
                 work.unknown.remove(&interval);
-                let roster = self.rosters.at(interval);
-                let me = self.participant;
-                self.history.send_modify(|history| history.note_learnt(&cleared, &me, &roster));
+                self.history.send_modify(|history| history.note_learnt(&cleared));
                 self.report(|status| status.books_learnt += 1);
             }
             Kept::Reading => self.report(|status| status.readings_learnt += 1),

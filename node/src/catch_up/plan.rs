@@ -17,7 +17,7 @@ pub(super) const WITNESSES: usize = 3;
 /// The shortest wait after a visit that failed, or that left a gap.
 const RETRY_MIN_MS: u64 = 1_000;
 /// The longest.
-const RETRY_MAX_MS: u64 = 300_000;
+const RETRY_MAX_MS: u64 = 60_000;
 /// Routine visits are spread over this much of their period, so that members do not meet all at once.
 const JITTER_PERCENT: u64 = 20;
 

@@ -22,7 +22,7 @@ pub enum CatchUpState {
 pub struct CatchUpStatus {
     /// What it is doing.
     pub state: CatchUpState,
-    /// Intervals of which it knows neither a book nor that there is none.
+    /// Intervals of which it knows no book, and has not yet asked enough others.
     #[serde(with = "quoted")]
     pub behind_intervals: u64,
     /// The member that it was through with last.

@@ -248,7 +248,8 @@ impl CatchUp {
         Stretch { from: current.minus(self.reach.intervals.min(WINDOW_MAX)), until: current }
     }
 
-    /// The intervals of the window with members, of which neither a book nor a fallback is known.
+    /// The intervals of the window with members, of which no book is known. Those that this node
+    /// fell back from are among them: others may have decided without it.
     async fn look_for_gaps(&self, current: Interval) -> BTreeSet<Interval> {
         let window = self.window(current);
         let (archive, mut rosters) = (self.archive.clone(), self.rosters.clone());
@@ -262,10 +263,7 @@ impl CatchUp {
             let unknown = window.intervals().filter(|at| !known.contains(at)).filter(has_members);
             Ok::<BTreeSet<Interval>, ArchiveError>(unknown.collect())
         });
-        let mut unknown = self.done(looked.await).unwrap_or_default();
-        let history = self.history.borrow();
-        unknown.retain(|at| !history.fell_back(*at));
-        unknown
+        self.done(looked.await).unwrap_or_default()
     }
 
     /// Begins with the next stretch of a visit, or ends it.

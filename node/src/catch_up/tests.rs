@@ -10,6 +10,7 @@ mod hostile;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use boltgrid_market::notice::Notice;
 use boltgrid_protocol::agreement::{Book, BookCertificate, BookEntry, Stage, Vote};
 use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::envelope::Verified;
@@ -25,6 +26,8 @@ use super::rejected::HistoryRejected;
 use super::session::{Next, Outcome, ROUNDS_MAX, Session};
 use super::set::ItemSet;
 use super::verify::{Certified, Found, Verifier};
+use crate::history::History;
+use crate::status::IntervalOutcome;
 use crate::store::{Archive, Store};
 use fixture::{Grid, INTERVAL, order, reading};
 
@@ -237,6 +240,22 @@ fn a_second_book_or_reading_is_told_and_does_not_replace_the_first() {
     assert!(matches!(kept, Kept::SecondReading { .. }), "{kept:?}");
     assert_eq!((place.ids(&grid), place.archive.book(at).unwrap()), before);
     assert!(matches!(place.keep(found_book(&grid, at, 3, 0)), Kept::Known));
+}
+
+#[test]
+fn a_book_learnt_after_falling_back_is_shown_and_binds_nobody() {
+    let grid = Grid::sample();
+    let (at, me) = (STRETCH.from, grid.people[0].key.participant_id());
+    let Kept::Book(cleared) = Place::new().keep(found_book(&grid, at, 5, 0)) else {
+        panic!("it was lacking");
+    };
+    let mut history = History::default();
+    history.note(&Notice::NoDecision(at), &me, &grid.roster);
+    history.note_learnt(&cleared);
+    let report = history.interval(at).unwrap();
+    assert_eq!(report.outcome, IntervalOutcome::Decided);
+    assert_eq!(report.clearing_digest, Some(cleared.clearing.to_string()));
+    assert_eq!((report.decide_ms, report.own_trades.len()), (None, 0));
 }
 
 #[test]
