@@ -132,8 +132,10 @@ impl Player {
                 let certificate = self.rogue.certificate(*interval).map(|it| it.to_vec());
                 Response::Answer(Answer::Certificate(certificate))
             }
-            // A rogue keeps no history.
-            Question::Reconcile { .. } | Question::Items { .. } => Response::Refused,
+            // A rogue keeps no history, and tells nobody what its clock shows.
+            Question::Reconcile { .. } | Question::Items { .. } | Question::Clock => {
+                Response::Refused
+            }
         }
     }
 
