@@ -85,8 +85,3 @@ fn with_one_vote_less_two_books_are_certified() {
 fn a_gate_that_is_kept_open_is_seen() {
     assert_seen(Flaw::LateOrders, Guarantee::Inclusion);
 }
-
-#[test]
-fn more_adversaries_than_a_third_can_certify_two_books() {
-    assert_seen(Flaw::TooManyRogues, Guarantee::OneBook);
-}
