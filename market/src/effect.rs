@@ -48,6 +48,22 @@ pub enum Effect {
         /// Whom to ask.
         from: Vec<ParticipantId>,
     },
+    /// Publish an offer of ours in the DHT, until it expires.
+    PublishOffer(Arc<[u8]>),
+    /// Ask the author of an offer for its word on an acceptance.
+    AskReply {
+        /// Whose offer.
+        to: ParticipantId,
+        /// The signed acceptance.
+        bytes: Arc<[u8]>,
+    },
+    /// Say our word on an acceptance.
+    AnswerReply {
+        /// Which question, as given with the input.
+        token: u64,
+        /// The signed reply; `None` where we do not say any.
+        bytes: Option<Arc<[u8]>>,
+    },
     /// The order window is open: ask the site's strategy for its order.
     AskOrder(Interval),
     /// Something happened that others may want to know; nothing depends on it.
@@ -84,6 +100,12 @@ pub enum Slot {
     Countersigned(Interval, u32),
     /// The reading at the start of an interval.
     Reading(Interval),
+    /// A version of an offer of ours, by its last interval and a number.
+    Offer(Interval, u32),
+    /// An acceptance of ours, by its last interval and a number.
+    Acceptance(Interval, u32),
+    /// The word on an acceptance, ours or the other side's, by its last interval and a number.
+    Reply(Interval, u32),
 }
 
 impl Slot {
@@ -98,7 +120,10 @@ impl Slot {
             | Self::Precommit(interval, _)
             | Self::Confirm(interval, _)
             | Self::Countersigned(interval, _)
-            | Self::Reading(interval) => interval,
+            | Self::Reading(interval)
+            | Self::Offer(interval, _)
+            | Self::Acceptance(interval, _)
+            | Self::Reply(interval, _) => interval,
         }
     }
 }

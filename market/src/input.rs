@@ -2,10 +2,14 @@
 
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::forward::{Acceptance, Reply};
 use boltgrid_protocol::message::Message;
+use boltgrid_protocol::offer::{Day, Offer, Product};
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::reading::Reading;
-use boltgrid_protocol::units::Interval;
+use boltgrid_protocol::units::{Energy, Interval};
+
+use crate::forwards::Terms;
 
 use crate::abstention::ClockCheck;
 
@@ -30,6 +34,35 @@ pub enum Input {
     },
     /// The site's own signed reading, already stored by whoever signed it.
     Metered(Box<Verified<Reading>>),
+    /// The site's own offer, in place of an earlier one of the same product and day.
+    Offer(Terms),
+    /// The site's own offer no longer stands.
+    Withdraw {
+        /// Of what.
+        product: Product,
+        /// On which day.
+        day: Day,
+    },
+    /// The site takes so much of another member's offer.
+    Accept {
+        /// The offer.
+        offer: Box<Verified<Offer>>,
+        /// The first interval.
+        first: Interval,
+        /// The interval after the last.
+        after: Interval,
+        /// How much in every interval.
+        energy_mwh: Energy,
+    },
+    /// A member accepts an offer of ours and asks for our word.
+    Asked {
+        /// Its acceptance.
+        acceptance: Box<Verified<Acceptance>>,
+        /// What to name the question by in [`crate::effect::Effect::AnswerReply`].
+        token: u64,
+    },
+    /// The word on an acceptance of ours.
+    Replied(Box<Verified<Reply>>),
     /// A certificate that was asked for; not yet verified.
     Certificate(Box<BookCertificate>),
     /// The clock was checked against time that passed, or against the clocks of peers.

@@ -21,7 +21,9 @@
 pub mod abstention;
 pub mod auction;
 pub mod clear;
+mod contracted;
 pub mod effect;
+pub mod forwards;
 pub mod input;
 pub mod ledger;
 pub mod market;

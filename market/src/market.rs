@@ -11,19 +11,23 @@ use boltgrid_protocol::envelope::{MessageRejected, Verified};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
 use boltgrid_protocol::message::Message;
+use boltgrid_protocol::offer::Offer;
+use boltgrid_protocol::order::Order;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::topic::Topic;
-use boltgrid_protocol::units::{Interval, Timestamp};
+use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 
 use crate::abstention::{Abstention, Change, Sight};
+use crate::contracted;
 use crate::effect::{Effect, JournalEntry};
+use crate::forwards::{Forwards, Held};
 use crate::input::Input;
 use crate::notice::Notice;
 use crate::readings::{GridPower, Noted, Readings};
 use crate::round::{Judgement, Round, Seat};
-use crate::settlement::{Contract, Delivery, settle};
+use crate::settlement::{Delivery, settle};
 
 /// The market of one node.
 ///
@@ -41,6 +45,7 @@ pub struct Market {
     /// Journal entries of rounds that are not open yet.
     journal: Vec<JournalEntry>,
     readings: Readings,
+    forwards: Forwards,
     barred: BTreeMap<ParticipantId, Interval>,
     abstention: Abstention,
     #[cfg(feature = "sabotage")]
@@ -57,6 +62,8 @@ impl Market {
         journal: Vec<JournalEntry>,
     ) -> Self {
         let participant = key.participant_id();
+        let (forwards, journal) =
+            Forwards::new(Arc::clone(&charter), rosters.clone(), key.clone(), journal);
         Self {
             abstention: Abstention::new(participant, charter.interval.clock_skew_max_ms),
             charter,
@@ -67,6 +74,7 @@ impl Market {
             opened: None,
             journal,
             readings: Readings::default(),
+            forwards,
             barred: BTreeMap::new(),
             #[cfg(feature = "sabotage")]
             ignores_locks: false,
@@ -84,13 +92,19 @@ impl Market {
     pub fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Effect> {
         let mut effects = self.watch(now);
         effects.extend(self.open_rounds(now));
+        // What is no longer open takes part in nothing that follows.
+        effects.extend(self.forwards.advance(now));
         effects.extend(match input {
             Input::Tick => Vec::new(),
             Input::Place { .. } if self.abstention.abstains() => not_taken("own_order_abstaining"),
-            Input::Place { interval, order } => self
-                .rounds
-                .get_mut(&interval)
-                .map_or_else(|| not_taken("no_round"), |round| round.place(now, &order)),
+            Input::Place { interval, order } => self.place(now, interval, order),
+            Input::Offer(terms) => self.forwards.offer(now, &terms),
+            Input::Withdraw { product, day } => self.forwards.withdraw(now, product, day),
+            Input::Accept { offer, first, after, energy_mwh } => {
+                self.forwards.accept(now, &offer, (first, after), energy_mwh)
+            }
+            Input::Asked { acceptance, token } => self.forwards.reply(now, &acceptance, token),
+            Input::Replied(reply) => self.forwards.hear_reply(&reply),
             Input::Heard { message, token } => self.hear(now, *message, token),
             Input::Metered(reading) => self.meter(*reading),
             Input::Certificate(certificate) => {
@@ -130,9 +144,37 @@ impl Market {
     pub fn next_wakeup(&self, now: Timestamp) -> Timestamp {
         let next = self.opened.map_or(now, |opened| self.opens_at(opened.next()));
         let due = self.rounds.values().filter_map(|round| round.next_moment(now)).min();
+        let due = due.into_iter().chain(self.forwards.next_moment(now)).min();
         let timing = &self.charter.interval;
         let edge = timing.start_of(timing.interval_at(now).next());
         due.map_or(next, |due| due.min(next)).min(edge).max(now.plus_ms(1))
+    }
+
+    /// Places the site's order beside what it has traded ahead, whatever the order says about that.
+    fn place(&mut self, now: Timestamp, interval: Interval, order: Order) -> Vec<Effect> {
+        let Some(round) = self.rounds.get_mut(&interval) else {
+            return not_taken("no_round");
+        };
+        let (committed_sell_mwh, committed_buy_mwh) = self.forwards.committed(interval);
+        let order = Order { committed_sell_mwh, committed_buy_mwh, ..order };
+        self.forwards.note_order(interval);
+        round.place(now, &order)
+    }
+
+    /// What the site has sold and has bought ahead for an interval.
+    #[must_use]
+    pub fn committed(&self, interval: Interval) -> (Energy, Energy) {
+        self.forwards.committed(interval)
+    }
+
+    /// The trades ahead that are not over.
+    pub fn forwards(&self) -> impl Iterator<Item = &Held> {
+        self.forwards.held()
+    }
+
+    /// The site's own offers, and how much is left of each in every interval at least.
+    pub fn offers(&self) -> impl Iterator<Item = (&Verified<Offer>, Energy)> {
+        self.forwards.offers()
     }
 
     fn opens_at(&self, interval: Interval) -> Timestamp {
@@ -213,7 +255,10 @@ impl Market {
         match message {
             Message::Reading(reading) => return (self.hear_reading(now, reading), none),
             Message::Evidence(evidence) => return self.hear_evidence(&evidence),
-            Message::PeerRecord(_) => return (Judgement::KNOWN, none),
+            Message::PeerRecord(_)
+            | Message::Offer(_)
+            | Message::Acceptance(_)
+            | Message::Reply(_) => return (Judgement::KNOWN, none),
             Message::Order(_)
             | Message::Ack(_)
             | Message::Proposal(_)
@@ -233,9 +278,12 @@ impl Market {
             Message::Proposal(proposal) => (round.hear_proposal(&proposal), none),
             Message::Vote(vote) => (round.hear_vote(vote), none),
             Message::Confirm(confirm) => (Judgement::KNOWN, round.hear_confirm(now, confirm)),
-            Message::Reading(_) | Message::Evidence(_) | Message::PeerRecord(_) => {
-                (Judgement::KNOWN, none)
-            }
+            Message::Reading(_)
+            | Message::Evidence(_)
+            | Message::PeerRecord(_)
+            | Message::Offer(_)
+            | Message::Acceptance(_)
+            | Message::Reply(_) => (Judgement::KNOWN, none),
         }
     }
 
@@ -320,11 +368,15 @@ impl Market {
             }
             let interval = round.interval;
             let mine = self.readings.metered(&self.participant, interval);
-            let contracts = contracts(round, me, &self.readings);
+            let contracts = contracted::contracts(round, me, &self.readings);
+            let forwards =
+                contracted::forwards(round, &self.participant, &self.forwards, &self.readings);
             let all_measured = mine.is_some()
                 && contracts
                     .iter()
-                    .all(|contract| contract.seller.is_some() && contract.buyer.is_some());
+                    .map(|contract| (contract.seller, contract.buyer))
+                    .chain(forwards.iter().map(|forward| (forward.seller, forward.buyer)))
+                    .all(|(seller, buyer)| seller.is_some() && buyer.is_some());
             if !all_measured && now <= round.schedule.readings_by {
                 continue;
             }
@@ -336,7 +388,7 @@ impl Market {
                 prices: self.charter.tariff.at(round.schedule.delivery_starts),
                 loss_ppm: self.charter.connection.loss_ppm,
             };
-            effects.push(Effect::Tell(match settle(&delivery, &contracts) {
+            effects.push(Effect::Tell(match settle(&delivery, &contracts, &forwards) {
                 Ok(settlement) => Notice::Settled(Box::new(settlement)),
                 Err(error) => Notice::NotSettled(interval, error),
             }));
@@ -379,29 +431,6 @@ impl Market {
     }
 }
 
-/// Our firm trades of a round with everything that their settlement needs.
-fn contracts(round: &Round, me: RosterIndex, readings: &Readings) -> Vec<Contract> {
-    let roster = &round.seat.roster;
-    let metered = |index| {
-        let member = roster.participant(index)?;
-        readings.metered(&member, round.interval)
-    };
-    round
-        .firm_trades()
-        .filter_map(|terms| {
-            let other = if terms.seller == me { terms.buyer } else { terms.seller };
-            Some(Contract {
-                terms,
-                counterparty: roster.participant(other)?,
-                seller_total: round.total(|trade| trade.seller == terms.seller),
-                buyer_total: round.total(|trade| trade.buyer == terms.buyer),
-                seller: metered(terms.seller),
-                buyer: metered(terms.buyer),
-            })
-        })
-        .collect()
-}
-
 /// Who says it, and of which interval.
 fn origin(message: &Message) -> (ParticipantId, Interval) {
     match message {
@@ -413,6 +442,9 @@ fn origin(message: &Message) -> (ParticipantId, Interval) {
         Message::Reading(it) => (it.participant(), it.interval()),
         Message::Evidence(it) => (it.participant(), it.interval()),
         Message::PeerRecord(it) => (it.participant(), it.interval()),
+        Message::Offer(it) => (it.participant(), it.interval()),
+        Message::Acceptance(it) => (it.participant(), it.interval()),
+        Message::Reply(it) => (it.participant(), it.interval()),
     }
 }
 

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use boltgrid_protocol::confirm::TradeTerms;
-use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
+use boltgrid_protocol::forward::Refusal;
+use boltgrid_protocol::id::{BookHash, ClearingDigest, MessageHash, ParticipantId};
+use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::units::{Energy, Interval, Price};
 
 use crate::abstention::Abstaining;
+use crate::forwards::Held;
 use crate::settlement::{Settlement, SettlementError};
 
 /// Something that happened.
@@ -44,6 +47,29 @@ pub enum Notice {
     Settled(Box<Settlement>),
     /// An interval that cannot be settled, since its amounts do not fit.
     NotSettled(Interval, SettlementError),
+    /// A version of our offer is signed and stored: new, changed, renewed or withdrawn.
+    Offered(Box<Offer>),
+    /// We accepted an offer and are bound if its author is.
+    Accepted {
+        /// The hash of our acceptance.
+        acceptance: MessageHash,
+        /// Whose offer.
+        to: ParticipantId,
+    },
+    /// The author of an offer did not take our acceptance.
+    AcceptanceRefused {
+        /// The hash of our acceptance.
+        acceptance: MessageHash,
+        /// Why.
+        why: Refusal,
+    },
+    /// Nobody replied to our acceptance in time.
+    AcceptanceVoid {
+        /// The hash of our acceptance.
+        acceptance: MessageHash,
+    },
+    /// Both sides signed a trade ahead.
+    ForwardMade(Box<Held>),
     /// A participant is barred from the book for what it provably did.
     Barred {
         /// Who.

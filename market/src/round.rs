@@ -91,6 +91,8 @@ struct Outcome {
     book: BookHash,
     clearing: ClearingDigest,
     trades: Vec<TradeTerms>,
+    /// What the authors of the book's orders have sold and have bought ahead.
+    committed: BTreeMap<RosterIndex, (Energy, Energy)>,
 }
 
 /// What becomes of a message that was heard.
@@ -298,6 +300,12 @@ impl Round {
             .iter()
             .filter(|trade| fits(trade))
             .fold(Energy::ZERO, |sum, trade| sum.saturating_add(trade.energy_mwh))
+    }
+
+    /// What a member of the book has sold and has bought ahead.
+    pub(crate) fn committed(&self, member: RosterIndex) -> (Energy, Energy) {
+        let committed = self.outcome.as_ref().and_then(|outcome| outcome.committed.get(&member));
+        committed.copied().unwrap_or_default()
     }
 
     /// The certificate, once there is one.

@@ -2,10 +2,12 @@
 //!
 //! A meter's net energy of an interval is what its registers moved. A seller can deliver its net
 //! export less the lines' losses, a buyer its net import; each is shared over all that the clearing
-//! gave it, whether confirmed or not, and the smaller share counts. The rest of what a meter showed
+//! gave it, whether confirmed or not, and the smaller share counts. What was traded ahead comes first,
+//! each forward where it stands in both stacks. The rest of what a meter showed
 //! is between its owner and the supplier, at the tariff. All rounding is down, so nobody pays for
 //! what did not flow. Not for: how amounts due are paid.
 
+mod ahead;
 mod entry;
 
 use boltgrid_protocol::charter::TariffPrices;
@@ -17,6 +19,7 @@ use boltgrid_protocol::units::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use ahead::{ForwardContract, SettledForward};
 pub use entry::NoEntry;
 
 /// What one participant's registers moved over one interval.
@@ -53,6 +56,10 @@ pub struct Contract {
     pub seller_total: Energy,
     /// All that this buyer buys in the clearing, confirmed or not.
     pub buyer_total: Energy,
+    /// What the seller's order says it sold ahead: that part of its export is spoken for.
+    pub seller_committed: Energy,
+    /// What the buyer's order says it bought ahead.
+    pub buyer_committed: Energy,
     /// The seller's meter; `None` when its readings did not come in time.
     pub seller: Option<Metered>,
     /// The buyer's meter; `None` when its readings did not come in time.
@@ -61,7 +68,7 @@ pub struct Contract {
 
 impl Contract {
     /// What was delivered: the contracted energy, scaled by what the seller's meter gave less
-    /// losses and by what the buyer's meter took, whichever is less. `None` without both meters.
+    /// losses and by what the buyer's meter took, beyond what each traded ahead, whichever is less. `None` without both meters.
     ///
     /// # Errors
     ///
@@ -69,8 +76,9 @@ impl Contract {
     pub fn delivered(&self, loss_ppm: u32) -> Result<Option<Energy>, OutOfRange> {
         let (Some(seller), Some(buyer)) = (self.seller, self.buyer) else { return Ok(None) };
         let contracted = self.terms.energy_mwh;
-        let given = seller.net_export().after_loss_floor(loss_ppm).min(self.seller_total);
-        let taken = buyer.net_import().min(self.buyer_total);
+        let arriving = seller.net_export().after_loss_floor(loss_ppm);
+        let given = arriving.saturating_sub(self.seller_committed).min(self.seller_total);
+        let taken = buyer.net_import().saturating_sub(self.buyer_committed).min(self.buyer_total);
         let by_seller = contracted.share_floor(given, self.seller_total)?;
         let by_buyer = contracted.share_floor(taken, self.buyer_total)?;
         Ok(Some(by_seller.min(by_buyer)))
@@ -139,13 +147,15 @@ pub struct Settlement {
     pub metered_mwh: Option<NetEnergy>,
     /// The confirmed trades.
     pub trades: Vec<SettledTrade>,
+    /// The forwards.
+    pub forwards: Vec<SettledForward>,
     /// What the lines lost of this participant's export on the way to buyers.
     pub losses_mwh: Energy,
     /// The rest of what the meter took, from the supplier; given to it, where negative.
     pub supplier_mwh: NetEnergy,
     /// What is due from the supplier for that at the tariff; to it, where negative.
     pub supplier_due_msat: SignedMsat,
-    /// What was contracted in confirmed trades and not delivered.
+    /// What was contracted in confirmed trades and forwards and not delivered.
     pub deviation_mwh: Energy,
 }
 
@@ -158,6 +168,9 @@ pub enum SettlementError {
     /// Contracts that the clearing cannot have given.
     #[error("trade {0} exceeds what its seller or its buyer trades in the clearing")]
     AboveTotal(u32),
+    /// Forwards that this participant cannot have signed.
+    #[error("the forwards overlap in this participant's own stack")]
+    StackOverlaps,
     /// An amount does not fit its type.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
@@ -170,15 +183,24 @@ pub enum SettlementError {
 ///
 /// [`SettlementError`] when `contracts` cannot be this participant's, or an amount is beyond
 /// [`Msat::MAX`].
-pub fn settle(delivery: &Delivery, contracts: &[Contract]) -> Result<Settlement, SettlementError> {
+pub fn settle(
+    delivery: &Delivery,
+    contracts: &[Contract],
+    forwards: &[ForwardContract],
+) -> Result<Settlement, SettlementError> {
     let trades = contracts
         .iter()
         .map(|contract| settle_trade(delivery, contract))
         .collect::<Result<Vec<_>, _>>()?;
     within_totals(contracts, delivery.me)?;
-    let sold = delivered(&trades, Side::Sell)?;
+    for side in [Side::Sell, Side::Buy] {
+        ahead::apart(forwards, side, own_committed(contracts, delivery.me, side))?;
+    }
+    let forwards = ahead::settle_forwards(delivery, forwards)?;
+    let delivered = |side| delivered(&trades, &forwards, side);
+    let sold = delivered(Side::Sell)?;
     let sold_gross = before_losses_ceil(sold, delivery.loss_ppm)?;
-    let bought = delivered(&trades, Side::Buy)?;
+    let bought = delivered(Side::Buy)?;
     let rest = match delivery.metered {
         Some(metered) => Some(supply(delivery, metered, sold_gross, bought)?),
         None => None,
@@ -192,8 +214,10 @@ pub fn settle(delivery: &Delivery, contracts: &[Contract]) -> Result<Settlement,
         deviation_mwh: trades
             .iter()
             .map(SettledTrade::deviation)
+            .chain(forwards.iter().map(SettledForward::deviation))
             .fold(Energy::ZERO, Energy::saturating_add),
         trades,
+        forwards,
     })
 }
 
@@ -235,11 +259,25 @@ fn within_totals(contracts: &[Contract], me: RosterIndex) -> Result<(), Settleme
     Ok(())
 }
 
-fn delivered(trades: &[SettledTrade], side: Side) -> Result<Energy, OutOfRange> {
+fn delivered(
+    trades: &[SettledTrade],
+    forwards: &[SettledForward],
+    side: Side,
+) -> Result<Energy, OutOfRange> {
+    let trades = trades.iter().map(|trade| (trade.side, trade.delivered_mwh));
+    let forwards = forwards.iter().map(|forward| (forward.side, forward.delivered_mwh));
     trades
-        .iter()
-        .filter(|trade| trade.side == side)
-        .try_fold(Energy::ZERO, |sum, trade| sum.checked_add(trade.delivered_mwh).ok_or(OutOfRange))
+        .chain(forwards)
+        .filter(|(of, _)| *of == side)
+        .try_fold(Energy::ZERO, |sum, (_, energy)| sum.checked_add(energy).ok_or(OutOfRange))
+}
+
+/// What this participant's own order said it had traded ahead; `None` where it traded nothing since.
+fn own_committed(contracts: &[Contract], me: RosterIndex, side: Side) -> Option<Energy> {
+    contracts.iter().find_map(|contract| match side {
+        Side::Sell => (contract.terms.seller == me).then_some(contract.seller_committed),
+        Side::Buy => (contract.terms.buyer == me).then_some(contract.buyer_committed),
+    })
 }
 
 /// What is between a participant and its supplier.
@@ -295,15 +333,16 @@ pub fn before_losses_ceil(delivered: Energy, loss_ppm: u32) -> Result<Energy, Ou
 }
 
 impl Settlement {
-    /// What all trades together bring this participant.
+    /// What all trades and forwards together bring this participant.
     ///
     /// # Errors
     ///
     /// [`OutOfRange`] beyond 63 bits.
     pub fn trades_due(&self) -> Result<SignedMsat, OutOfRange> {
-        self.trades.iter().try_fold(SignedMsat::ZERO, |sum, trade| {
-            sum.checked_add(trade.due_msat).ok_or(OutOfRange)
-        })
+        let dues = self.trades.iter().map(|trade| trade.due_msat);
+        let dues = dues.chain(self.forwards.iter().map(|forward| forward.due_msat));
+        let add = |sum: SignedMsat, due| sum.checked_add(due).ok_or(OutOfRange);
+        dues.into_iter().try_fold(SignedMsat::ZERO, add)
     }
 }
 
@@ -332,6 +371,8 @@ mod tests {
             counterparty: ParticipantId::from_bytes([9; 32]),
             seller_total: mwh(1_000_000),
             buyer_total: mwh(2_000_000),
+            seller_committed: Energy::ZERO,
+            buyer_committed: Energy::ZERO,
             seller: Some(Metered { import: Energy::ZERO, export: mwh(exported) }),
             buyer: Some(Metered { import: mwh(imported), export: Energy::ZERO }),
         }
@@ -345,7 +386,7 @@ mod tests {
         };
         let interval = Interval::from_number(1);
         let delivery = Delivery { interval, me, metered, prices, loss_ppm: LOSS_PPM };
-        settle(&delivery, &[*contract]).unwrap()
+        settle(&delivery, &[*contract], &[]).unwrap()
     }
 
     #[test]
@@ -415,9 +456,9 @@ mod tests {
             },
             loss_ppm: 0,
         };
-        let refused = settle(&delivery(RosterIndex::new(4)), &[contract]);
+        let refused = settle(&delivery(RosterIndex::new(4)), &[contract], &[]);
         assert_eq!(refused, Err(SettlementError::NotMine(0)));
-        let twice = settle(&delivery(SELLER), &[contract, contract]);
+        let twice = settle(&delivery(SELLER), &[contract, contract], &[]);
         assert_eq!(twice, Err(SettlementError::AboveTotal(0)));
     }
 

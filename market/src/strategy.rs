@@ -31,7 +31,7 @@ pub use battery::Battery;
 pub use connection::Throttle;
 pub use dispatch::{Contracted, Dispatch, dispatch};
 pub use forecast::{History, Sample};
-pub use order::{Relations, order};
+pub use order::{Relations, beside, order};
 pub use outlook::Outlook;
 
 /// What one site can do and what its owner wants; changes rarely.

@@ -120,6 +120,7 @@ prop_compose! {
                 steps,
                 channel_partners: partners.into_iter().map(member).collect(),
                 preferences: wishes.into_iter().map(preference).collect(),
+                ..Order::default()
             },
         }
     }

@@ -47,6 +47,8 @@ impl Grid {
                 counterparty: id(if terms.seller == me { terms.buyer } else { terms.seller }),
                 seller_total: self.total(|other| other.seller == terms.seller),
                 buyer_total: self.total(|other| other.buyer == terms.buyer),
+                seller_committed: Energy::ZERO,
+                buyer_committed: Energy::ZERO,
                 seller: self.meter(terms.seller),
                 buyer: self.meter(terms.buyer),
             })
@@ -58,7 +60,7 @@ impl Grid {
             prices: self.prices,
             loss_ppm: self.loss_ppm,
         };
-        settle(&delivery, &contracts).expect("contracts of one clearing can be settled")
+        settle(&delivery, &contracts, &[]).expect("contracts of one clearing can be settled")
     }
 
     fn settlements(&self) -> Vec<(RosterIndex, Settlement)> {
@@ -263,6 +265,8 @@ proptest! {
             counterparty: id(buyer),
             seller_total: energy(totals[1]),
             buyer_total: energy(totals[2]),
+            seller_committed: Energy::ZERO,
+            buyer_committed: Energy::ZERO,
             seller: meter(0),
             buyer: meter(2),
         };
@@ -276,7 +280,7 @@ proptest! {
             },
             loss_ppm,
         };
-        if let Ok(settlement) = settle(&delivery, &[contract]) {
+        if let Ok(settlement) = settle(&delivery, &[contract], &[]) {
             prop_assert!(settlement.trades[0].delivered_mwh <= contract.terms.energy_mwh);
             prop_assert!(settlement.entry().is_ok());
         }

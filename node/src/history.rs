@@ -123,7 +123,12 @@ impl History {
             Notice::NotSettled(..)
             | Notice::Barred { .. }
             | Notice::Abstains(_)
-            | Notice::Returned { .. } => {}
+            | Notice::Returned { .. }
+            | Notice::Offered(_)
+            | Notice::Accepted { .. }
+            | Notice::AcceptanceRefused { .. }
+            | Notice::AcceptanceVoid { .. }
+            | Notice::ForwardMade(_) => {}
         }
     }
 

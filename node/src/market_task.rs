@@ -4,6 +4,8 @@
 //! that fails ends the task, and with it the node: nothing leaves that is not on disk.
 //! Not for: deciding anything; that is the market's and the planner's.
 
+mod ahead;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use boltgrid_market::abstention::ClockCheck;
 use boltgrid_market::effect::{Effect, JournalEntry};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::{ClearedInterval, Notice};
+use boltgrid_market::strategy;
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::direct::{Answer, Question};
@@ -153,6 +156,10 @@ impl MarketTask {
                 }
                 self.put(Input::Heard { message, token }).await
             }
+            NetworkEvent::Asked { from, question: Question::Reply { acceptance }, token } => {
+                self.asked_for_word(from, acceptance, token).await
+            }
+            NetworkEvent::Reply { from, bytes } => self.hear_word(from, bytes).await,
             NetworkEvent::Asked { question, token, .. } => {
                 if let Some(answer) = self.answer(&question) {
                     self.tell_network(|network| network.answer(token, answer));
@@ -200,6 +207,7 @@ impl MarketTask {
             }
             // The network and the catch-up answer these themselves.
             Question::Clock | Question::Reconcile { .. } | Question::Items { .. } => None,
+            Question::Reply { .. } => Some(Answer::Reply(None)),
         }
     }
 
@@ -248,6 +256,9 @@ impl MarketTask {
                 | Effect::FetchOrders { .. }
                 | Effect::FetchCertificate { .. }
                 | Effect::AskOrder(_)
+                | Effect::PublishOffer(_)
+                | Effect::AskReply { .. }
+                | Effect::AnswerReply { .. }
                 | Effect::Tell(_) => None,
             })
             .collect();
@@ -273,6 +284,14 @@ impl MarketTask {
                 self.ask(&from, &Question::Certificate { interval });
             }
             Effect::AskOrder(interval) => return self.order(now, interval),
+            Effect::PublishOffer(bytes) => debug!(bytes = bytes.len(), "offer not published"),
+            Effect::AskReply { to, bytes } => {
+                self.ask(&[to], &Question::Reply { acceptance: bytes.to_vec() });
+            }
+            Effect::AnswerReply { token, bytes } => {
+                let answer = Answer::Reply(bytes.map(|bytes| bytes.to_vec()));
+                self.tell_network(|network| network.answer(token, answer));
+            }
             Effect::Tell(notice) => self.note(&notice),
         }
         None
@@ -296,6 +315,7 @@ impl MarketTask {
         let grid = self.market.grid_power(now);
         let prices = self.history.borrow().prices();
         let order = self.planner.order(now, interval, &grid, &prices)?;
+        let order = strategy::beside(order, &self.ahead(interval))?;
         Some(Input::Place { interval, order })
     }
 
@@ -305,7 +325,9 @@ impl MarketTask {
         if self.planner.dispatch_is_due(now) {
             let grid = self.market.grid_power(now);
             let prices = self.history.borrow().prices();
-            self.planner.dispatch(now, &grid, &prices);
+            let interval = self.charter.interval.interval_at(now).next();
+            let ahead = self.ahead(interval);
+            self.planner.dispatch(now, &grid, &prices, &ahead);
         }
     }
 
@@ -368,6 +390,11 @@ impl MarketTask {
             Notice::Returned { since } => {
                 info!(abstained_since = %since, "no longer abstaining: two intervals were clean");
             }
+            Notice::Offered(_)
+            | Notice::Accepted { .. }
+            | Notice::AcceptanceRefused { .. }
+            | Notice::AcceptanceVoid { .. }
+            | Notice::ForwardMade(_) => ahead::log(notice),
         }
     }
 
@@ -430,6 +457,11 @@ fn notice_interval(notice: &Notice) -> Option<Interval> {
         Notice::NotTaken(_)
         | Notice::Barred { .. }
         | Notice::Abstains(_)
-        | Notice::Returned { .. } => None,
+        | Notice::Returned { .. }
+        | Notice::Offered(_)
+        | Notice::Accepted { .. }
+        | Notice::AcceptanceRefused { .. }
+        | Notice::AcceptanceVoid { .. }
+        | Notice::ForwardMade(_) => None,
     }
 }

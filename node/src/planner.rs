@@ -122,17 +122,20 @@ impl Planner {
             && !self.dispatched.contains_key(&interval)
     }
 
-    /// Tells the devices what to do in the interval about to start.
+    /// Tells the devices what to do in the interval about to start, with what was traded ahead.
     pub(crate) fn dispatch(
         &mut self,
         now: Timestamp,
         grid: &GridPower,
         prices: &[(Interval, Price)],
+        ahead: &Contracted,
     ) {
         let interval = self.charter.interval.interval_at(now).next();
         self.follow_connection(interval, grid);
         let Some((site, situation)) = self.situation(now, interval, prices) else { return };
-        let contracted = self.contracted.get(&interval).copied().unwrap_or_default();
+        let mut contracted = self.contracted.get(&interval).copied().unwrap_or_default();
+        contracted.sold = contracted.sold.saturating_add(ahead.sold);
+        contracted.bought = contracted.bought.saturating_add(ahead.bought);
         let dispatch =
             strategy::dispatch(&self.charter, &site, &situation, &contracted, self.throttle);
         self.dispatched.insert(interval, dispatch);

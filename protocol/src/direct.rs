@@ -8,6 +8,7 @@ use crate::agreement::CERTIFICATE_MAX;
 use crate::codec::{self, CodecRejected};
 use crate::confirm::TradeConfirm;
 use crate::envelope::Payload;
+use crate::forward::Acceptance;
 use crate::history::{IDS_MAX, Item, RECONCILE_MAX, STRETCH_MAX, Stretch};
 use crate::id::{ItemId, RosterIndex};
 use crate::order::Order;
@@ -23,6 +24,7 @@ pub const RESPONSE_MAX: usize = 200 * 1024;
 const FRAME_MAX: usize = 64;
 
 const _: () = assert!(TradeConfirm::LIMIT + FRAME_MAX <= REQUEST_MAX);
+const _: () = assert!(Acceptance::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * size_of::<RosterIndex>() + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * (Order::LIMIT + size_of::<u64>()) + FRAME_MAX <= RESPONSE_MAX);
 const _: () = assert!(CERTIFICATE_MAX + FRAME_MAX <= RESPONSE_MAX);
@@ -66,6 +68,11 @@ pub enum Question {
     },
     /// What the other's clock shows (P25).
     Clock,
+    /// The reply to this acceptance of an offer of the asked (P28).
+    Reply {
+        /// The signed acceptance.
+        acceptance: Vec<u8>,
+    },
 }
 
 /// The answer to a [`Question`], in the same order of variants.
@@ -84,6 +91,8 @@ pub enum Answer {
         /// Milliseconds since 1970.
         unix_ms: u64,
     },
+    /// The signed reply, where there is one.
+    Reply(Option<Vec<u8>>),
 }
 
 impl Answer {
@@ -106,7 +115,7 @@ impl Answer {
                 message.as_ref().is_none_or(|message| message.len() <= RECONCILE_MAX)
             }
             Self::Items(items) => items.len() <= IDS_MAX,
-            Self::Certificate(_) | Self::Clock { .. } => true,
+            Self::Certificate(_) | Self::Clock { .. } | Self::Reply(_) => true,
         }
     }
 }
@@ -136,7 +145,9 @@ impl Question {
     #[must_use]
     pub const fn is_of_history(&self) -> bool {
         match self {
-            Self::Orders { .. } | Self::Certificate { .. } | Self::Clock => false,
+            Self::Orders { .. } | Self::Certificate { .. } | Self::Clock | Self::Reply { .. } => {
+                false
+            }
             Self::Reconcile { .. } | Self::Items { .. } => true,
         }
     }
@@ -160,6 +171,7 @@ impl Question {
                 short(stretch) && message.len() <= RECONCILE_MAX
             }
             Self::Items { stretch, ids } => short(stretch) && ids.len() <= IDS_MAX,
+            Self::Reply { acceptance } => acceptance.len() <= Acceptance::LIMIT,
         }
     }
 }
@@ -241,7 +253,8 @@ mod tests {
         let confirm = Request::Confirm(vec![7; TradeConfirm::LIMIT]);
         let reconcile = reconcile(STRETCH_MAX, RECONCILE_MAX);
         let clock = Request::Ask(Question::Clock);
-        for request in [orders_of(64), confirm, reconcile, items(IDS_MAX), clock] {
+        let acceptance = Request::Ask(Question::Reply { acceptance: vec![7; Acceptance::LIMIT] });
+        for request in [orders_of(64), confirm, reconcile, items(IDS_MAX), clock, acceptance] {
             assert_eq!(Request::from_bytes(&request.to_bytes()), Ok(request));
         }
     }
@@ -294,6 +307,8 @@ mod tests {
     fn more_orders_than_allowed_are_malformed_both_ways() {
         let malformed = CodecRejected::Malformed;
         assert_eq!(Request::from_bytes(&orders_of(65).to_bytes()), Err(malformed));
+        let longer = Question::Reply { acceptance: vec![7; Acceptance::LIMIT + 1] };
+        assert_eq!(Request::from_bytes(&Request::Ask(longer).to_bytes()), Err(malformed));
         let orders = Response::Answer(Answer::Orders(vec![Vec::new(); 65]));
         assert_eq!(Response::from_bytes(&orders.to_bytes()), Err(malformed));
     }

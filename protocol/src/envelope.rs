@@ -36,6 +36,29 @@ pub enum Kind {
     Evidence,
     /// [`crate::peer::PeerRecord`]
     PeerRecord,
+    /// [`crate::offer::Offer`]
+    Offer,
+    /// [`crate::forward::Acceptance`]
+    Acceptance,
+    /// [`crate::forward::Reply`]
+    Reply,
+}
+
+impl Kind {
+    /// Whether it is of one interval and bound to that interval's roster (P3).
+    #[must_use]
+    pub const fn is_bound(self) -> bool {
+        match self {
+            Self::Order
+            | Self::Ack
+            | Self::Proposal
+            | Self::Vote
+            | Self::TradeConfirm
+            | Self::Reading
+            | Self::Evidence => true,
+            Self::PeerRecord | Self::Offer | Self::Acceptance | Self::Reply => false,
+        }
+    }
 }
 
 /// What stands in front of every message, under its signature (P3).
@@ -45,9 +68,9 @@ pub struct Header {
     pub kind: Kind,
     /// The grid.
     pub grid: GridId,
-    /// The roster of the interval's epoch; zero for a peer record, which outlives rosters.
+    /// The roster of the interval's epoch; zero for what is not of one interval.
     pub roster: RosterHash,
-    /// The interval; zero for a peer record.
+    /// The interval; zero for what is not of one.
     pub interval: Interval,
     /// Who says it.
     pub author: ParticipantId,
@@ -139,9 +162,6 @@ pub trait Payload: Serialize + DeserializeOwned {
     const KIND: Kind;
     /// Most bytes of the whole envelope.
     const LIMIT: usize;
-    /// Whether it is bound to an interval and its roster; only a peer record is not.
-    const BOUND: bool = true;
-
     /// The author's key that signs it.
     fn key(member: &Member) -> &PublicKey {
         &member.participant_key
@@ -194,6 +214,12 @@ impl<T: Payload> Signed<T> {
         &self.header
     }
 
+    /// What it says, unverified.
+    #[must_use]
+    pub const fn body(&self) -> &T {
+        &self.body
+    }
+
     /// Checks grid, roster, author, signature and the body's own rules.
     ///
     /// # Errors
@@ -208,7 +234,7 @@ impl<T: Payload> Signed<T> {
         if grid != roster.grid() {
             return Err(MessageRejected::WrongGrid);
         }
-        let (expected, fits) = if T::BOUND {
+        let (expected, fits) = if T::KIND.is_bound() {
             (roster.hash(), true)
         } else {
             (RosterHash::default(), interval == Interval::default())
@@ -304,7 +330,7 @@ impl<T: Payload> Verified<T> {
         (author, key): (&ParticipantId, &Keypair),
         (charter, roster): (&Charter, &Roster),
     ) -> Result<Self, MessageRejected> {
-        let (roster_hash, interval) = if T::BOUND {
+        let (roster_hash, interval) = if T::KIND.is_bound() {
             (roster.hash(), interval)
         } else {
             (RosterHash::default(), Interval::default())

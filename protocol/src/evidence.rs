@@ -43,9 +43,13 @@ impl Evidence {
                 same_interval(a, b) && (first.view, first.stage) == (second.view, second.stage)
             }),
             Kind::Reading => self.convict::<Reading>(charter, roster, same_interval),
-            Kind::Proposal | Kind::TradeConfirm | Kind::Evidence | Kind::PeerRecord => {
-                Err(MessageRejected::Body("two messages of this kind prove nothing"))
-            }
+            Kind::Proposal
+            | Kind::TradeConfirm
+            | Kind::Evidence
+            | Kind::PeerRecord
+            | Kind::Offer
+            | Kind::Acceptance
+            | Kind::Reply => Err(MessageRejected::Body("two messages of this kind prove nothing")),
         }
     }
 

@@ -9,6 +9,8 @@ use crate::charter::Charter;
 use crate::confirm::TradeConfirm;
 use crate::envelope::{Header, Kind, MessageRejected, Payload, Signed, Verified};
 use crate::evidence::Evidence;
+use crate::forward::{Acceptance, Reply};
+use crate::offer::Offer;
 use crate::order::Order;
 use crate::peer::PeerRecord;
 use crate::reading::Reading;
@@ -39,16 +41,22 @@ pub enum Message {
     Evidence(Verified<Evidence>),
     /// A peer record.
     PeerRecord(Verified<PeerRecord>),
+    /// An offer.
+    Offer(Verified<Offer>),
+    /// An acceptance.
+    Acceptance(Verified<Acceptance>),
+    /// A reply to one.
+    Reply(Verified<Reply>),
 }
 
 /// Why bytes do not come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntryRejected {
-    /// An interval too long ago, or a peer record that has ended: a replay.
-    #[error("a message of an interval long past, or a peer record that has ended")]
+    /// An interval too long ago, or a record or offer that has ended: a replay.
+    #[error("a message of an interval long past, or a record or offer that has ended")]
     Stale,
-    /// An interval too far ahead, or a peer record made later than clocks can differ.
-    #[error("a message of an interval to come, or a peer record of a time to come")]
+    /// An interval too far ahead, or a record or offer made later than clocks can differ.
+    #[error("a message of an interval to come, or a record or offer of a time to come")]
     Future,
     /// Nobody is enrolled then.
     #[error("there is no roster for the message's interval")]
@@ -106,7 +114,7 @@ impl Gatekeeper {
         let bytes = bytes.into();
         let header = self.peek(&bytes)?;
         let current = self.charter.interval.interval_at(now);
-        let interval = if header.kind == Kind::PeerRecord { current } else { header.interval };
+        let interval = if header.kind.is_bound() { header.interval } else { current };
         if interval < current.minus(INTERVALS_BACK) {
             return Err(EntryRejected::Stale);
         }
@@ -118,7 +126,7 @@ impl Gatekeeper {
     ///
     /// # Errors
     ///
-    /// [`EntryRejected`]; a peer record, which is of no interval, is of the wrong kind.
+    /// [`EntryRejected`]; what is of no interval, like a peer record, is of the wrong kind.
     pub fn admit_past(
         &mut self,
         bytes: impl Into<Arc<[u8]>>,
@@ -126,7 +134,7 @@ impl Gatekeeper {
     ) -> Result<Message, EntryRejected> {
         let bytes = bytes.into();
         let header = self.peek(&bytes)?;
-        if header.kind == Kind::PeerRecord {
+        if !header.kind.is_bound() {
             return Err(MessageRejected::WrongKind.into());
         }
         self.admit_since(bytes, header.kind, header.interval, now)
@@ -156,6 +164,7 @@ impl Gatekeeper {
             return Err(EntryRejected::NoRoster);
         }
         let gate = (self.charter.as_ref(), roster.as_ref());
+        let skew_ms = self.charter.interval.clock_skew_max_ms;
         Ok(match kind {
             Kind::Order => Message::Order(verify(bytes, gate)?),
             Kind::Ack => Message::Ack(verify(bytes, gate)?),
@@ -164,24 +173,30 @@ impl Gatekeeper {
             Kind::TradeConfirm => Message::Confirm(verify(bytes, gate)?),
             Kind::Reading => Message::Reading(verify(bytes, gate)?),
             Kind::Evidence => Message::Evidence(verify(bytes, gate)?),
-            Kind::PeerRecord => Message::PeerRecord(self.in_force(verify(bytes, gate)?, now)?),
+            Kind::PeerRecord => {
+                let record: Verified<PeerRecord> = verify(bytes, gate)?;
+                in_force(record.body().holds_at(now, skew_ms), record.body().expires_at, now)?;
+                Message::PeerRecord(record)
+            }
+            Kind::Offer => {
+                let offer: Verified<Offer> = verify(bytes, gate)?;
+                in_force(offer.body().holds_at(now, skew_ms), offer.body().expires_at, now)?;
+                Message::Offer(offer)
+            }
+            Kind::Acceptance => Message::Acceptance(verify(bytes, gate)?),
+            Kind::Reply => Message::Reply(verify(bytes, gate)?),
         })
     }
+}
 
-    /// Refuses a peer record that does not hold at `now` (P19).
-    fn in_force(
-        &self,
-        record: Verified<PeerRecord>,
-        now: Timestamp,
-    ) -> Result<Verified<PeerRecord>, EntryRejected> {
-        let skew_ms = self.charter.interval.clock_skew_max_ms;
-        if record.body().holds_at(now, skew_ms) {
-            Ok(record)
-        } else if record.body().expires_at <= now {
-            Err(EntryRejected::Stale)
-        } else {
-            Err(EntryRejected::Future)
-        }
+/// Refuses what does not hold at `now` (P19, P27).
+fn in_force(holds: bool, expires_at: Timestamp, now: Timestamp) -> Result<(), EntryRejected> {
+    if holds {
+        Ok(())
+    } else if expires_at <= now {
+        Err(EntryRejected::Stale)
+    } else {
+        Err(EntryRejected::Future)
     }
 }
 
@@ -205,6 +220,9 @@ impl Message {
             Self::Reading(_) => Kind::Reading,
             Self::Evidence(_) => Kind::Evidence,
             Self::PeerRecord(_) => Kind::PeerRecord,
+            Self::Offer(_) => Kind::Offer,
+            Self::Acceptance(_) => Kind::Acceptance,
+            Self::Reply(_) => Kind::Reply,
         }
     }
 }

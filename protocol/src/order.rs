@@ -28,6 +28,17 @@ pub enum Side {
     Sell,
 }
 
+impl Side {
+    /// The side of whoever trades with this one.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+}
+
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -99,6 +110,10 @@ pub struct Order {
     pub channel_partners: Vec<RosterIndex>,
     /// Whom or what to trade with rather, first is best, at most [`PREFERENCES_MAX`].
     pub preferences: Vec<Preference>,
+    /// What its author has sold ahead for the interval, beside the steps (P29).
+    pub committed_sell_mwh: Energy,
+    /// What its author has bought ahead for the interval, beside the steps (P29).
+    pub committed_buy_mwh: Energy,
 }
 
 /// Why an order is not one (P8).
@@ -137,6 +152,15 @@ impl Order {
     #[must_use]
     pub fn energy(&self, side: Side) -> Energy {
         self.side(side).fold(Energy::ZERO, |sum, step| sum.saturating_add(step.energy_mwh))
+    }
+
+    /// What its author has traded ahead on one side.
+    #[must_use]
+    pub const fn committed(&self, side: Side) -> Energy {
+        match side {
+            Side::Buy => self.committed_buy_mwh,
+            Side::Sell => self.committed_sell_mwh,
+        }
     }
 
     /// Checks the order of the roster's member `author` against rule P8.
@@ -183,7 +207,7 @@ impl Order {
         let fits = |side, rated: Power| {
             rated
                 .energy_over_floor(charter.interval.interval_ms)
-                .is_ok_and(|most| self.energy(side) <= most)
+                .is_ok_and(|most| self.energy(side).saturating_add(self.committed(side)) <= most)
         };
         if fits(Side::Buy, enrolment.rated_import_mw) && fits(Side::Sell, enrolment.rated_export_mw)
         {

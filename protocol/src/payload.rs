@@ -5,11 +5,14 @@ use crate::codec;
 use crate::confirm::TradeConfirm;
 use crate::envelope::{Context, Kind, MessageRejected, Payload};
 use crate::evidence::Evidence;
-use crate::order::Order;
+use crate::forward::{Acceptance, Reply, Stack, Word, in_one_day};
+use crate::offer::{OFFER_LIFETIME_MAX_MS, Offer};
+use crate::order::{Order, Side};
 use crate::peer::{ADDRESS_MAX, ADDRESSES_MAX, LIFETIME_MAX_MS, PeerRecord};
 use crate::reading::Reading;
 use crate::roster::Member;
 use crate::signing::PublicKey;
+use crate::units::{Energy, Price};
 
 fn require(holds: bool, problem: &'static str) -> Result<(), MessageRejected> {
     if holds { Ok(()) } else { Err(MessageRejected::Body(problem)) }
@@ -107,7 +110,6 @@ impl Payload for Evidence {
 impl Payload for PeerRecord {
     const KIND: Kind = Kind::PeerRecord;
     const LIMIT: usize = 4096;
-    const BOUND: bool = false;
 
     fn check(&self, _: &Context<'_>) -> Result<(), MessageRejected> {
         require((1..=ADDRESSES_MAX).contains(&self.addresses.len()), "no addresses, or too many")?;
@@ -120,6 +122,79 @@ impl Payload for PeerRecord {
                 && self.expires_at.ms_since(self.made_at) <= LIFETIME_MAX_MS,
             "it lives too long, or not at all",
         )
+    }
+}
+
+/// Whether the author's connection point moves as much on a side in one interval.
+fn is_within_rating(context: &Context<'_>, side: Side, energy: Energy) -> bool {
+    let enrolment = &context.member.enrolment;
+    let rated = match side {
+        Side::Buy => enrolment.rated_import_mw,
+        Side::Sell => enrolment.rated_export_mw,
+    };
+    rated.energy_over_floor(context.charter.interval.interval_ms).is_ok_and(|most| energy <= most)
+}
+
+fn require_price(context: &Context<'_>, price: Price) -> Result<(), MessageRejected> {
+    require(context.charter.price.contains(price), "a price outside the band")
+}
+
+/// What each side's stack must satisfy (P29).
+fn require_stack(
+    context: &Context<'_>,
+    stack: &Stack,
+    side: Side,
+    energy: Energy,
+) -> Result<(), MessageRejected> {
+    require(stack.is_well_formed(context.charter), "the levels are not in order")?;
+    let top = stack.highest().checked_add(energy);
+    let fits = top.is_some_and(|top| is_within_rating(context, side, top));
+    require(fits, "more than the connection point is rated for")
+}
+
+impl Payload for Offer {
+    const KIND: Kind = Kind::Offer;
+    const LIMIT: usize = 256;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        require(!self.minimum_mwh.is_zero(), "a minimum of nothing")?;
+        require(self.minimum_mwh <= self.energy_mwh, "a minimum above what is offered")?;
+        require_price(context, self.price_msat_per_kwh)?;
+        let fits = is_within_rating(context, self.product.side, self.energy_mwh);
+        require(fits, "more than the connection point is rated for")?;
+        require(in_one_day(context.charter, self.first, self.after), "not of one day")?;
+        require(
+            self.made_at < self.expires_at
+                && self.expires_at.ms_since(self.made_at) <= OFFER_LIFETIME_MAX_MS,
+            "it lives too long, or not at all",
+        )
+    }
+}
+
+impl Payload for Acceptance {
+    const KIND: Kind = Kind::Acceptance;
+    const LIMIT: usize = 2048;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        require(!self.energy_mwh.is_zero(), "an acceptance of nothing")?;
+        require(self.offerer != context.member.enrolment.participant, "both sides are one")?;
+        require_price(context, self.price_msat_per_kwh)?;
+        require_stack(context, &self.stack, self.side(), self.energy_mwh)
+    }
+}
+
+impl Payload for Reply {
+    const KIND: Kind = Kind::Reply;
+    const LIMIT: usize = 4096;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        let acceptance = self.acceptance(context.charter, context.roster)?;
+        let accepted = acceptance.body();
+        let author = context.member.enrolment.participant;
+        require(accepted.offerer == author, "a reply to what was said to another")?;
+        let Word::Forward(stack) = &self.word else { return Ok(()) };
+        require(stack.span() == accepted.stack.span(), "a reply about other intervals")?;
+        require_stack(context, stack, accepted.product.side, accepted.energy_mwh)
     }
 }
 

@@ -50,7 +50,11 @@ impl Topic {
             Kind::Proposal | Kind::Vote => Some(Self::Votes),
             Kind::Reading => Some(Self::Readings),
             Kind::Evidence => Some(Self::Evidence),
-            Kind::TradeConfirm | Kind::PeerRecord => None,
+            Kind::TradeConfirm
+            | Kind::PeerRecord
+            | Kind::Offer
+            | Kind::Acceptance
+            | Kind::Reply => None,
         }
     }
 }

@@ -133,7 +133,15 @@ impl Rogue {
                 deeds.extend(self.overhear(&message));
                 Input::Heard { message, token }
             }
-            Input::Tick | Input::Place { .. } | Input::Certificate(_) | Input::Clock(_) => input,
+            Input::Tick
+            | Input::Place { .. }
+            | Input::Offer(_)
+            | Input::Withdraw { .. }
+            | Input::Accept { .. }
+            | Input::Asked { .. }
+            | Input::Replied(_)
+            | Input::Certificate(_)
+            | Input::Clock(_) => input,
         };
         for effect in self.market.handle(now, input) {
             deeds.extend(self.bend(now, effect));
@@ -160,7 +168,10 @@ impl Rogue {
             | Message::Confirm(_)
             | Message::Reading(_)
             | Message::Evidence(_)
-            | Message::PeerRecord(_) => Interval::default(),
+            | Message::PeerRecord(_)
+            | Message::Offer(_)
+            | Message::Acceptance(_)
+            | Message::Reply(_) => Interval::default(),
         };
         let roster = self.hand.roster(interval);
         self.memory.note(message, &roster);
@@ -181,6 +192,9 @@ impl Rogue {
             | Effect::FetchOrders { .. }
             | Effect::FetchCertificate { .. }
             | Effect::AskOrder(_)
+            | Effect::PublishOffer(_)
+            | Effect::AskReply { .. }
+            | Effect::AnswerReply { .. }
             | Effect::Tell(_) => vec![Deed::Do(effect)],
         }
     }
@@ -202,7 +216,12 @@ impl Rogue {
                 // Nobody hears from us what we did.
                 culprit.filter(|culprit| self.hand.is_ours(culprit)).map(|_| Vec::new())
             }
-            Kind::Reading | Kind::TradeConfirm | Kind::PeerRecord => None,
+            Kind::Reading
+            | Kind::TradeConfirm
+            | Kind::PeerRecord
+            | Kind::Offer
+            | Kind::Acceptance
+            | Kind::Reply => None,
         };
         bent.unwrap_or_else(|| vec![gossip(topic, bytes)])
     }

@@ -96,7 +96,7 @@ impl Offers {
         let mut offers = Self { inside, outside: Vec::new(), naming: Vec::new() };
         for (rank, order) in (0..=u32::MAX).zip(&ranked.orders) {
             let list = if order.outside { &mut offers.outside } else { &mut offers.inside };
-            let Order { steps, channel_partners, preferences } = &order.order;
+            let Order { steps, channel_partners, preferences, .. } = &order.order;
             if !is_crossed(steps) {
                 let steps = (0..=u8::MAX).zip(steps).filter(|(_, step)| is_valid(step, band));
                 list.extend(steps.map(|(place, step)| Offer::new(rank, place, step)));

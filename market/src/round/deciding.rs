@@ -51,11 +51,21 @@ impl Round {
             volume_mwh: clearing.volume_mwh,
             trades: clear::terms(&clearing),
         };
+        let committed = certificate
+            .book
+            .entries
+            .iter()
+            .filter_map(|entry| {
+                let order = find(entry)?.body();
+                Some((entry.author, (order.committed_sell_mwh, order.committed_buy_mwh)))
+            })
+            .collect();
         self.certificate = Some(bytes);
         self.outcome = Some(Outcome {
             book: cleared.book,
             clearing: cleared.clearing,
             trades: cleared.trades.clone(),
+            committed,
         });
         let mut effects = vec![Effect::Tell(Notice::Cleared(Box::new(cleared)))];
         // Too late there is no decision for us (P16): we fell back, and stay there.

@@ -63,7 +63,7 @@ impl Round {
             Slot::Countersigned(_, index) => {
                 self.restored.countersigned.insert(index, verify(&self.seat, bytes)?);
             }
-            Slot::Reading(_) => {}
+            Slot::Reading(_) | Slot::Offer(..) | Slot::Acceptance(..) | Slot::Reply(..) => {}
         }
         Ok(())
     }

@@ -44,15 +44,21 @@ impl Settlement {
                 money: SignedMsat::ZERO,
             },
         ];
-        for trade in &self.trades {
-            let received = NetEnergy::between(trade.delivered_mwh, Energy::ZERO)?;
+        let trades =
+            self.trades.iter().map(|it| (it.counterparty, it.side, it.delivered_mwh, it.due_msat));
+        let forwards = self
+            .forwards
+            .iter()
+            .map(|it| (it.counterparty, it.side, it.delivered_mwh, it.due_msat));
+        for (counterparty, side, delivered_mwh, due_msat) in trades.chain(forwards) {
+            let received = NetEnergy::between(delivered_mwh, Energy::ZERO)?;
             postings.push(Posting {
-                account: Account::Counterparty(trade.counterparty),
-                energy: match trade.side {
+                account: Account::Counterparty(counterparty),
+                energy: match side {
                     Side::Sell => received,
                     Side::Buy => negated(received)?,
                 },
-                money: owed(trade.due_msat)?,
+                money: owed(due_msat)?,
             });
         }
         Ok(Entry::new(self.interval, postings)?)

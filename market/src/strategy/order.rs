@@ -13,7 +13,7 @@ use boltgrid_protocol::units::{Energy, MILLION, Price};
 use super::battery::TRANCHES;
 use super::connection::without_room;
 use super::curve::{Answer, Means, NetCurve};
-use super::{PvControl, Site, Situation, limit};
+use super::{Contracted, PvControl, Site, Situation, limit};
 use crate::GridPower;
 
 /// In how many steps must-run surplus without room goes down to the floor, where there are as many.
@@ -70,7 +70,30 @@ pub fn order(
         steps,
         channel_partners: relations.channel_partners.to_vec(),
         preferences: relations.preferences.to_vec(),
+        ..Order::default()
     })
+}
+
+/// What is left of an order beside what was traded ahead: the best of what the site would sell
+/// serves what it has sold, and of what it would buy what it has bought. `None` where that is all.
+#[must_use]
+pub fn beside(mut order: Order, ahead: &Contracted) -> Option<Order> {
+    let (mut sold, mut bought) = (ahead.sold, ahead.bought);
+    order.steps.sort_by_key(|step| step.limit_msat_per_kwh);
+    let serve = |step: &mut Step, left: &mut Energy| {
+        let served = step.energy_mwh.min(*left);
+        step.energy_mwh = step.energy_mwh.saturating_sub(served);
+        *left = left.saturating_sub(served);
+    };
+    // The cheapest to sell come first, the dearest to buy last.
+    for step in order.steps.iter_mut().filter(|step| step.side == Side::Sell) {
+        serve(step, &mut sold);
+    }
+    for step in order.steps.iter_mut().rev().filter(|step| step.side == Side::Buy) {
+        serve(step, &mut bought);
+    }
+    order.steps.retain(|step| !step.energy_mwh.is_zero());
+    (!order.steps.is_empty()).then_some(order)
 }
 
 /// What a step may cost and what it is called.

@@ -231,7 +231,10 @@ impl Grid {
                 self.input(index, Input::Place { interval, order });
             }
             Effect::Tell(notice) => self.nodes[index].notices.push(notice),
-            Effect::Judge { .. } => {}
+            Effect::Judge { .. }
+            | Effect::PublishOffer(_)
+            | Effect::AskReply { .. }
+            | Effect::AnswerReply { .. } => {}
         }
     }
 

@@ -137,6 +137,8 @@ impl Village {
                     counterparty: ParticipantId::from_bytes([0; 32]),
                     seller_total: contracted(clearing, trade.seller.as_usize()).sold,
                     buyer_total: contracted(clearing, trade.buyer.as_usize()).bought,
+                    seller_committed: Energy::ZERO,
+                    buyer_committed: Energy::ZERO,
                     seller: Some(meters[trade.seller.as_usize()]),
                     buyer: Some(meters[trade.buyer.as_usize()]),
                 })
@@ -152,7 +154,7 @@ impl Village {
                     prices,
                     loss_ppm: LOSS_PPM,
                 };
-                settle(&delivery, &contracts(me)).expect("the clearing is settled")
+                settle(&delivery, &contracts(me), &[]).expect("the clearing is settled")
             })
             .collect()
     }

@@ -73,7 +73,10 @@ impl CatchUp {
                 let archive = self.archive.clone();
                 self.done(spawn_blocking(move || set.items(&archive, &ids)).await)
             }
-            Question::Orders { .. } | Question::Certificate { .. } | Question::Clock => None,
+            Question::Orders { .. }
+            | Question::Certificate { .. }
+            | Question::Clock
+            | Question::Reply { .. } => None,
         }
     }
 

@@ -119,7 +119,8 @@ impl Session {
             | Answer::Certificate(_)
             | Answer::Reconcile(_)
             | Answer::Items(_)
-            | Answer::Clock { .. } => Err(HistoryRejected::NotAskedFor),
+            | Answer::Clock { .. }
+            | Answer::Reply(_) => Err(HistoryRejected::NotAskedFor),
         }
     }
 

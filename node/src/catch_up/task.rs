@@ -189,7 +189,8 @@ impl CatchUp {
             }
             NetworkEvent::Heard { .. }
             | NetworkEvent::Certificate { .. }
-            | NetworkEvent::Clocks(_) => {}
+            | NetworkEvent::Clocks(_)
+            | NetworkEvent::Reply { .. } => {}
         }
     }
 

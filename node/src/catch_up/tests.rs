@@ -65,7 +65,10 @@ impl Place {
                 Answer::Reconcile(Some(set.reconcile(message).unwrap()))
             }
             Question::Items { ids, .. } => set.items(&self.archive, ids).unwrap(),
-            Question::Orders { .. } | Question::Certificate { .. } | Question::Clock => {
+            Question::Orders { .. }
+            | Question::Certificate { .. }
+            | Question::Clock
+            | Question::Reply { .. } => {
                 panic!("{question:?} is not about history")
             }
         }
@@ -294,7 +297,10 @@ fn a_node_that_has_nothing_learns_a_full_stretch_within_the_rounds_allowed() {
             asked += ids.len();
             Answer::Items(Vec::new())
         }
-        Question::Orders { .. } | Question::Certificate { .. } | Question::Clock => {
+        Question::Orders { .. }
+        | Question::Certificate { .. }
+        | Question::Clock
+        | Question::Reply { .. } => {
             panic!("{question:?}")
         }
     });

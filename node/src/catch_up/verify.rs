@@ -132,7 +132,10 @@ impl Verifier {
                 | Message::Confirm(_)
                 | Message::Reading(_)
                 | Message::Evidence(_)
-                | Message::PeerRecord(_),
+                | Message::PeerRecord(_)
+                | Message::Offer(_)
+                | Message::Acceptance(_)
+                | Message::Reply(_),
             ) => Err(HistoryRejected::NotAskedFor),
         }
     }

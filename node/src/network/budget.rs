@@ -44,7 +44,11 @@ impl Budget {
             // A prevote and a precommit in every view, and one too many of each.
             Kind::Vote => self.views.saturating_add(CONTRADICTION).saturating_mul(2),
             Kind::Evidence => EVIDENCE_MAX,
-            Kind::TradeConfirm | Kind::PeerRecord => 0,
+            Kind::TradeConfirm
+            | Kind::PeerRecord
+            | Kind::Offer
+            | Kind::Acceptance
+            | Kind::Reply => 0,
         }
     }
 
@@ -128,6 +132,9 @@ mod tests {
             (Kind::Evidence, EVIDENCE_MAX),
             (Kind::TradeConfirm, 0),
             (Kind::PeerRecord, 0),
+            (Kind::Offer, 0),
+            (Kind::Acceptance, 0),
+            (Kind::Reply, 0),
         ] {
             assert_eq!(admitted(&mut budget, &header(kind, 7)), expected, "{kind:?}");
         }

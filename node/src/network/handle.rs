@@ -38,6 +38,13 @@ pub enum NetworkEvent {
         /// What to name it by in the answer.
         token: u64,
     },
+    /// A member's word on an acceptance of ours; not yet verified.
+    Reply {
+        /// Whom we asked.
+        from: ParticipantId,
+        /// What it answered.
+        bytes: Vec<u8>,
+    },
     /// A certificate that we asked for; not verified.
     Certificate {
         /// Who had it.

@@ -271,8 +271,20 @@ impl Network {
                 Response::Answer(Answer::Clock { unix_ms }),
             ) => self.clocks.answered(whom, Timestamp::from_unix_ms(unix_ms), Instant::now()),
             (
+                Sent::Ask { whom, question: Question::Reply { .. } },
+                Response::Answer(Answer::Reply(Some(bytes))),
+            ) => {
+                if self.tell(NetworkEvent::Reply { from: *whom, bytes }).is_err() {
+                    self.tally.refuse(DIRECT, Refused::Overloaded);
+                }
+            }
+            (
                 Sent::Ask { question: Question::Certificate { .. }, .. },
                 Response::Answer(Answer::Certificate(None)),
+            )
+            | (
+                Sent::Ask { question: Question::Reply { .. }, .. },
+                Response::Answer(Answer::Reply(None)),
             )
             | (_, Response::Refused) => self.failed(sent),
             (_, Response::Answer(_) | Response::Taken) => {

@@ -139,7 +139,10 @@ impl Screening {
             | Message::Vote(_)
             | Message::Confirm(_)
             | Message::Reading(_)
-            | Message::Evidence(_) => Err(Refused::WrongKind),
+            | Message::Evidence(_)
+            | Message::Offer(_)
+            | Message::Acceptance(_)
+            | Message::Reply(_) => Err(Refused::WrongKind),
         }
     }
 }

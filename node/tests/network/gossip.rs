@@ -54,6 +54,9 @@ fn bytes_of(message: &Message) -> &[u8] {
         Message::Reading(message) => message.bytes(),
         Message::Evidence(message) => message.bytes(),
         Message::PeerRecord(message) => message.bytes(),
+        Message::Offer(message) => message.bytes(),
+        Message::Acceptance(message) => message.bytes(),
+        Message::Reply(message) => message.bytes(),
     }
 }
 

@@ -14,8 +14,10 @@ use boltgrid_protocol::confirm::{TradeConfirm, TradeTerms};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::envelope::{MessageRejected, Payload, Verified};
 use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::forward::{Acceptance, Level, Reply, Stack, Word};
 use boltgrid_protocol::id::{BookHash, ClearingDigest, MessageHash, RosterIndex};
 use boltgrid_protocol::message::Gatekeeper;
+use boltgrid_protocol::offer::{Offer, Product};
 use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
@@ -199,6 +201,9 @@ impl Grid {
             ("reading", bytes(&self.sign(2, &reading(&self.charter, INTERVAL)))),
             ("evidence", bytes(&self.sign(3, &self.evidence()))),
             ("peer_record", bytes(&self.sign(4, &peer_record(&self.charter)))),
+            ("offer", bytes(&self.sign(0, &offer(&self.charter)))),
+            ("acceptance", bytes(&self.sign(1, &acceptance(self)))),
+            ("reply", bytes(&self.sign(0, &reply(self)))),
         ]
     }
 
@@ -235,6 +240,8 @@ pub(crate) fn order(author: u32) -> Order {
         ],
         channel_partners: vec![partner],
         preferences: vec![Preference::Partner(partner), Preference::Source(Source::Pv)],
+        committed_sell_mwh: Energy::from_milliwatt_hours(500_000),
+        committed_buy_mwh: Energy::from_milliwatt_hours(250_000),
     }
 }
 
@@ -284,5 +291,50 @@ pub(crate) fn peer_record(charter: &Charter) -> PeerRecord {
         sequence: 11,
         made_at: now(charter),
         expires_at: now(charter).plus_ms(3_600_000),
+    }
+}
+
+/// Half a kilowatt-hour of PV in every interval of two hours, standing for an hour.
+pub(crate) fn offer(charter: &Charter) -> Offer {
+    Offer {
+        product: Product { side: Side::Sell, source: Source::Pv },
+        energy_mwh: Energy::from_milliwatt_hours(500_000),
+        minimum_mwh: Energy::from_milliwatt_hours(50_000),
+        price_msat_per_kwh: Price::from_msat_per_kwh(150_000),
+        first: INTERVAL.plus(12),
+        after: INTERVAL.plus(36),
+        sequence: 3,
+        made_at: now(charter),
+        expires_at: now(charter).plus_ms(3_600_000),
+        withdrawn: false,
+    }
+}
+
+/// A stack of so many milliwatt-hours in the intervals from `first` on.
+pub(crate) fn stack(first: Interval, before_mwh: &[u64]) -> Stack {
+    let levels = (0..).zip(before_mwh).map(|(place, before_mwh)| Level {
+        first: first.plus(place),
+        after: first.plus(place).next(),
+        before_mwh: Energy::from_milliwatt_hours(*before_mwh),
+    });
+    Stack::of(levels).expect("even enough")
+}
+
+/// What the second member accepts of the first one's offer.
+pub(crate) fn acceptance(grid: &Grid) -> Acceptance {
+    Acceptance {
+        offerer: grid.people[0].key.participant_id(),
+        product: offer(&grid.charter).product,
+        energy_mwh: Energy::from_milliwatt_hours(100_000),
+        price_msat_per_kwh: Price::from_msat_per_kwh(150_000),
+        stack: stack(INTERVAL.plus(20), &[0, 0, 300_000]),
+    }
+}
+
+/// The first member's word on it.
+pub(crate) fn reply(grid: &Grid) -> Reply {
+    Reply {
+        acceptance: grid.sign(1, &acceptance(grid)).bytes().to_vec(),
+        word: Word::Forward(stack(INTERVAL.plus(20), &[7, 7, 7])),
     }
 }

@@ -10,8 +10,10 @@ use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::enrolment::CertifiedEnrolment;
 use boltgrid_protocol::envelope::{Header, Kind, MessageRejected, Payload, Signed};
 use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::forward::{Acceptance, Reply};
 use boltgrid_protocol::id::RosterHash;
 use boltgrid_protocol::message::{EntryRejected, Gatekeeper};
+use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
@@ -22,7 +24,7 @@ use crate::fixture::{CHARTER, Grid, INTERVAL, certified, enrolment, key, now};
 /// Bytes of a header, from magic to author.
 const HEADER_LEN: usize = 112;
 const SIGNATURE_LEN: usize = 64;
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 11] = [
     Kind::Order,
     Kind::Ack,
     Kind::Proposal,
@@ -31,9 +33,19 @@ const KINDS: [Kind; 8] = [
     Kind::Reading,
     Kind::Evidence,
     Kind::PeerRecord,
+    Kind::Offer,
+    Kind::Acceptance,
+    Kind::Reply,
 ];
 
 const BAD_SIGNATURE: EntryRejected = EntryRejected::Message(MessageRejected::BadSignature);
+
+const WRONG_ROSTER: EntryRejected = EntryRejected::Message(MessageRejected::WrongRoster);
+
+/// Whether a sample message is of one interval and its roster.
+fn is_bound(bytes: &[u8]) -> bool {
+    Header::peek(bytes).expect("a sample").kind.is_bound()
+}
 
 fn verify_as<T: Payload>(bytes: &[u8], (charter, roster): (&Charter, &Roster)) -> bool {
     Signed::<T>::decode(bytes).and_then(|signed| signed.verify(charter, roster)).is_ok()
@@ -50,6 +62,9 @@ fn verifies_as(kind: Kind, bytes: &[u8], gate: (&Charter, &Roster)) -> bool {
         Kind::Reading => verify_as::<Reading>(bytes, gate),
         Kind::Evidence => verify_as::<Evidence>(bytes, gate),
         Kind::PeerRecord => verify_as::<PeerRecord>(bytes, gate),
+        Kind::Offer => verify_as::<Offer>(bytes, gate),
+        Kind::Acceptance => verify_as::<Acceptance>(bytes, gate),
+        Kind::Reply => verify_as::<Reply>(bytes, gate),
     }
 }
 
@@ -128,10 +143,7 @@ fn a_message_does_not_verify_under_any_other_interval() {
     for (name, bytes) in grid.messages() {
         for interval in [INTERVAL.previous(), INTERVAL.next(), INTERVAL.plus(2)] {
             let replayed = with_header(&bytes, |header| header.interval = interval);
-            let expected = match name {
-                "peer_record" => EntryRejected::Message(MessageRejected::WrongRoster),
-                _ => BAD_SIGNATURE,
-            };
+            let expected = if is_bound(&bytes) { BAD_SIGNATURE } else { WRONG_ROSTER };
             let admitted = gate.admit(replayed, now(&grid.charter)).map(|_| ());
             assert_eq!(admitted, Err(expected), "{name} in {interval}");
         }
@@ -146,16 +158,12 @@ fn a_message_does_not_verify_under_any_other_roster() {
     for (name, bytes) in grid.messages() {
         let replayed = with_header(&bytes, |header| header.roster = larger.roster.hash());
         let admitted = larger.gatekeeper().admit(replayed, now(&grid.charter)).map(|_| ());
-        let expected = match name {
-            "peer_record" => EntryRejected::Message(MessageRejected::WrongRoster),
-            _ => BAD_SIGNATURE,
-        };
+        let expected = if is_bound(&bytes) { BAD_SIGNATURE } else { WRONG_ROSTER };
         assert_eq!(admitted, Err(expected), "{name}");
         let unbound = with_header(&bytes, |header| header.roster = RosterHash::default());
         let admitted = grid.gatekeeper().admit(unbound, now(&grid.charter)).map(|_| ());
-        if name != "peer_record" {
-            let wrong = EntryRejected::Message(MessageRejected::WrongRoster);
-            assert_eq!(admitted, Err(wrong), "{name}");
+        if is_bound(&bytes) {
+            assert_eq!(admitted, Err(WRONG_ROSTER), "{name}");
         }
     }
 }
@@ -180,7 +188,7 @@ fn a_message_does_not_verify_in_any_other_grid() {
         assert!(!verifies_as(kind, &bytes, (theirs.0, &theirs.1)), "{name} as it is");
         let replayed = with_header(&bytes, |header| {
             header.grid = charter.grid_id();
-            if header.kind != Kind::PeerRecord {
+            if header.kind.is_bound() {
                 header.roster = roster;
             }
         });

@@ -15,9 +15,10 @@ use boltgrid_protocol::enrolment::CertifiedEnrolment;
 use boltgrid_protocol::envelope::{Payload, Signed};
 use boltgrid_protocol::id::MessageHash;
 use boltgrid_protocol::message::Message;
+use boltgrid_protocol::offer::{Day, offers_key};
 use boltgrid_protocol::topic::Topic;
 
-use crate::fixture::{Grid, INTERVAL, key, now};
+use crate::fixture::{Grid, INTERVAL, key, now, offer};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -54,6 +55,15 @@ fn hashes(grid: &Grid) -> String {
         format!("roster {}", grid.roster.hash()),
         format!("enrolment {}", hex::encode(grid.people[0].certified.enrolment.hash())),
         format!("book {}", grid.certificate().book.hash(&grid.roster, INTERVAL)),
+        format!(
+            "offers_key {}",
+            hex::encode(offers_key(
+                &grid.charter.grid_id(),
+                offer(&grid.charter).product,
+                Day::of(now(&grid.charter)),
+                0,
+            ))
+        ),
         format!("topic {}", Topic::Orders.name(&grid.charter.grid_id())),
     ];
     for (name, bytes) in grid.messages() {
@@ -84,6 +94,9 @@ fn hash_of(message: &Message) -> MessageHash {
         Message::Reading(it) => it.hash(),
         Message::Evidence(it) => it.hash(),
         Message::PeerRecord(it) => it.hash(),
+        Message::Offer(it) => it.hash(),
+        Message::Acceptance(it) => it.hash(),
+        Message::Reply(it) => it.hash(),
     }
 }
 

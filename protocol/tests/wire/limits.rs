@@ -8,12 +8,16 @@ use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::enrolment::{CERTIFIED_ENROLMENT_MAX, CertifiedEnrolment};
 use boltgrid_protocol::envelope::{MessageRejected, Payload, Signed};
 use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::forward::{Acceptance, LEVELS_MAX, Reply, Word};
 use boltgrid_protocol::id::RosterIndex;
+use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::{Order, PARTNERS_MAX, PREFERENCES_MAX, Preference};
 use boltgrid_protocol::peer::{ADDRESS_MAX, ADDRESSES_MAX, PeerRecord};
 use boltgrid_protocol::reading::Reading;
 
-use crate::fixture::{Grid, INTERVAL, key, order, peer_record, reading, vote};
+use crate::fixture::{
+    Grid, INTERVAL, acceptance, key, offer, order, peer_record, reading, stack, vote,
+};
 
 fn largest_order() -> Order {
     let places = |count: usize| (1..).take(count).map(RosterIndex::new);
@@ -37,6 +41,12 @@ fn the_largest_of_every_kind_fits_the_largest_grid() {
     grid.sign(1, &Evidence { first: order.bytes().to_vec(), second: second.bytes().to_vec() });
     let addresses = vec!["x".repeat(ADDRESS_MAX); ADDRESSES_MAX];
     grid.sign(0, &PeerRecord { addresses, ..peer_record(&grid.charter) });
+    grid.sign(0, &offer(&grid.charter));
+    let uneven: Vec<u64> = (0..).take(LEVELS_MAX).map(|step| step % 2).collect();
+    let stack = stack(INTERVAL, &uneven);
+    let acceptance =
+        grid.sign(1, &Acceptance { stack: stack.clone(), ..acceptance(&grid) }).bytes().to_vec();
+    grid.sign(0, &Reply { acceptance, word: Word::Forward(stack) });
     let (leader, proposal) = grid.proposal();
     let largest = Proposal { valid_view: None, ..proposal };
     let bytes = grid.sign(leader.get(), &largest).bytes().len();
@@ -84,4 +94,7 @@ fn what_is_longer_than_its_kind_allows_is_refused_unread() {
     one_byte_more_is_oversize::<Reading>();
     one_byte_more_is_oversize::<Evidence>();
     one_byte_more_is_oversize::<PeerRecord>();
+    one_byte_more_is_oversize::<Offer>();
+    one_byte_more_is_oversize::<Acceptance>();
+    one_byte_more_is_oversize::<Reply>();
 }

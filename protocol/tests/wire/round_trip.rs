@@ -10,6 +10,8 @@ use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::enrolment::CertifiedEnrolment;
 use boltgrid_protocol::envelope::{Header, Signed};
 use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::forward::{Acceptance, Reply};
+use boltgrid_protocol::offer::{Offer, OfferSet};
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
@@ -125,6 +127,21 @@ proptest! {
     }
 
     #[test]
+    fn offers_correspond_to_bytes(value in strategies::offer(), edits in edits()) {
+        check(&value, &edits)?;
+    }
+
+    #[test]
+    fn acceptances_correspond_to_bytes(value in strategies::acceptance(), edits in edits()) {
+        check(&value, &edits)?;
+    }
+
+    #[test]
+    fn replies_correspond_to_bytes(value in strategies::reply(), edits in edits()) {
+        check(&value, &edits)?;
+    }
+
+    #[test]
     fn enrolments_correspond_to_bytes(value in strategies::enrolment(), edits in edits()) {
         check(&value, &edits)?;
     }
@@ -145,6 +162,10 @@ fn give_to_every_decoder(grid: &Grid, bytes: &[u8]) {
     ignore(Signed::<Reading>::decode(bytes));
     ignore(Signed::<Evidence>::decode(bytes));
     ignore(Signed::<PeerRecord>::decode(bytes));
+    ignore(Signed::<Offer>::decode(bytes));
+    ignore(Signed::<Acceptance>::decode(bytes));
+    ignore(Signed::<Reply>::decode(bytes));
+    ignore(OfferSet::split(bytes));
     if let Ok(certified) = CertifiedEnrolment::from_bytes(bytes) {
         ignore(certified.verify(&grid.charter));
     }

@@ -5,9 +5,11 @@ use boltgrid_protocol::bitmap::Bitmap;
 use boltgrid_protocol::confirm::{TradeConfirm, TradeTerms};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::forward::{Acceptance, Level, Refusal, Reply, Stack, Word};
 use boltgrid_protocol::id::{
     BookHash, ClearingDigest, GridId, MessageHash, MeterKey, ParticipantId, RosterIndex,
 };
+use boltgrid_protocol::offer::{Offer, Product};
 use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
@@ -79,9 +81,69 @@ fn step() -> impl Strategy<Value = Step> {
 pub(crate) fn order() -> impl Strategy<Value = Order> {
     let preference =
         prop_oneof![place().prop_map(Preference::Partner), source().prop_map(Preference::Source)];
-    (vec(step(), 0..12), vec(place(), 0..12), vec(preference, 0..12)).prop_map(
-        |(steps, channel_partners, preferences)| Order { steps, channel_partners, preferences },
+    let lists = (vec(step(), 0..12), vec(place(), 0..12), vec(preference, 0..12));
+    (lists, energy(), energy()).prop_map(|(lists, committed_sell_mwh, committed_buy_mwh)| {
+        let (steps, channel_partners, preferences) = lists;
+        Order { steps, channel_partners, preferences, committed_sell_mwh, committed_buy_mwh }
+    })
+}
+
+fn product() -> impl Strategy<Value = Product> {
+    (side(), source()).prop_map(|(side, source)| Product { side, source })
+}
+
+pub(crate) fn offer() -> impl Strategy<Value = Offer> {
+    let span = (interval(), interval(), any::<u64>());
+    let life = (timestamp(), timestamp(), any::<bool>());
+    (product(), (energy(), energy(), price()), span, life).prop_map(
+        |(product, (energy_mwh, minimum_mwh, price_msat_per_kwh), span, life)| Offer {
+            product,
+            energy_mwh,
+            minimum_mwh,
+            price_msat_per_kwh,
+            first: span.0,
+            after: span.1,
+            sequence: span.2,
+            made_at: life.0,
+            expires_at: life.1,
+            withdrawn: life.2,
+        },
     )
+}
+
+fn stack() -> impl Strategy<Value = Stack> {
+    let level = (interval(), interval(), energy()).prop_map(|(first, after, before_mwh)| Level {
+        first,
+        after,
+        before_mwh,
+    });
+    vec(level, 0..6).prop_map(|levels| Stack { levels })
+}
+
+pub(crate) fn acceptance() -> impl Strategy<Value = Acceptance> {
+    (any::<[u8; 32]>(), product(), energy(), price(), stack()).prop_map(
+        |(offerer, product, energy_mwh, price_msat_per_kwh, stack)| Acceptance {
+            offerer: ParticipantId::from_bytes(offerer),
+            product,
+            energy_mwh,
+            price_msat_per_kwh,
+            stack,
+        },
+    )
+}
+
+pub(crate) fn reply() -> impl Strategy<Value = Reply> {
+    let refusal = prop::sample::select(vec![
+        Refusal::UnknownOffer,
+        Refusal::Withdrawn,
+        Refusal::TooLate,
+        Refusal::BelowMinimum,
+        Refusal::NotEnoughLeft,
+        Refusal::NotAMember,
+        Refusal::TooUneven,
+    ]);
+    let word = prop_oneof![stack().prop_map(Word::Forward), refusal.prop_map(Word::Refused)];
+    (vec(any::<u8>(), 0..80), word).prop_map(|(acceptance, word)| Reply { acceptance, word })
 }
 
 pub(crate) fn ack() -> impl Strategy<Value = Ack> {

@@ -102,7 +102,10 @@ impl Memory {
             Message::Evidence(it) => {
                 self.at(it.interval()).keep_words(Some(Topic::Evidence), it.bytes());
             }
-            Message::PeerRecord(_) => {}
+            Message::PeerRecord(_)
+            | Message::Offer(_)
+            | Message::Acceptance(_)
+            | Message::Reply(_) => {}
         }
     }
 }

@@ -9,6 +9,8 @@ use boltgrid_protocol::codec;
 use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::envelope::{Header, Payload};
 use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::forward::{Acceptance, Reply};
+use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
@@ -26,7 +28,7 @@ fn check<T: Payload>(body: &[u8]) {
 
 fuzz_target!(|input: &[u8]| {
     let Some((choice, body)) = input.split_first() else { return };
-    match choice % 9 {
+    match choice % 12 {
         0 => check::<Order>(body),
         1 => check::<Ack>(body),
         2 => check::<Proposal>(body),
@@ -35,6 +37,9 @@ fuzz_target!(|input: &[u8]| {
         5 => check::<Reading>(body),
         6 => check::<Evidence>(body),
         7 => check::<PeerRecord>(body),
+        8 => check::<Offer>(body),
+        9 => check::<Acceptance>(body),
+        10 => check::<Reply>(body),
         _ => drop(Header::peek(body)),
     }
 });

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use boltgrid_protocol::charter::Charter;
-use boltgrid_protocol::envelope::{Header, Kind};
+use boltgrid_protocol::envelope::Header;
 use boltgrid_protocol::id::{MessageHash, ParticipantId};
 use boltgrid_protocol::message::{Gatekeeper, INTERVALS_AHEAD, INTERVALS_BACK, Message};
 use boltgrid_protocol::roster::Rosters;
@@ -69,7 +69,7 @@ impl Admission {
         let message = self.message(id)?;
         let current = self.charter.interval.interval_at(now);
         let interval = Parts::of(message).interval;
-        let counts = message.kind() == Kind::PeerRecord
+        let counts = !message.kind().is_bound()
             || (interval >= current.minus(INTERVALS_BACK)
                 && interval <= current.plus(INTERVALS_AHEAD));
         counts.then_some(message)
@@ -111,6 +111,9 @@ impl Parts {
             Message::Reading(it) => parts!(it),
             Message::Evidence(it) => parts!(it),
             Message::PeerRecord(it) => parts!(it),
+            Message::Offer(it) => parts!(it),
+            Message::Acceptance(it) => parts!(it),
+            Message::Reply(it) => parts!(it),
         }
     }
 }

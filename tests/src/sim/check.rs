@@ -335,7 +335,12 @@ impl Checks {
             | Notice::Placed { .. }
             | Notice::Lapsed { .. }
             | Notice::Abstains(_)
-            | Notice::Returned { .. } => {}
+            | Notice::Returned { .. }
+            | Notice::Offered(_)
+            | Notice::Accepted { .. }
+            | Notice::AcceptanceRefused { .. }
+            | Notice::AcceptanceVoid { .. }
+            | Notice::ForwardMade(_) => {}
         }
     }
 

@@ -50,6 +50,7 @@ impl Site {
             steps,
             channel_partners: if likes { vec![other] } else { Vec::new() },
             preferences: if likes { vec![Preference::Source(Source::Pv)] } else { Vec::new() },
+            ..Order::default()
         })
     }
 

@@ -190,6 +190,9 @@ const PRECOMMIT: u8 = 4;
 const CONFIRM: u8 = 5;
 const READING: u8 = 6;
 const COUNTERSIGNED: u8 = 7;
+const OFFER: u8 = 8;
+const ACCEPTANCE: u8 = 9;
+const REPLY: u8 = 10;
 
 impl Key {
     fn of(slot: Slot) -> Result<Self, JournalError> {
@@ -202,6 +205,9 @@ impl Key {
             Slot::Confirm(_, trade) => (CONFIRM, trade),
             Slot::Reading(_) => (READING, 0),
             Slot::Countersigned(_, trade) => (COUNTERSIGNED, trade),
+            Slot::Offer(_, number) => (OFFER, number),
+            Slot::Acceptance(_, number) => (ACCEPTANCE, number),
+            Slot::Reply(_, number) => (REPLY, number),
         };
         let interval = i64::try_from(slot.interval().to_number())
             .map_err(|_| JournalError::IntervalTooLarge(slot.interval()))?;
@@ -219,6 +225,9 @@ fn slot(kind: u8, interval: Interval, place: u32) -> Option<Slot> {
         CONFIRM => Slot::Confirm(interval, place),
         READING => Slot::Reading(interval),
         COUNTERSIGNED => Slot::Countersigned(interval, place),
+        OFFER => Slot::Offer(interval, place),
+        ACCEPTANCE => Slot::Acceptance(interval, place),
+        REPLY => Slot::Reply(interval, place),
         _ => return None,
     })
 }
@@ -258,11 +267,14 @@ mod tests {
             Slot::Confirm(interval, 1),
             Slot::Reading(interval),
             Slot::Countersigned(interval, 1),
+            Slot::Offer(interval, 1),
+            Slot::Acceptance(interval, 1),
+            Slot::Reply(interval, 1),
         ];
         for original in slots {
             let key = Key::of(original).unwrap();
             assert_eq!(slot(key.kind, interval, key.place), Some(original));
         }
-        assert_eq!(slot(8, interval, 0), None);
+        assert_eq!(slot(11, interval, 0), None);
     }
 }

@@ -327,6 +327,9 @@ impl Grid {
                 | Effect::Gossip(..)
                 | Effect::SendConfirm { .. }
                 | Effect::FetchOrders { .. }
+                | Effect::PublishOffer(_)
+                | Effect::AskReply { .. }
+                | Effect::AnswerReply { .. }
                 | Effect::FetchCertificate { .. } => {
                     self.carry_out(self.nodes[place].1.id, effect);
                 }
@@ -357,7 +360,13 @@ impl Grid {
                     self.mail.extend(found.map(|it| (who, Parcel::Certificate(it))));
                 }
             }
-            Effect::Persist(_) | Effect::Judge { .. } | Effect::AskOrder(_) | Effect::Tell(_) => {}
+            Effect::Persist(_)
+            | Effect::Judge { .. }
+            | Effect::AskOrder(_)
+            | Effect::PublishOffer(_)
+            | Effect::AskReply { .. }
+            | Effect::AnswerReply { .. }
+            | Effect::Tell(_) => {}
         }
     }
 }

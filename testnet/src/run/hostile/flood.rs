@@ -211,6 +211,7 @@ impl<'a> Name<'a> {
             }],
             channel_partners: Vec::new(),
             preferences: Vec::new(),
+            ..Order::default()
         };
         let mut bytes = codec::canonical(&(header, order));
         let signature = self.key.sign(&bytes);

@@ -132,10 +132,11 @@ impl Player {
                 let certificate = self.rogue.certificate(*interval).map(|it| it.to_vec());
                 Response::Answer(Answer::Certificate(certificate))
             }
-            // A rogue keeps no history, and tells nobody what its clock shows.
-            Question::Reconcile { .. } | Question::Items { .. } | Question::Clock => {
-                Response::Refused
-            }
+            // A rogue keeps no history.
+            Question::Reconcile { .. }
+            | Question::Items { .. }
+            | Question::Clock
+            | Question::Reply { .. } => Response::Refused,
         }
     }
 
@@ -177,7 +178,12 @@ impl Player {
                     self.put(now, Input::Place { interval, order });
                 }
             }
-            Effect::Persist(_) | Effect::Judge { .. } | Effect::Tell(_) => {}
+            Effect::Persist(_)
+            | Effect::Judge { .. }
+            | Effect::PublishOffer(_)
+            | Effect::AskReply { .. }
+            | Effect::AnswerReply { .. }
+            | Effect::Tell(_) => {}
         }
     }
 
@@ -267,5 +273,8 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Reading => "reading",
         Kind::Evidence => "evidence",
         Kind::PeerRecord => "peer_record",
+        Kind::Offer => "offer",
+        Kind::Acceptance => "acceptance",
+        Kind::Reply => "reply",
     }
 }

@@ -38,7 +38,10 @@ impl OwnOrders {
             | Message::Vote(_)
             | Message::Reading(_)
             | Message::Evidence(_)
-            | Message::PeerRecord(_) => {}
+            | Message::PeerRecord(_)
+            | Message::Offer(_)
+            | Message::Acceptance(_)
+            | Message::Reply(_) => {}
         }
     }
 

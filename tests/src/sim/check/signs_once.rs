@@ -54,6 +54,10 @@ pub(super) fn slot_of(message: &Message) -> Option<Slot> {
         },
         Message::Confirm(it) => Slot::Confirm(it.interval(), it.body().terms.index),
         Message::Reading(it) => Slot::Reading(it.interval()),
-        Message::Evidence(_) | Message::PeerRecord(_) => return None,
+        Message::Evidence(_)
+        | Message::PeerRecord(_)
+        | Message::Offer(_)
+        | Message::Acceptance(_)
+        | Message::Reply(_) => return None,
     })
 }

@@ -120,6 +120,8 @@ impl World {
             }
             Effect::AskOrder(interval) => return self.asked_for_order(node, interval),
             Effect::Tell(notice) => self.tell(node, &notice),
+            // Nobody offers anything here.
+            Effect::PublishOffer(_) | Effect::AskReply { .. } | Effect::AnswerReply { .. } => {}
         }
         None
     }
@@ -172,7 +174,12 @@ impl World {
             | Notice::Placed { .. }
             | Notice::Cleared(_)
             | Notice::Lapsed { .. }
-            | Notice::NotSettled(..) => {}
+            | Notice::NotSettled(..)
+            | Notice::Offered(_)
+            | Notice::Accepted { .. }
+            | Notice::AcceptanceRefused { .. }
+            | Notice::AcceptanceVoid { .. }
+            | Notice::ForwardMade(_) => {}
         }
         self.note(node, || match notice {
             Notice::Cleared(it) => format!(
@@ -193,7 +200,12 @@ impl World {
             | Notice::Lapsed { .. }
             | Notice::NotSettled(..)
             | Notice::Abstains(_)
-            | Notice::Returned { .. } => format!("tells {notice:?}"),
+            | Notice::Returned { .. }
+            | Notice::Offered(_)
+            | Notice::Accepted { .. }
+            | Notice::AcceptanceRefused { .. }
+            | Notice::AcceptanceVoid { .. }
+            | Notice::ForwardMade(_) => format!("tells {notice:?}"),
             Notice::Barred { culprit, until, .. } => {
                 format!("bars {} until {until}", culprit.short())
             }
@@ -279,6 +291,9 @@ fn persisted(effect: &Effect) -> Option<JournalEntry> {
         | Effect::FetchOrders { .. }
         | Effect::FetchCertificate { .. }
         | Effect::AskOrder(_)
+        | Effect::PublishOffer(_)
+        | Effect::AskReply { .. }
+        | Effect::AnswerReply { .. }
         | Effect::Tell(_) => None,
     }
 }

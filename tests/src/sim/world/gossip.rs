@@ -204,9 +204,16 @@ impl World {
     /// A question arrives, and is answered at once.
     pub(super) fn asked(&mut self, to: usize, from: usize, question: &Question) {
         let (orders, certificate) = match (&self.nodes[to].mind, question) {
-            // History and clocks are not asked for here; nothing in them binds anybody.
+            // History and clocks are not asked for here, and nobody offers anything; nothing in
+            // them binds anybody.
             (Mind::Down, _)
-            | (_, Question::Reconcile { .. } | Question::Items { .. } | Question::Clock) => return,
+            | (
+                _,
+                Question::Reconcile { .. }
+                | Question::Items { .. }
+                | Question::Clock
+                | Question::Reply { .. },
+            ) => return,
             (Mind::Honest(market), Question::Orders { interval, authors }) => {
                 (market.orders_of(*interval, authors), None)
             }
@@ -274,6 +281,9 @@ pub(super) fn describe(message: &Message) -> String {
         Message::Reading(it) => format!("reading of {}", it.author()),
         Message::Evidence(it) => format!("evidence by {}", it.author()),
         Message::PeerRecord(it) => format!("peer record of {}", it.author()),
+        Message::Offer(it) => format!("offer of {}", it.author()),
+        Message::Acceptance(it) => format!("acceptance of {}", it.author()),
+        Message::Reply(it) => format!("reply of {}", it.author()),
     };
     format!("interval {}: {what} ({})", parts.interval, parts.hash.short())
 }
