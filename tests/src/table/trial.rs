@@ -225,6 +225,9 @@ impl Trial<'_> {
             | Effect::Persist(_)
             | Effect::SendConfirm { .. }
             | Effect::FetchCertificate { .. }
+            | Effect::PublishOffer(_)
+            | Effect::AskReply { .. }
+            | Effect::AnswerReply { .. }
             | Effect::AskOrder(_) => {}
         }
     }
