@@ -34,14 +34,20 @@ fn an_empty_file_means_that_nothing_goes_wrong() {
     assert_eq!(loaded("").unwrap(), []);
 }
 
+/// Fails unless the error about a fault names the file and says what is `expected`.
+fn check(lines: &str, expected: &[&str]) {
+    let error = loaded(&format!("[[fault]]\n{lines}")).unwrap_err().to_string();
+    for part in ["faults.toml"].iter().chain(expected) {
+        assert!(error.contains(part), "{lines}: {error}");
+    }
+}
+
+fn with(kind: &str, lines: &str) -> String {
+    format!("at_interval = 1\nkind = \"{kind}\"\n{lines}")
+}
+
 #[test]
 fn errors_say_which_fault_is_wrong_and_what_would_be_right() {
-    let check = |lines: &str, expected: &[&str]| {
-        let error = loaded(&format!("[[fault]]\n{lines}")).unwrap_err().to_string();
-        for part in ["faults.toml"].iter().chain(expected) {
-            assert!(error.contains(part), "{lines}: {error}");
-        }
-    };
     check("at_interval = 1\nkind = \"freeze\"", &["unknown variant", "restart"]);
     check("at_interval = 1\nkind = \"kill\"\nnode = 1\nwho = 1", &["unknown field `who`"]);
     check("kind = \"kill\"\nnode = 1", &["at_interval"]);
@@ -64,7 +70,10 @@ fn errors_say_which_fault_is_wrong_and_what_would_be_right() {
          [[fault]]\nat_interval = 2\nkind = \"kill\"\nnode = 1",
         &["fault 2", "killed for good before"],
     );
-    let with = |kind: &str, lines: &str| format!("at_interval = 1\nkind = \"{kind}\"\n{lines}");
+}
+
+#[test]
+fn errors_say_which_key_goes_with_which_kind_and_in_what_range() {
     check(
         &with("kill", "node = 1\nfor_ms = 5"),
         &["for_ms goes with kind = \"pause\"", "\"kill\""],
