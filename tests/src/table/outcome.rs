@@ -85,21 +85,18 @@ impl Summary {
 
 /// The Wilson interval at 95 % of a share, both ends in parts per million.
 pub(super) fn wilson_ppm(hits: u64, trials: u64) -> (u64, u64) {
-    // With z = 1.96, in thousandths of z² and z.
-    const Z2_MILLI: u128 = 3_842;
-    const Z_MILLI: u128 = 1_960;
+    // With z = 1.959964: z and z² in millionths, as is everything below.
+    const Z: u128 = 1_959_964;
+    const Z_SQUARED: u128 = 3_841_459;
+    const ONE: u128 = 1_000_000;
     let (hits, trials) = (u128::from(hits.min(trials)), u128::from(trials.max(1)));
-    // (h + z²/2 ± z·√(h(t − h)/t + z²/4)) / (t + z²), the root in thousandths.
-    let spread = 1_000_000 * hits * (trials - hits) / trials + 250 * Z2_MILLI;
-    let root_milli = spread.isqrt();
-    let middle_milli = 1_000 * hits + Z2_MILLI / 2;
-    let half_milli = Z_MILLI * root_milli / 1_000;
-    let whole_milli = 1_000 * trials + Z2_MILLI;
-    let ppm = |milli: u128| {
-        let share = u128::from(MILLION) * milli / whole_milli;
-        u64::try_from(share).unwrap_or(MILLION).min(MILLION)
-    };
-    (ppm(middle_milli.saturating_sub(half_milli)), ppm(middle_milli + half_milli))
+    // (h + z²/2 ± z·√(h(t − h)/t + z²/4)) / (t + z²)
+    let spread = ONE * ONE * hits * (trials - hits) / trials + ONE * Z_SQUARED / 4;
+    let half = Z * spread.isqrt() / ONE;
+    let middle = ONE * hits + Z_SQUARED / 2;
+    let whole = ONE * trials + Z_SQUARED;
+    let ppm = |part: u128| u64::try_from(ONE * part / whole).unwrap_or(MILLION).min(MILLION);
+    (ppm(middle.saturating_sub(half)), ppm(middle + half))
 }
 
 #[cfg(test)]
