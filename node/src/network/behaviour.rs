@@ -30,7 +30,7 @@ use super::transport::transport;
 /// Direct requests of one connection at a time.
 const DIRECT_STREAMS_MAX: usize = 16;
 /// How long a direct request may take.
-const DIRECT_TIMEOUT: Duration = Duration::from_secs(4);
+pub(super) const DIRECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// A connection on which no protocol has a stream is closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two pings; a peer that answers none is dropped.

@@ -12,6 +12,7 @@ use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::units::Timestamp;
 use tokio::time::Instant;
 
+use super::behaviour::DIRECT_TIMEOUT;
 use super::event_loop::Network;
 use super::handle::NetworkEvent;
 use super::refused::Refused;
@@ -26,6 +27,9 @@ const ROUND_MAX_MS: u64 = 60_000;
 /// Between two rounds at most, where the first one brought too few answers.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// No answer comes later than this: a request has ended by then, with some margin.
+const ANSWERED_WITHIN: Duration = DIRECT_TIMEOUT.saturating_mul(2);
+
 /// The rounds of asking members what their clocks show.
 #[derive(Debug)]
 pub(super) struct Clocks {
@@ -35,6 +39,9 @@ pub(super) struct Clocks {
     next: Instant,
     /// The round under way, if there is one.
     round: Option<Round>,
+    /// Members who have not answered an earlier round, and until when they still may: what comes
+    /// from them is not the answer to a later one. At most [`PeerClocks::PEERS_MAX`] a round.
+    late: BTreeMap<ParticipantId, Instant>,
 }
 
 #[derive(Debug)]
@@ -54,6 +61,7 @@ impl Clocks {
             round_trip_max: Duration::from_millis(timing.clock_skew_max_ms),
             next: now,
             round: None,
+            late: BTreeMap::new(),
         }
     }
 
@@ -64,11 +72,14 @@ impl Clocks {
         wall: Timestamp,
         now: Instant,
     ) -> Vec<ParticipantId> {
-        if self.round.is_some() || now < self.next || connected.len() < PeerClocks::PEERS_MIN {
+        self.late.retain(|_, until| now < *until);
+        let is_free = |member: &ParticipantId| !self.late.contains_key(member);
+        let asked: Vec<_> =
+            connected.into_iter().filter(is_free).take(PeerClocks::PEERS_MAX).collect();
+        if self.round.is_some() || now < self.next || asked.len() < PeerClocks::PEERS_MIN {
             return Vec::new();
         }
         self.next = now + self.every;
-        let asked: Vec<_> = connected.into_iter().take(PeerClocks::PEERS_MAX).collect();
         let offsets_ms = asked.iter().map(|member| (*member, None)).collect();
         self.round = Some(Round { asked_at: now, wall, offsets_ms });
         asked
@@ -76,9 +87,14 @@ impl Clocks {
 
     /// A member says what its clock shows.
     pub(super) fn answered(&mut self, member: &ParticipantId, theirs: Timestamp, now: Instant) {
+        if self.late.remove(member).is_some() {
+            return;
+        }
         let Some(round) = &mut self.round else { return };
         let took = now.saturating_duration_since(round.asked_at);
         if took > self.round_trip_max {
+            // It has answered, though too late to say anything.
+            round.offsets_ms.remove(member);
             return;
         }
         if let Some(offset_ms) = round.offsets_ms.get_mut(member) {
@@ -93,6 +109,8 @@ impl Clocks {
         let too_late =
             |it: &Round| now.saturating_duration_since(it.asked_at) > self.round_trip_max;
         let round = self.round.take_if(|round| all_answered(round) || too_late(round))?;
+        let silent = round.offsets_ms.iter().filter(|(_, offset)| offset.is_none());
+        self.late.extend(silent.map(|(member, _)| (*member, round.asked_at + ANSWERED_WITHIN)));
         let found = PeerClocks::of(round.offsets_ms.into_values().flatten().collect());
         if found.is_none() {
             self.next = self.next.min(now + AGAIN_AFTER);
@@ -175,8 +193,25 @@ mod tests {
         assert_eq!(clocks.end(now + 300 * MS), None, "two may still answer");
         clocks.answered(&asked[2], WALL, now + 301 * MS);
         assert_eq!(clocks.end(now + 301 * MS), None, "and two are not enough");
-        assert!(clocks.begin(members(4), WALL, now + 2300 * MS).is_empty());
-        assert!(!clocks.begin(members(4), WALL, now + 2301 * MS).is_empty(), "so it asks again");
+        assert!(clocks.begin(members(9), WALL, now + 2300 * MS).is_empty());
+        assert!(!clocks.begin(members(9), WALL, now + 2301 * MS).is_empty(), "so it asks again");
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_round_is_not_taken_for_one_to_a_later() {
+        let now = Instant::now();
+        let mut clocks = Clocks::new(&timing(), now);
+        let asked = clocks.begin(members(6), WALL, now);
+        assert_eq!(clocks.end(now + 301 * MS), None, "nobody answered");
+        let later = now + 2301 * MS;
+        assert!(clocks.begin(members(6), WALL.plus_ms(2301), later).is_empty(), "all are late");
+        // Three answer after all, with what their clocks showed when they were asked.
+        asked[..3].iter().for_each(|member| clocks.answered(member, WALL, later));
+        assert_eq!(clocks.begin(members(6), WALL.plus_ms(2301), later), asked[..3]);
+        clocks.answered(&asked[5], WALL, later);
+        asked[..3].iter().for_each(|it| clocks.answered(it, WALL.plus_ms(2301), later));
+        let found = PeerClocks { median_offset_ms: 0, peers: 3 };
+        assert_eq!(clocks.end(later), Some(found));
     }
 
     #[test]

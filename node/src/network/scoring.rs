@@ -44,6 +44,10 @@ const FIRST_DELIVERIES_DECAY: f64 = 0.999;
 /// A rejected message counts for ten minutes or so: a hundredth less every second and a bit.
 const INVALID_DECAY: f64 = 0.99;
 
+/// Offers that an honest peer may fail to keep within a minute: some eight messages of each of 250
+/// members, all of them on their way when its connection breaks.
+const PROMISES_FREE: f64 = 2_000.0;
+
 /// Below this we neither offer a peer what it may have missed nor ask it for what we have. Five
 /// faults, of which a member with a broken version may be capable.
 const GOSSIP: f64 = -200.0;
@@ -90,12 +94,13 @@ pub(super) fn parameters(topics: &[IdentTopic]) -> PeerScoreParams {
         app_specific_weight: 1.0,
         // P6, off; see above.
         ip_colocation_factor_weight: 0.0,
-        // P7: grafting again too early, and offering what is then not delivered. An honest peer does
-        // both now and then, when a connection is lost or a message has just left its memory: ten
-        // are free, and they are forgotten within minutes. A flood of GRAFTs costs a hundred at 13,
-        // and sinks to the graylist at about 25.
-        behaviour_penalty_weight: -10.0,
-        behaviour_penalty_threshold: 10.0,
+        // P7: grafting again too early, and offering what is then not delivered. gossipsub counts
+        // every message offered, so an honest member that is killed, or cut off, in the middle of an
+        // interval has broken as many promises as there were messages on their way: hundreds in a
+        // grid of thirty. What an honest peer can come to is free, and a flood sinks to the
+        // graylist.
+        behaviour_penalty_weight: -0.001,
+        behaviour_penalty_threshold: PROMISES_FREE,
         behaviour_penalty_decay: 0.98,
         // A peer that is slow to take what we send is slow, not hostile; what waits for it is
         // bounded in number and time.
