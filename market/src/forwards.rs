@@ -186,11 +186,15 @@ impl Forwards {
         self.ordered = self.ordered.max(Some(interval));
     }
 
-    /// Whatever is due at `now`: asking again, renewing offers, forgetting what is over.
-    pub(crate) fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
+    /// Whatever is due at `now`: asking again, renewing offers unless we abstain, forgetting what
+    /// is over.
+    pub(crate) fn advance(&mut self, now: Timestamp, may_sign: bool) -> Vec<Effect> {
         let mut effects = self.void(now);
         effects.extend(self.ask_again(now));
-        effects.extend(self.renew(now));
+        effects.extend(self.publish_again());
+        if may_sign {
+            effects.extend(self.renew(now));
+        }
         let current = self.charter.interval.interval_at(now);
         let is_over = |after: Interval| after.plus(KEPT_AFTER) < current;
         self.held.retain(|_, held| !is_over(held.forward.seller_stack.span().1));

@@ -93,17 +93,24 @@ impl Market {
         let mut effects = self.watch(now);
         effects.extend(self.open_rounds(now));
         // What is no longer open takes part in nothing that follows.
-        effects.extend(self.forwards.advance(now));
+        let may_sign = !self.abstention.abstains();
+        effects.extend(self.forwards.advance(now, may_sign));
         effects.extend(match input {
             Input::Tick => Vec::new(),
-            Input::Place { .. } if self.abstention.abstains() => not_taken("own_order_abstaining"),
+            Input::Place { .. } if !may_sign => not_taken("own_order_abstaining"),
+            Input::Offer(_) | Input::Withdraw { .. } if !may_sign => {
+                not_taken("own_offer_abstaining")
+            }
+            Input::Accept { .. } if !may_sign => not_taken("own_acceptance_abstaining"),
             Input::Place { interval, order } => self.place(now, interval, order),
             Input::Offer(terms) => self.forwards.offer(now, &terms),
             Input::Withdraw { product, day } => self.forwards.withdraw(now, product, day),
             Input::Accept { offer, first, after, energy_mwh } => {
                 self.forwards.accept(now, &offer, (first, after), energy_mwh)
             }
-            Input::Asked { acceptance, token } => self.forwards.reply(now, &acceptance, token),
+            Input::Asked { acceptance, token } => {
+                self.forwards.reply(now, &acceptance, token, may_sign)
+            }
             Input::Replied(reply) => self.forwards.hear_reply(&reply),
             Input::Heard { message, token } => self.hear(now, *message, token),
             Input::Metered(reading) => self.meter(*reading),

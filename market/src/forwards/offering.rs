@@ -99,16 +99,22 @@ impl Forwards {
             .then(|| offer.made_at.plus_ms(OFFER_LIFETIME_MAX_MS.div_euclid(2)))
     }
 
-    /// Publishes our offers after a start, and again what stands on.
+    /// Publishes our offers after a start, as they were signed.
+    pub(super) fn publish_again(&mut self) -> Vec<Effect> {
+        if std::mem::replace(&mut self.published, true) {
+            return Vec::new();
+        }
+        let unreadable = std::mem::take(&mut self.unreadable);
+        let mut effects: Vec<Effect> =
+            (0..unreadable).flat_map(|_| not_taken("journal_of_another_roster")).collect();
+        let offers = self.offers.values();
+        effects.extend(offers.map(|offer| Effect::PublishOffer(Arc::clone(offer.bytes()))));
+        effects
+    }
+
+    /// Signs again what stands on.
     pub(super) fn renew(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if !self.published {
-            self.published = true;
-            let unreadable = std::mem::take(&mut self.unreadable);
-            effects.extend((0..unreadable).flat_map(|_| not_taken("journal_of_another_roster")));
-            let offers = self.offers.values();
-            effects.extend(offers.map(|offer| Effect::PublishOffer(Arc::clone(offer.bytes()))));
-        }
         let offers = self.offers.values().map(|offer| *offer.body());
         let due: Vec<Offer> =
             offers.filter(|offer| self.renew_at(offer).is_some_and(|at| at <= now)).collect();
@@ -122,12 +128,14 @@ impl Forwards {
         effects
     }
 
-    /// Our word on an acceptance, the same whenever it is asked for; `None` where there is none.
+    /// Our word on an acceptance, the same whenever it is asked for; `None` where there is none. While
+    /// we abstain no new one is said, and the acceptor asks again (P25).
     pub(crate) fn reply(
         &mut self,
         now: Timestamp,
         asked: &Verified<Acceptance>,
         token: u64,
+        may_sign: bool,
     ) -> Vec<Effect> {
         let answer = |bytes| vec![Effect::AnswerReply { token, bytes }];
         if let Some(replied) = self.replied.get(&asked.hash()) {
@@ -137,7 +145,8 @@ impl Forwards {
         let to = asked.participant();
         let of_member = self.replied.values().filter(|replied| replied.to == to).count();
         let current = self.charter.interval.interval_at(now);
-        let signs = asked.body().offerer == self.participant
+        let signs = may_sign
+            && asked.body().offerer == self.participant
             && after > current
             && Day::of(self.charter.interval.start_of(first)).to_number()
                 <= Day::of(now).to_number().saturating_add(DAYS_AHEAD_MAX)

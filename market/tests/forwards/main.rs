@@ -7,6 +7,7 @@ mod settling;
 mod whatever_is_asked;
 mod world;
 
+use boltgrid_market::abstention::ClockCheck;
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
 use boltgrid_protocol::forward::Refusal;
@@ -162,4 +163,39 @@ fn a_node_takes_up_its_trades_ahead_and_asks_again_after_a_restart() {
     world.accept(2, &offer, (0, 2), 600);
     world.settle_mail();
     assert_eq!(refused(&world, 2), [Refusal::NotEnoughLeft]);
+}
+
+#[test]
+fn a_node_that_abstains_signs_nothing_ahead_and_repeats_what_it_signed() {
+    let mut world = World::new();
+    let offer = world.offer(0, terms(&world, 1000));
+    let others = world.offer(1, terms(&world, 1000));
+    world.accept(1, &offer, (0, 2), 600);
+    let asked = world.mail[0].clone();
+    world.settle_mail();
+    world.input(0, Input::Clock(ClockCheck::Jumped { by_ms: 60_000 }));
+    assert!(world.nodes[0].market.sight().abstaining.is_some());
+    let before = world.nodes[0].journal.len();
+
+    world.offer(0, terms(&world, 2000));
+    let day = Day::of(world.charter.interval.start_of(world.first));
+    world.input(0, Input::Withdraw { product: offer.body().product, day });
+    assert!(world.was_told(0, "own_offer_abstaining"));
+    world.accept(0, &others, (0, 2), 10);
+    assert!(world.was_told(0, "own_acceptance_abstaining"));
+    world.accept(2, &offer, (0, 2), 10);
+    world.settle_mail();
+    assert_eq!(world.nodes[0].journal.len(), before, "nothing was signed");
+    assert_eq!((made(&world, 2), refused(&world, 2).len()), (0, 0), "nothing was said");
+
+    world.deliver(&asked, false);
+    assert_eq!(world.mail.len(), 1, "the word that was said is said again");
+    // Once it trusts its view again, who was told nothing asks again and is told.
+    world.mail.clear();
+    for _ in 0..4 {
+        world.wait(world.charter.interval.interval_ms);
+    }
+    assert!(world.nodes[0].market.sight().abstaining.is_none());
+    world.settle_mail();
+    assert_eq!(made(&world, 2), 1);
 }

@@ -81,10 +81,7 @@ fn happen(
         }
         Happening::Accept { .. } | Happening::Deliver { .. } | Happening::Lose(_) => {}
         Happening::Restart(who) => world.restart(*who),
-        Happening::Wait(ms) => {
-            world.now = world.now.plus_ms(*ms);
-            (0..MEMBERS).for_each(|who| world.input(who, Input::Tick));
-        }
+        Happening::Wait(ms) => world.wait(*ms),
     }
 }
 

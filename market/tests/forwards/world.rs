@@ -8,6 +8,7 @@ use boltgrid_market::effect::{Effect, JournalEntry, Slot};
 use boltgrid_market::forwards::Terms;
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
+use boltgrid_protocol::agreement::{Stage, Vote};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::envelope::Verified;
@@ -189,6 +190,25 @@ impl World {
             | Effect::AnswerReply { .. }
             | Effect::AskOrder(_) => {}
         }
+    }
+
+    /// Lets time pass for all, after everybody has heard everybody, so that nobody abstains.
+    pub(crate) fn wait(&mut self, ms: u64) {
+        let current = self.charter.interval.interval_at(self.now);
+        let roster = self.rosters.at(current);
+        let gate = (self.charter.as_ref(), roster.as_ref());
+        let vote = Vote { view: 0, stage: Stage::Prevote, book: None };
+        for from in 0..MEMBERS {
+            let key = &self.nodes[from].key;
+            let author = (&key.participant_id(), key);
+            let vote = Verified::sign(&vote, current, author, gate).unwrap();
+            for to in (0..MEMBERS).filter(|to| *to != from) {
+                let message = Box::new(Message::Vote(vote.clone()));
+                self.input(to, Input::Heard { message, token: None });
+            }
+        }
+        self.now = self.now.plus_ms(ms);
+        (0..MEMBERS).for_each(|who| self.input(who, Input::Tick));
     }
 
     /// Gives a parcel to its addressee; one that crashes has stored what it signed, and says nothing.
