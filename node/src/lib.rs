@@ -30,3 +30,4 @@ pub mod site;
 pub mod status;
 pub mod store;
 mod tasks;
+pub mod trading;

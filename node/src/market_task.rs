@@ -6,6 +6,7 @@
 
 mod ahead;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::envelope::Verified;
-use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::id::{MessageHash, ParticipantId};
 use boltgrid_protocol::message::{Gatekeeper, Message};
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::{Interval, Timestamp};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -34,6 +35,7 @@ use crate::planner::Planner;
 use crate::store::{
     Archive, ArchiveError, BookRecord, ClearingRecord, JournalError, JournalHandle,
 };
+use crate::trading::{Command, Outcome};
 
 /// The longest sleep: a clock that is set forward is noticed by then.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -66,6 +68,10 @@ pub(crate) struct MarketTask {
     pub(crate) of_history: mpsc::Sender<NetworkEvent>,
     /// From the catch-up task, evidence that bars somebody.
     pub(crate) learnt: mpsc::Receiver<Message>,
+    /// From the owner, what to trade ahead.
+    pub(crate) trades: mpsc::Receiver<Command>,
+    /// Who waits for the word on an acceptance of ours; at most as many as the market has open.
+    pub(crate) words: BTreeMap<MessageHash, oneshot::Sender<Outcome>>,
 }
 
 /// Why the task cannot go on.
@@ -98,6 +104,7 @@ impl MarketTask {
                 Some(event) = self.events.recv() => self.hear(event).await?,
                 Some(reading) = self.readings.recv() => self.meter(reading).await?,
                 Some(message) = self.learnt.recv() => self.learn(message).await?,
+                Some(command) = self.trades.recv() => self.trade(command).await?,
                 () = tokio::time::sleep(sleep) => self.put(Input::Tick).await?,
             }
             self.dispatch();
@@ -224,6 +231,12 @@ impl MarketTask {
 
     /// Gives the market an input and carries out what it wants, and what follows from that.
     async fn put(&mut self, input: Input) -> Result<(), MarketError> {
+        self.put_and_hear(input).await.map(drop)
+    }
+
+    /// The same, and says what the market told.
+    async fn put_and_hear(&mut self, input: Input) -> Result<Vec<Notice>, MarketError> {
+        let mut told = Vec::new();
         // The last one is taken first: nothing is signed by a clock that has jumped.
         let mut inputs = vec![input];
         inputs.extend(self.steadiness.look().map(Input::Clock));
@@ -232,11 +245,14 @@ impl MarketTask {
             let effects = self.market.handle(now, input);
             self.persist(&effects).await?;
             for effect in effects {
+                if let Effect::Tell(notice) = &effect {
+                    told.push(notice.clone());
+                }
                 inputs.extend(self.carry_out(now, effect));
             }
         }
         self.show_sight();
-        Ok(())
+        Ok(told)
     }
 
     fn show_sight(&self) {
@@ -284,7 +300,7 @@ impl MarketTask {
                 self.ask(&from, &Question::Certificate { interval });
             }
             Effect::AskOrder(interval) => return self.order(now, interval),
-            Effect::PublishOffer(bytes) => debug!(bytes = bytes.len(), "offer not published"),
+            Effect::PublishOffer(bytes) => self.tell_network(|it| it.publish_offer(bytes)),
             Effect::AskReply { to, bytes } => {
                 self.ask(&[to], &Question::Reply { acceptance: bytes.to_vec() });
             }
@@ -334,6 +350,7 @@ impl MarketTask {
     fn note(&mut self, notice: &Notice) {
         self.planner.note(notice);
         self.log(notice);
+        self.pass_word_on(notice);
         if let Notice::Cleared(cleared) = notice {
             self.keep_book(cleared);
         }

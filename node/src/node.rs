@@ -3,6 +3,7 @@
 //! Not for: reading the config file or handling signals (the command line does), or for what any of
 //! the tasks does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use boltgrid_market::Market;
@@ -30,6 +31,7 @@ use crate::rpc::{Answers, Rpc, RpcError};
 use crate::site::{Site, SiteError};
 use crate::store::{JournalError, Store, StoreError};
 use crate::tasks::{TaskError, Tasks};
+use crate::trading::Trading;
 
 /// Own readings waiting for the market: one an interval, so this many intervals of delay.
 const READINGS_MAX: usize = 16;
@@ -159,6 +161,7 @@ async fn start(
         (reading_sender, commands),
     )
     .await?;
+    let (trading, trades) = Trading::new();
     let rpc = Rpc::open(
         config.rpc.listen,
         Answers {
@@ -171,6 +174,7 @@ async fn start(
             network: handle.clone(),
             archive: store.archive(),
             catch_up: catch_up_status,
+            trading,
         },
     )
     .await?;
@@ -193,6 +197,8 @@ async fn start(
         readings,
         of_history,
         learnt,
+        trades,
+        words: BTreeMap::new(),
     };
     let mut tasks = Tasks::new(shutdown);
     // In the order in which they stop: what takes work in first, what work rests on last.

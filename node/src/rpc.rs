@@ -1,8 +1,10 @@
 //! JSON-RPC of a node, on loopback by default: how it is, and what it knows of an interval.
 //!
 //! HTTP and WebSocket share one port, and so do `/metrics` and `/health` ([`crate::metrics`]).
-//! Everything here only reads; nothing can be traded, signed or
-//! changed through it. Not for: the shapes of the answers, which are in [`crate::status`].
+//! Everything here only reads, but for `offer` ([`offer`]), which is there on loopback only.
+//! Not for: the shapes of the answers, which are in [`crate::status`].
+
+pub mod offer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +17,7 @@ use boltgrid_protocol::roster::Rosters;
 use boltgrid_protocol::units::{Interval, Timestamp};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
-use jsonrpsee::server::{Server, ServerConfig, ServerHandle};
+use jsonrpsee::server::{Methods, Server, ServerConfig, ServerHandle};
 use jsonrpsee::types::ErrorObjectOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,10 @@ use crate::status::{
     NodeStatus, SettlementReport, SiteStatus,
 };
 use crate::store::Archive;
+use crate::trading::Trading;
+
+pub use offer::{ForwardRpcClient, OfferRpcClient};
+use offer::{ForwardRpcServer, OfferRpcServer};
 
 /// Connections served at once.
 const CONNECTIONS_MAX: u32 = 32;
@@ -86,6 +92,8 @@ pub struct Answers {
     pub archive: Archive,
     /// How far the node has caught up.
     pub catch_up: watch::Receiver<CatchUpStatus>,
+    /// The market task, for what is traded ahead.
+    pub trading: Trading,
 }
 
 /// Why JSON-RPC cannot be served.
@@ -131,10 +139,7 @@ impl Rpc {
             .map_err(failed)?;
         let address = server.local_addr().map_err(failed)?;
         tracing::info!(%address, "JSON-RPC listens");
-        let mut methods = NodeRpcServer::into_rpc(answers.clone());
-        methods
-            .merge(MarketRpcServer::into_rpc(answers))
-            .expect("the two namespaces have no method in common");
+        let methods = methods(address, answers);
         Ok(Self { handle: server.start(methods), address })
     }
 
@@ -145,6 +150,20 @@ impl Rpc {
             self.handle.stopped().await;
         }
     }
+}
+
+/// All methods that there are at an address: those that sign are for whoever is on this machine.
+fn methods(address: SocketAddr, answers: Answers) -> Methods {
+    let no_overlap = "the namespaces have no method in common";
+    let mut methods = Methods::from(NodeRpcServer::into_rpc(answers.clone()));
+    methods.merge(MarketRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(ForwardRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    if address.ip().is_loopback() {
+        methods.merge(OfferRpcServer::into_rpc(answers)).expect(no_overlap);
+    } else {
+        tracing::warn!(%address, "JSON-RPC is not on loopback, so nothing can be offered by it");
+    }
+    methods
 }
 
 #[async_trait]

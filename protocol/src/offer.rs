@@ -123,6 +123,23 @@ pub fn offers_key(grid: &GridId, product: Product, day: Day, bucket: u16) -> [u8
     blake3::derive_key("boltgrid 1 offers", &codec::canonical(&(grid, product, day, bucket)))
 }
 
+/// Those that stand, the best for whoever accepts first: the cheapest that sell, the dearest that
+/// buy; at one price in the order given.
+#[must_use]
+pub fn by_price<'a>(
+    offers: impl IntoIterator<Item = &'a Verified<Offer>>,
+) -> Vec<&'a Verified<Offer>> {
+    let mut standing: Vec<_> = offers.into_iter().filter(|offer| !offer.body().withdrawn).collect();
+    standing.sort_by_key(|offer| {
+        let price = i128::from(offer.body().price_msat_per_kwh.to_msat_per_kwh());
+        match offer.body().product.side {
+            Side::Sell => price,
+            Side::Buy => price.saturating_neg(),
+        }
+    });
+    standing
+}
+
 /// The newest offer of each of some members, merged alike by everyone whatever the order.
 #[derive(Clone, Debug, Default)]
 pub struct OfferSet {
@@ -155,19 +172,10 @@ impl OfferSet {
         self.offers.values()
     }
 
-    /// Those that stand, the best for whoever accepts first: the cheapest that sell, the dearest
-    /// that buy; at one price by author.
+    /// Those that stand, as [`by_price`] orders them; at one price by author.
     #[must_use]
     pub fn by_price(&self) -> Vec<&Verified<Offer>> {
-        let mut standing: Vec<_> = self.iter().filter(|offer| !offer.body().withdrawn).collect();
-        standing.sort_by_key(|offer| {
-            let price = i128::from(offer.body().price_msat_per_kwh.to_msat_per_kwh());
-            match offer.body().product.side {
-                Side::Sell => price,
-                Side::Buy => price.saturating_neg(),
-            }
-        });
-        standing
+        by_price(self.iter())
     }
 
     /// The set as it is stored in the DHT.

@@ -5,13 +5,16 @@ use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
 use boltgrid_market::strategy::Contracted;
 use boltgrid_protocol::direct::Answer;
-use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::id::{MessageHash, ParticipantId};
 use boltgrid_protocol::message::Message;
+use boltgrid_protocol::offer::{Offer, Product};
 use boltgrid_protocol::units::Interval;
+use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use super::{MarketError, MarketTask};
 use crate::clock;
+use crate::trading::{Command, NotDone, Outcome, Wanted};
 
 impl MarketTask {
     /// A member asks for our word on its acceptance. Only its own acceptances are replied to.
@@ -48,11 +51,95 @@ impl MarketTask {
         }
     }
 
+    /// Does what the owner asks.
+    pub(super) async fn trade(&mut self, command: Command) -> Result<(), MarketError> {
+        match command {
+            Command::Offer(terms, answer) => {
+                let told = self.put_and_hear(Input::Offer(terms)).await?;
+                reply(answer, offered(&told, terms.product));
+            }
+            Command::Withdraw(product, day, answer) => {
+                let told = self.put_and_hear(Input::Withdraw { product, day }).await?;
+                reply(answer, offered(&told, product));
+            }
+            Command::Accept(wanted, answer) => {
+                let Wanted { offer, first, after, energy_mwh } = *wanted;
+                let offer = Box::new(offer);
+                let input = Input::Accept { offer, first, after, energy_mwh };
+                let told = self.put_and_hear(input).await?;
+                let accepted = told.iter().find_map(acceptance_of).ok_or_else(|| why_not(&told));
+                reply(
+                    answer,
+                    accepted.map(|acceptance| {
+                        let (word, told) = oneshot::channel();
+                        self.words.insert(acceptance, word);
+                        told
+                    }),
+                );
+            }
+            Command::Forwards(answer) => {
+                reply(answer, Ok(self.market.forwards().cloned().collect()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whoever waits what became of an acceptance of ours.
+    pub(super) fn pass_word_on(&mut self, notice: &Notice) {
+        let word = if let Notice::ForwardMade(held) = notice {
+            Some((held.acceptance, Outcome::Forward))
+        } else if let Notice::AcceptanceRefused { acceptance, why } = notice {
+            Some((*acceptance, Outcome::Refused(*why)))
+        } else if let Notice::AcceptanceVoid { acceptance } = notice {
+            Some((*acceptance, Outcome::Void))
+        } else {
+            None
+        };
+        let waiting =
+            word.and_then(|(acceptance, outcome)| Some((self.words.remove(&acceptance)?, outcome)));
+        if let Some((waiting, outcome)) = waiting {
+            reply(waiting, outcome);
+        }
+    }
+
     /// What the site has traded ahead for an interval.
     pub(super) fn ahead(&self, interval: Interval) -> Contracted {
         let (sold, bought) = self.market.committed(interval);
         Contracted { bought, sold }
     }
+}
+
+/// Answers whoever asked, who may have gone by now.
+fn reply<T>(to: oneshot::Sender<T>, answer: T) {
+    if to.send(answer).is_err() {
+        debug!("whoever asked is gone");
+    }
+}
+
+/// The version of an offer that was just signed.
+fn offered(told: &[Notice], product: Product) -> Result<Offer, NotDone> {
+    let signed = told.iter().rev().find_map(|notice| {
+        let Notice::Offered(offer) = notice else { return None };
+        Some(**offer).filter(|offer| offer.product == product)
+    });
+    // A renewal may have been signed in passing: only without a refusal it is what was asked for.
+    match why_not(told) {
+        NotDone::Busy => signed.ok_or(NotDone::Busy),
+        refused @ (NotDone::NotTaken(_) | NotDone::Late) => Err(refused),
+    }
+}
+
+fn acceptance_of(notice: &Notice) -> Option<MessageHash> {
+    let Notice::Accepted { acceptance, .. } = notice else { return None };
+    Some(*acceptance)
+}
+
+fn why_not(told: &[Notice]) -> NotDone {
+    let why = told.iter().rev().find_map(|notice| {
+        let Notice::NotTaken(why) = notice else { return None };
+        Some(NotDone::NotTaken(why))
+    });
+    why.unwrap_or(NotDone::Busy)
 }
 
 /// Logs what happens to offers and trades ahead.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use boltgrid_protocol::charter::MEMBERS_MAX;
 use boltgrid_protocol::envelope::Payload;
 use boltgrid_protocol::id::GridId;
+use boltgrid_protocol::offer::OFFER_SET_MAX;
 use boltgrid_protocol::peer::PeerRecord;
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::behaviour::toggle::Toggle;
@@ -24,6 +25,7 @@ use super::arrivals::Arrivals;
 use super::direct::{self, Frames};
 use super::mesh::gossip;
 pub use super::mesh::{Gossip, gossip_topic, message_id};
+use super::offers::OFFER_KEYS_MAX;
 use super::traffic::Traffic;
 use super::transport::transport;
 
@@ -49,10 +51,17 @@ const MEMORY_MAX_BYTES: usize = 1 << 30;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a stored record is handed on to those who should have it now.
 const REPLICATION_INTERVAL: Duration = Duration::from_secs(15 * 60);
-/// Records kept: one for each member that there can be, and some in change.
-const RECORDS_MAX: usize = MEMBERS_MAX as usize + 24;
-/// Most bytes of a Kademlia message: twenty peers with eight addresses each, or a record.
+/// Records kept: one for each member that there can be, and some in change; and offers.
+const RECORDS_MAX: usize = MEMBERS_MAX as usize + 24 + OFFER_KEYS_MAX;
+/// Most bytes of a record: a member's, or the offers under one key.
+const RECORD_MAX: usize =
+    if PeerRecord::LIMIT > OFFER_SET_MAX { PeerRecord::LIMIT } else { OFFER_SET_MAX };
+/// Most bytes of twenty peers with eight addresses each.
+const PEERS_MAX: usize = 32 * 1024;
+/// Most bytes of a Kademlia message: peers that may know more, and a record.
 const KAD_PACKET_MAX: usize = 64 * 1024;
+
+const _: () = assert!(RECORD_MAX + PEERS_MAX <= KAD_PACKET_MAX);
 
 /// How open a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +113,7 @@ mod whole {
         pub memory: memory_connection_limits::Behaviour,
         /// Gossip.
         pub gossip: Gossip,
-        /// The table of peer records.
+        /// The table of peer records and standing offers.
         pub kad: kad::Behaviour<MemoryStore>,
         /// Who is behind a connection, and where it listens.
         pub identify: identify::Behaviour,
@@ -198,7 +207,7 @@ fn kad(peer: PeerId, grid: &GridId) -> kad::Behaviour<MemoryStore> {
         peer,
         MemoryStoreConfig {
             max_records: RECORDS_MAX,
-            max_value_bytes: PeerRecord::LIMIT.saturating_add(1),
+            max_value_bytes: RECORD_MAX.saturating_add(1),
             max_providers_per_key: 0,
             max_provided_keys: 0,
         },

@@ -11,6 +11,7 @@ use std::time::Duration;
 use boltgrid_protocol::charter::MEMBERS_MAX;
 use boltgrid_protocol::envelope::{MessageRejected, Verified};
 use boltgrid_protocol::id::{GridId, ParticipantId};
+use boltgrid_protocol::offer::OfferSet;
 use boltgrid_protocol::peer::{LIFETIME_MAX_MS, PeerRecord};
 use boltgrid_protocol::units::{Interval, Timestamp};
 use libp2p::core::ConnectedPoint;
@@ -48,7 +49,7 @@ fn record_key(grid: &GridId, participant: &ParticipantId) -> kad::RecordKey {
 }
 
 /// When a record that ends at `expires_at` ends on the monotonic clock.
-fn ends_at(expires_at: Timestamp, now: Timestamp) -> std::time::Instant {
+pub(super) fn ends_at(expires_at: Timestamp, now: Timestamp) -> std::time::Instant {
     std::time::Instant::now() + Duration::from_millis(expires_at.ms_since(now))
 }
 
@@ -182,6 +183,11 @@ impl Network {
             kad::Event::InboundRequest {
                 request: InboundRequest::AddProvider { record: Some(record) },
             } => self.refuse(RECORDS, record.provider, Refused::Provider),
+            kad::Event::OutboundQueryProgressed { id, result, step, .. }
+                if self.offers.is_search(&id) =>
+            {
+                self.on_search(id, result, step.last);
+            }
             kad::Event::OutboundQueryProgressed { id, result, step, .. } => {
                 self.on_query(id, result);
                 if step.last {
@@ -237,7 +243,10 @@ impl Network {
         if store.get(&record.key).is_some_and(|stored| stored.value == record.value) {
             return Ok(());
         }
-        if !self.recorders.may_bring(self.peers.member(source), Instant::now()) {
+        if let Ok(entries) = OfferSet::split(&record.value) {
+            return self.store_offers(source, &record, entries);
+        }
+        if !self.may_bring(source) {
             return Err(Refused::TooOften);
         }
         let (verified, _) = self.learn_record(&record)?;
@@ -249,6 +258,16 @@ impl Network {
         };
         let stored = self.swarm.behaviour_mut().kad.store_mut().put(record);
         stored.map_err(|_| Refused::Overloaded)
+    }
+
+    /// Whether a peer may bring one more thing to be verified and stored.
+    pub(super) fn may_bring(&mut self, source: &PeerId) -> bool {
+        self.recorders.may_bring(self.peers.member(source), Instant::now())
+    }
+
+    /// Whether anybody is known who could store or find something.
+    pub(super) fn somebody_listens(&mut self) -> bool {
+        self.swarm.behaviour_mut().kad.kbuckets().any(|bucket| !bucket.is_empty())
     }
 
     /// Dials and looks up as planned.
@@ -289,9 +308,7 @@ impl Network {
             self.announcement.addresses = addresses;
             self.announcement.pace.restart(now);
         }
-        let somebody_listens =
-            self.swarm.behaviour_mut().kad.kbuckets().any(|bucket| !bucket.is_empty());
-        if !somebody_listens || !self.announcement.pace.is_due(now) {
+        if !self.somebody_listens() || !self.announcement.pace.is_due(now) {
             return;
         }
         self.announcement.pace.tried(now);

@@ -31,6 +31,7 @@ use super::gossip::Gossiping;
 use super::handle::{COMMANDS_MAX, Command, EVENTS_MAX, NetworkEvent, NetworkHandle};
 use super::identity::identity_of;
 use super::mesh::HEARTBEAT;
+use super::offers::Offers;
 use super::peers::{Peers, Turnover};
 use super::refused::{Blame, Refused};
 use super::requests::Requests;
@@ -64,6 +65,7 @@ pub struct Network {
     pub(super) announcement: Announcement,
     pub(super) recorders: Recorders,
     pub(super) lookups: HashMap<kad::QueryId, ParticipantId>,
+    pub(super) offers: Offers,
     faults: Faults,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<NetworkStatus>,
@@ -107,6 +109,7 @@ impl Network {
             announcement: Announcement::new(config.external.clone(), now),
             recorders: Recorders::new(now),
             lookups: HashMap::new(),
+            offers: Offers::default(),
             faults: Faults::new(Tolerance::default()),
             tally: Tally::default(),
             listeners: HashSet::new(),
@@ -207,6 +210,8 @@ impl Network {
             Command::Ask { whom, question } => self.ask(whom, question),
             Command::Answer { token, answer } => self.answer(token, answer),
             Command::Blame { whom } => self.blame(&whom),
+            Command::PublishOffer(bytes) => self.publish_offer(bytes),
+            Command::FindOffers { place, answer } => self.find_offers(place, answer),
         }
     }
 
@@ -284,6 +289,7 @@ impl Network {
             self.turn_over(turnover);
             self.recorders.keep(|participant| roster.index_of(participant).is_some());
             self.requests.keep(|participant| roster.index_of(participant).is_some());
+            self.resettle_offers(&roster, now, wall);
         }
         self.screening.forget_before(current);
         for peer in self.faults.forgive(now) {
@@ -296,6 +302,7 @@ impl Network {
         self.check_clocks(now, wall);
         self.look_around(now);
         self.announce(now, wall);
+        self.tend_offers(now, wall);
         self.report();
     }
 
@@ -367,6 +374,7 @@ impl Network {
             heard: self.tally.heard,
             published: self.tally.published,
             unsent: self.tally.unsent,
+            offer_keys: self.offers.keys(),
             refused: self.tally.refused().clone(),
         });
     }

@@ -7,9 +7,11 @@ use boltgrid_market::effect::Verdict;
 use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Message;
+use boltgrid_protocol::offer::{Day, Product};
 use boltgrid_protocol::topic::Topic;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::offers::FoundOffers;
 use super::status::NetworkStatus;
 
 /// Commands waiting for the network: more than one interval's traffic of a whole grid.
@@ -81,6 +83,8 @@ pub(super) enum Command {
     Ask { whom: ParticipantId, question: Question },
     Answer { token: u64, answer: Answer },
     Blame { whom: ParticipantId },
+    PublishOffer(Arc<[u8]>),
+    FindOffers { place: (Product, Day), answer: oneshot::Sender<FoundOffers> },
 }
 
 /// Why the network did not take a command.
@@ -165,6 +169,31 @@ impl NetworkHandle {
     /// [`NetworkUnavailable`].
     pub fn blame(&self, whom: ParticipantId) -> Result<(), NetworkUnavailable> {
         self.send(Command::Blame { whom })
+    }
+
+    /// Publishes an offer of ours in the DHT, again and again for as long as it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkUnavailable`].
+    pub fn publish_offer(&self, bytes: Arc<[u8]>) -> Result<(), NetworkUnavailable> {
+        self.send(Command::PublishOffer(bytes))
+    }
+
+    /// Looks up the standing offers of a product on a day; answered within seconds, if not
+    /// completely. The receiver fails only where the network ends.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkUnavailable`].
+    pub fn find_offers(
+        &self,
+        product: Product,
+        day: Day,
+    ) -> Result<oneshot::Receiver<FoundOffers>, NetworkUnavailable> {
+        let (answer, found) = oneshot::channel();
+        self.send(Command::FindOffers { place: (product, day), answer })?;
+        Ok(found)
     }
 
     /// How the network is doing; brought up to date at every heartbeat (0.7 s).

@@ -5,7 +5,8 @@
 //!              ├─ gossip      hear, have it judged, pass on; publish, try again
 //!              ├─ requests    ask and answer members directly
 //!              ├─ clocks      what the clocks of members show against ours
-//!              └─ discovery   who is where: bootstrap list, local network, DHT
+//!              ├─ discovery   who is where: bootstrap list, local network, DHT
+//!              └─ offers      standing offers in the DHT: publish, keep, look up
 //!   handle ──► what the market task tells it, and what it tells the market task
 //! ```
 //!
@@ -43,6 +44,7 @@ mod handle;
 pub mod identity;
 mod mesh;
 mod muxer;
+mod offers;
 mod pace;
 mod peers;
 mod refused;
@@ -61,6 +63,7 @@ use libp2p::{Multiaddr, TransportError, noise};
 
 pub use event_loop::Network;
 pub use handle::{NetworkEvent, NetworkHandle, NetworkUnavailable};
+pub use offers::FoundOffers;
 pub use scoring::Scores;
 pub use status::{NetworkStatus, Refusals};
 pub use traffic::Traffic;

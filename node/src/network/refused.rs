@@ -72,6 +72,9 @@ pub(super) enum Refused {
     /// A peer record under another key than its author's.
     #[error("a peer record under another key than its author's")]
     WrongKey,
+    /// An offer under another key than its own; with another epoch's roster it may be the right one.
+    #[error("an offer under another key than its own")]
+    Misplaced,
     /// A peer record older than the one we have.
     #[error("a peer record older than the one that is known")]
     Superseded,
@@ -117,6 +120,7 @@ impl Refused {
             Self::Replayed => "replayed",
             Self::OverBudget => "over_budget",
             Self::WrongKey => "wrong_key",
+            Self::Misplaced => "misplaced",
             Self::Superseded => "superseded",
             Self::Provider => "provider",
             Self::Stranger => "stranger",
@@ -155,6 +159,7 @@ impl Refused {
             Self::Replayed
             | Self::OverBudget
             | Self::Superseded
+            | Self::Misplaced
             | Self::Stranger
             | Self::TooOften => Blame::Nobody,
             Self::Overloaded | Self::Unjudged | Self::Blocked | Self::Crowded => Blame::Us,

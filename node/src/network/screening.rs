@@ -3,12 +3,15 @@
 //! The cheap checks come first, the signature last. Not for: what a message means, or whether it is
 //! in time; the market judges that.
 
+use std::sync::Arc;
+
 use boltgrid_protocol::agreement::{Ack, Proposal, Vote};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::{Header, Kind, MessageRejected, Payload, Verified};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
 use boltgrid_protocol::message::{EntryRejected, Gatekeeper, INTERVALS_BACK, Message};
+use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
@@ -131,18 +134,25 @@ impl Screening {
         if peek(bytes)?.kind != Kind::PeerRecord {
             return Err(Refused::WrongKind);
         }
-        match self.gate.admit(bytes, now)? {
-            Message::PeerRecord(record) => Ok(record),
-            Message::Order(_)
-            | Message::Ack(_)
-            | Message::Proposal(_)
-            | Message::Vote(_)
-            | Message::Confirm(_)
-            | Message::Reading(_)
-            | Message::Evidence(_)
-            | Message::Offer(_)
-            | Message::Acceptance(_)
-            | Message::Reply(_) => Err(Refused::WrongKind),
+        let Message::PeerRecord(record) = self.gate.admit(bytes, now)? else {
+            return Err(Refused::WrongKind);
+        };
+        Ok(record)
+    }
+
+    /// A member's standing offer.
+    pub(super) fn offer(
+        &mut self,
+        bytes: impl Into<Arc<[u8]>>,
+        now: Timestamp,
+    ) -> Result<Verified<Offer>, Refused> {
+        let bytes = bytes.into();
+        if peek(&bytes)?.kind != Kind::Offer {
+            return Err(Refused::WrongKind);
         }
+        let Message::Offer(offer) = self.gate.admit(bytes, now)? else {
+            return Err(Refused::WrongKind);
+        };
+        Ok(offer)
     }
 }

@@ -54,6 +54,8 @@ pub struct NetworkStatus {
     pub published: u64,
     /// Own messages and confirms that could not be sent in time.
     pub unsent: u64,
+    /// Keys of the DHT under which standing offers are kept here.
+    pub offer_keys: usize,
     /// What was refused, by place and reason.
     pub refused: Refusals,
 }

@@ -11,6 +11,7 @@ mod fixture;
 mod gossip;
 mod hostile;
 mod limits;
+mod offers;
 mod raw;
 mod records;
 mod requests;
