@@ -5,6 +5,7 @@ mod charter;
 mod enrol;
 mod error;
 mod init;
+mod offer;
 mod replay;
 mod rpc;
 mod run;
@@ -34,7 +35,12 @@ Examples:
 
   See how it goes:
     boltgrid status
-    boltgrid replay 5930112";
+    boltgrid replay 5930112
+
+  Trade ahead of the auction:
+    boltgrid offer publish sell pv --energy-wh 250 --price-sat-per-kwh 150 --first 5930112 \
+      --intervals 12
+    boltgrid offer list sell pv";
 
 /// Trade electricity with your neighbours, with no operator in the middle.
 #[derive(Debug, Parser)]
@@ -58,6 +64,9 @@ enum Command {
     Run(run::Run),
     /// Show how the running node is doing
     Status(status::Status),
+    /// Trade ahead of the auction: offer, withdraw, list, accept
+    #[command(subcommand)]
+    Offer(offer::Offer),
     /// Clear a past interval again from its stored book, and compare
     Replay(replay::Replay),
 }
@@ -97,6 +106,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Enrol(enrol) => enrol.run(&mut out),
         Command::Run(run) => run.run(),
         Command::Status(status) => status.run(&mut out),
+        Command::Offer(offer) => offer.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),
     };
     match done {

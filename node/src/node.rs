@@ -200,6 +200,15 @@ async fn start(
         trades,
         words: BTreeMap::new(),
     };
+    Ok(start_tasks(shutdown, (rpc, site, catch_up), (market, oldest), network))
+}
+
+fn start_tasks(
+    shutdown: CancellationToken,
+    (rpc, site, catch_up): (Rpc, Site, CatchUp),
+    (market, oldest): (MarketTask, Interval),
+    network: Network,
+) -> Tasks<TaskFailure> {
     let mut tasks = Tasks::new(shutdown);
     // In the order in which they stop: what takes work in first, what work rests on last.
     tasks.start("json-rpc", |stop| async move {
@@ -213,7 +222,7 @@ async fn start(
     });
     tasks.start("market", |stop| async move { Ok(market.run(stop, oldest).await?) });
     tasks.start("network", |stop| async move { Ok(network.run(stop).await?) });
-    Ok(tasks)
+    tasks
 }
 
 fn network_config(config: crate::config::NetworkConfig) -> NetworkConfig {

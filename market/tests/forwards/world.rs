@@ -196,7 +196,8 @@ impl World {
     pub(crate) fn wait(&mut self, ms: u64) {
         let current = self.charter.interval.interval_at(self.now);
         let roster = self.rosters.at(current);
-        let gate = (self.charter.as_ref(), roster.as_ref());
+        let charter = Arc::clone(&self.charter);
+        let gate = (charter.as_ref(), roster.as_ref());
         let vote = Vote { view: 0, stage: Stage::Prevote, book: None };
         for from in 0..MEMBERS {
             let key = &self.nodes[from].key;

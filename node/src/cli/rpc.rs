@@ -12,8 +12,8 @@ use tokio::runtime;
 use super::error::CliError;
 use crate::config::{Config, RawConfig, RawRpc};
 
-/// How long a node on this machine may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a node on this machine may take to answer; it may have to ask others first.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where the node of a config file answers; `given` on the command line wins.
 pub(super) fn address(given: Option<String>, config: &Path) -> Result<SocketAddr, CliError> {

@@ -71,7 +71,7 @@ impl Network {
         let wall = (self.clock)();
         let parts = buckets(self.roster_now(wall).members().len());
         let asks_somebody = self.somebody_listens();
-        self.offers.look_up((product, day), parts, asks_somebody, answer, Instant::now());
+        self.offers.look_up(((product, day), parts), asks_somebody, answer, Instant::now());
         self.search_on();
     }
 

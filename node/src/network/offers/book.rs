@@ -171,8 +171,7 @@ impl Offers {
     /// Notes a lookup of so many parts.
     pub(super) fn look_up(
         &mut self,
-        place: Place,
-        parts: u16,
+        (place, parts): (Place, u16),
         is_complete: bool,
         answer: oneshot::Sender<FoundOffers>,
         now: Instant,
