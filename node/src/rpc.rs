@@ -30,8 +30,8 @@ use crate::metrics::{Metrics, MetricsLayer};
 use crate::network::NetworkHandle;
 use crate::site::SiteState;
 use crate::status::{
-    AbstentionStatus, BookReport, ClockStatus, HearingStatus, IntervalReport, NetworkStatus,
-    NodeStatus, SettlementReport, SiteStatus,
+    AbstentionStatus, BookReport, ClockStatus, HearingStatus, IntervalOutcome, IntervalReport,
+    NetworkStatus, NodeStatus, SettlementReport, SiteStatus,
 };
 use crate::store::Archive;
 use crate::trading::Trading;
@@ -204,16 +204,25 @@ impl NodeRpcServer for Answers {
 impl MarketRpcServer for Answers {
     async fn interval(&self, interval: String) -> RpcResult<Option<IntervalReport>> {
         let interval = parse(&interval)?;
-        let report = self.history.borrow().interval(interval).cloned();
-        if report.is_some() {
-            return Ok(report);
+        let seen = self.history.borrow().interval(interval).cloned();
+        if seen.as_ref().is_some_and(|seen| seen.outcome == IntervalOutcome::Decided) {
+            return Ok(seen);
         }
-        let clearing = self.archive.clearing(interval).map_err(unreadable)?;
+        // A node that was restarted, or learnt of the book later, saw no decision since it started.
+        let Some(clearing) = self.archive.clearing(interval).map_err(unreadable)? else {
+            return Ok(seen);
+        };
         let settlement: Option<Settlement> =
             self.archive.settlement(interval).map_err(unreadable)?;
-        Ok(clearing.map(|clearing| {
-            let settlement = settlement.as_ref().map(SettlementReport::from);
-            IntervalReport { settlement, ..IntervalReport::stored(interval, &clearing) }
+        let settlement = settlement.as_ref().map(SettlementReport::from);
+        let stored = IntervalReport::stored(interval, &clearing);
+        Ok(Some(match seen {
+            Some(seen) => IntervalReport {
+                own_order: seen.own_order,
+                settlement: settlement.or(seen.settlement),
+                ..stored
+            },
+            None => IntervalReport { settlement, ..stored },
         }))
     }
 
