@@ -26,7 +26,7 @@ use crate::forwards::{Forwards, Held};
 use crate::input::Input;
 use crate::notice::Notice;
 use crate::readings::{GridPower, Noted, Readings};
-use crate::round::{Judgement, Round, Seat};
+use crate::round::{Contradiction, Judgement, Round, Seat};
 use crate::settlement::{Delivery, settle};
 
 /// The market of one node.
@@ -241,14 +241,30 @@ impl Market {
             effects.insert(0, Effect::Judge { token, verdict: judgement.verdict });
         }
         effects.extend(judgement.why.into_iter().flat_map(not_taken));
-        if let Some(evidence) = judgement.evidence {
-            let barred = self.bar(&evidence);
-            // Once per culprit and interval (P20): nobody may use up what we have to say of others.
-            if !barred.is_empty() {
-                effects.push(Effect::Gossip(Topic::Evidence, Arc::clone(evidence.bytes())));
-            }
-            effects.extend(barred);
+        if let Some(contradiction) = judgement.contradiction {
+            effects.extend(self.convict(author, interval, &contradiction));
         }
+        effects
+    }
+
+    /// Proves that a member signed two things where one is allowed, once per culprit and interval
+    /// (P20): nobody may use up our time, or what we have to say of others.
+    fn convict(
+        &mut self,
+        culprit: ParticipantId,
+        interval: Interval,
+        contradiction: &Contradiction,
+    ) -> Vec<Effect> {
+        if self.is_proven(&culprit, interval) {
+            return Vec::new();
+        }
+        let round = self.rounds.get(&interval);
+        let evidence = round.and_then(|round| round.seat.accuse(interval, contradiction));
+        let Some(evidence) = evidence else {
+            return Vec::new();
+        };
+        let mut effects = vec![Effect::Gossip(Topic::Evidence, Arc::clone(evidence.bytes()))];
+        effects.extend(self.bar(&evidence));
         effects
     }
 
@@ -301,17 +317,17 @@ impl Market {
             return Judgement::ignore("reading_early");
         }
         if now > at.plus_ms(timing.readings_by_after_delivery_ms) {
-            return Judgement::ignore("reading_late");
+            // It counts no more, but against another one it is evidence all the same.
+            let first = self.readings.other_than(&reading);
+            return first.map_or(Judgement::ignore("reading_late"), |first| {
+                Judgement::contradicts(first, Arc::clone(reading.bytes()), "double_reading")
+            });
         }
-        let (interval, second) = (reading.interval(), Arc::clone(reading.bytes()));
+        let second = Arc::clone(reading.bytes());
         match self.readings.note(reading) {
             Noted::New => Judgement::ACCEPT,
             Noted::Known => Judgement::KNOWN,
-            Noted::Contradicts(first) => {
-                let round = self.rounds.get(&interval);
-                let evidence = round.and_then(|round| round.seat.accuse(interval, &first, &second));
-                Judgement { evidence, ..Judgement::ignore("double_reading") }
-            }
+            Noted::Contradicts(first) => Judgement::contradicts(first, second, "double_reading"),
         }
     }
 
@@ -329,15 +345,23 @@ impl Market {
         let roster = self.rosters.at(interval);
         let culprit =
             evidence.body().culprit_index(&roster).and_then(|index| roster.participant(index));
-        let until = interval.plus(self.charter.membership.bar_intervals);
-        let Some(culprit) =
-            culprit.filter(|culprit| self.barred.get(culprit).is_none_or(|barred| *barred < until))
-        else {
+        let Some(culprit) = culprit.filter(|culprit| !self.is_proven(culprit, interval)) else {
             return Vec::new();
         };
+        let until = self.barred_until(interval);
         self.barred.insert(culprit, until);
         let evidence = Arc::clone(evidence.bytes());
         vec![Effect::Tell(Notice::Barred { culprit, until, interval, evidence })]
+    }
+
+    fn barred_until(&self, interval: Interval) -> Interval {
+        interval.plus(self.charter.membership.bar_intervals)
+    }
+
+    /// Whether what a member did in this interval, or later, is proven already.
+    fn is_proven(&self, culprit: &ParticipantId, interval: Interval) -> bool {
+        let until = self.barred_until(interval);
+        self.barred.get(culprit).is_some_and(|barred| *barred >= until)
     }
 
     /// Publishes our own reading, which whoever signed it has stored.

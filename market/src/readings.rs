@@ -65,6 +65,12 @@ impl Readings {
         noted
     }
 
+    /// What the same meter said otherwise at the same edge.
+    pub(crate) fn other_than(&self, reading: &Verified<Reading>) -> Option<Arc<[u8]>> {
+        let noted = self.edges.get(&reading.interval())?.get(&reading.participant())?;
+        (noted.hash() != reading.hash()).then(|| Arc::clone(noted.bytes()))
+    }
+
     /// What a member's registers advanced by over an interval, if both edges were heard and neither
     /// register ran backwards.
     pub(crate) fn metered(&self, member: &ParticipantId, interval: Interval) -> Option<Metered> {

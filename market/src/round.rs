@@ -59,11 +59,10 @@ impl Seat {
     pub(crate) fn accuse(
         &self,
         interval: Interval,
-        first: &Arc<[u8]>,
-        second: &Arc<[u8]>,
-    ) -> Option<Box<Verified<Evidence>>> {
+        Contradiction { first, second }: &Contradiction,
+    ) -> Option<Verified<Evidence>> {
         let evidence = Evidence { first: first.to_vec(), second: second.to_vec() };
-        self.sign(&evidence, interval).map(Box::new)
+        self.sign(&evidence, interval)
     }
 
     fn voter(&self) -> Option<RosterIndex> {
@@ -102,20 +101,41 @@ pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
     /// Why it was not taken, to be counted.
     pub(crate) why: Option<&'static str>,
-    /// Proof that its author contradicted itself.
-    pub(crate) evidence: Option<Box<Verified<Evidence>>>,
+    /// What its author contradicted itself with.
+    pub(crate) contradiction: Option<Contradiction>,
+}
+
+/// Two messages of one author where one is allowed, as bytes: evidence, once somebody signs it (P20).
+#[derive(Debug)]
+pub(crate) struct Contradiction {
+    /// What was heard before.
+    pub(crate) first: Arc<[u8]>,
+    /// What is heard now.
+    pub(crate) second: Arc<[u8]>,
 }
 
 impl Judgement {
-    pub(crate) const ACCEPT: Self = Self { verdict: Verdict::Accept, why: None, evidence: None };
-    pub(crate) const KNOWN: Self = Self { verdict: Verdict::Ignore, why: None, evidence: None };
+    pub(crate) const ACCEPT: Self =
+        Self { verdict: Verdict::Accept, why: None, contradiction: None };
+    pub(crate) const KNOWN: Self =
+        Self { verdict: Verdict::Ignore, why: None, contradiction: None };
 
     pub(crate) const fn ignore(why: &'static str) -> Self {
-        Self { verdict: Verdict::Ignore, why: Some(why), evidence: None }
+        Self { verdict: Verdict::Ignore, why: Some(why), contradiction: None }
+    }
+
+    /// Its author said something else before.
+    pub(crate) const fn contradicts(
+        first: Arc<[u8]>,
+        second: Arc<[u8]>,
+        why: &'static str,
+    ) -> Self {
+        let contradiction = Some(Contradiction { first, second });
+        Self { verdict: Verdict::Ignore, why: Some(why), contradiction }
     }
 
     pub(crate) const fn reject(why: &'static str) -> Self {
-        Self { verdict: Verdict::Reject, why: Some(why), evidence: None }
+        Self { verdict: Verdict::Reject, why: Some(why), contradiction: None }
     }
 }
 

@@ -12,7 +12,7 @@ use boltgrid_protocol::units::Timestamp;
 use super::ballot::Cast;
 use super::orders::Taken;
 use super::{Candidate, Judgement, Proposed, Round, inclusion, not_taken, resend};
-use crate::effect::{Effect, JournalEntry, Slot, Verdict};
+use crate::effect::{Effect, JournalEntry, Slot};
 use crate::notice::Notice;
 
 impl Round {
@@ -26,7 +26,7 @@ impl Round {
     ) -> Judgement {
         let skew = self.seat.charter.interval.clock_skew_max_ms;
         if !gossiped || now > self.schedule.gate.plus_ms(skew) {
-            return self.hear_late_order(order, gossiped);
+            return self.hear_late_order(order);
         }
         if now.plus_ms(skew) < self.schedule.orders_open {
             return Judgement::ignore("order_early");
@@ -38,19 +38,25 @@ impl Round {
         match self.orders.take(order) {
             Taken::New => Judgement::ACCEPT,
             Taken::Known => Judgement::KNOWN,
-            Taken::Contradicts(first) => self.accuse(first.bytes(), &second, "order_equivocation"),
+            Taken::Contradicts(first) => {
+                Judgement::contradicts(first, second, "order_equivocation")
+            }
         }
     }
 
     /// Keeps an order that came late, or because it was asked for, if a book names it, or if a leader
-    /// knows none of its author to name.
-    fn hear_late_order(&mut self, order: Verified<Order>, gossiped: bool) -> Judgement {
+    /// knows none of its author to name. It is not passed on, but against another one it is evidence
+    /// all the same.
+    fn hear_late_order(&mut self, order: Verified<Order>) -> Judgement {
         let author = order.author();
+        let other = self.orders.other_than(&order).map(|other| Arc::clone(other.bytes()));
+        let second = Arc::clone(order.bytes());
         if self.names(author, order.hash()) || self.orders.of(author).is_empty() {
             self.orders.keep(order);
-            return Judgement::KNOWN;
         }
-        Judgement::ignore(if gossiped { "order_late" } else { "order_not_asked_for" })
+        other.map_or(Judgement::KNOWN, |first| {
+            Judgement::contradicts(first, second, "order_equivocation")
+        })
     }
 
     /// Whether a proposal or a certificate names this order.
@@ -71,7 +77,7 @@ impl Round {
             Some(earlier) if earlier.hash() == ack.hash() => Judgement::KNOWN,
             Some(earlier) => {
                 let earlier = Arc::clone(earlier.bytes());
-                self.accuse(&earlier, ack.bytes(), "double_ack")
+                Judgement::contradicts(earlier, Arc::clone(ack.bytes()), "double_ack")
             }
         }
     }
@@ -105,7 +111,9 @@ impl Round {
         match self.ballot.cast(vote) {
             Cast::New => Judgement::ACCEPT,
             Cast::Known => Judgement::KNOWN,
-            Cast::Contradicts(first) => self.accuse(first.bytes(), &second, "double_vote"),
+            Cast::Contradicts(first) => {
+                Judgement::contradicts(Arc::clone(first.bytes()), second, "double_vote")
+            }
         }
     }
 
@@ -159,11 +167,5 @@ impl Round {
             }
             Err(_) => not_taken("bad_certificate"),
         }
-    }
-
-    /// Says and proves that a member signed two things where one is allowed (P20).
-    fn accuse(&self, first: &Arc<[u8]>, second: &Arc<[u8]>, why: &'static str) -> Judgement {
-        let evidence = self.seat.accuse(self.interval, first, second);
-        Judgement { verdict: Verdict::Ignore, why: Some(why), evidence }
     }
 }

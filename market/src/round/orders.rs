@@ -4,6 +4,7 @@
 //! equivocation. Orders that a proposal names are kept whenever they come.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use boltgrid_protocol::agreement::{Ack, BookEntry, merkle_root};
 use boltgrid_protocol::bitmap::Bitmap;
@@ -28,25 +29,24 @@ pub(super) enum Taken {
     New,
     /// It was there.
     Known,
-    /// The author sent another one before.
-    Contradicts(Box<Verified<Order>>),
+    /// The author sent another one before: these are its bytes.
+    Contradicts(Arc<[u8]>),
 }
 
 impl Orders {
     /// Takes an order that came in time.
     pub(super) fn take(&mut self, order: Verified<Order>) -> Taken {
-        let author = order.author();
-        match self.first.get(&author) {
-            None => {
-                self.first.insert(author, order.hash());
-                self.keep(order);
-                Taken::New
-            }
-            Some(hash) if *hash == order.hash() => Taken::Known,
-            Some(hash) => {
-                let earlier = self.get(author, *hash).cloned();
-                earlier.map_or(Taken::Known, |earlier| Taken::Contradicts(Box::new(earlier)))
-            }
+        let (author, hash) = (order.author(), order.hash());
+        let other = self.other_than(&order).map(|other| Arc::clone(other.bytes()));
+        let is_first = !self.first.contains_key(&author);
+        if is_first {
+            self.first.insert(author, hash);
+            self.keep(order);
+        }
+        match (self.first.get(&author), other) {
+            (Some(first), Some(other)) if is_first || *first != hash => Taken::Contradicts(other),
+            (Some(_) | None, _) if is_first => Taken::New,
+            (Some(_) | None, _) => Taken::Known,
         }
     }
 
@@ -62,6 +62,11 @@ impl Orders {
     /// The order that a book names, if it is here.
     pub(super) fn get(&self, author: RosterIndex, hash: MessageHash) -> Option<&Verified<Order>> {
         self.kept.get(&author)?.iter().find(|order| order.hash() == hash)
+    }
+
+    /// Another order of the same author that is here.
+    pub(super) fn other_than(&self, order: &Verified<Order>) -> Option<&Verified<Order>> {
+        self.of(order.author()).iter().find(|other| other.hash() != order.hash())
     }
 
     /// All orders kept of a member.

@@ -1,6 +1,7 @@
 //! One interval among several honest markets, and among some that are dead, cut off or dishonest.
 
 mod abstention;
+mod contradictions;
 mod grid;
 
 use std::sync::Arc;
@@ -339,9 +340,11 @@ fn a_member_with_many_orders_keeps_nobody_from_deciding() {
         let signed = Verified::sign(&order, interval, author, (&charter, &roster)).unwrap();
         Arc::clone(signed.bytes())
     };
+    (1..4).for_each(|to| grid.post(to % 3 + 1, to, &forge(1000 + to as u64)));
+    // Once all have said in their acks that they hold one, each is handed many more.
+    grid.run_until(schedule.gate.plus_ms(10));
     for to in 1..4 {
         (0..5).for_each(|junk| grid.hand(to, &forge(10 * to as u64 + junk)));
-        grid.post(to % 3 + 1, to, &forge(1000 + to as u64));
     }
     grid.run_market(interval);
     let cleared = grid.cleared(interval);

@@ -86,9 +86,11 @@ impl Counts {
         for (sum, count) in pairs {
             *sum += count;
         }
-        for (sums, counts) in
-            [(&mut self.incidents, &other.incidents), (&mut self.violations, &other.violations)]
-        {
+        for (sums, counts) in [
+            (&mut self.rogues, &other.rogues),
+            (&mut self.incidents, &other.incidents),
+            (&mut self.violations, &other.violations),
+        ] {
             for (word, count) in counts {
                 *sums.entry(word).or_default() += count;
             }
