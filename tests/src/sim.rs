@@ -15,6 +15,7 @@ mod admission;
 pub mod check;
 mod clock;
 mod dice;
+mod directed;
 mod flaw;
 mod founding;
 mod incident;

@@ -33,7 +33,7 @@ impl Network {
         self.troubles.push(trouble);
     }
 
-    /// Forgets what is over, at so many milliseconds since the run started.
+    /// Forgets what is over, so that the list stays short.
     pub(super) fn expire(&mut self, since_ms: u64) {
         self.troubles.retain(|trouble| trouble.until_ms() > since_ms);
     }
@@ -43,7 +43,7 @@ impl Network {
         let mut loss_ppm = self.weather.loss_ppm;
         let mut copies_ppm = self.weather.copies_ppm;
         let mut jitter_ms = self.weather.jitter_ms;
-        for trouble in &self.troubles {
+        for trouble in self.troubles.iter().filter(|trouble| trouble.until_ms() > since_ms) {
             match trouble.event {
                 Event::Cut { side, one_way, flap_ms } => {
                     let phase = (since_ms - trouble.at_ms).checked_div(flap_ms).unwrap_or(0);
@@ -107,8 +107,9 @@ mod tests {
         assert_eq!(network.send(150, 0, 2, 7), Journey::CutOff);
         assert_ne!(network.send(250, 0, 2, 7), Journey::CutOff);
         assert_eq!(network.send(350, 0, 2, 7), Journey::CutOff);
+        assert_ne!(network.send(1_150, 0, 2, 7), Journey::CutOff);
         network.expire(1_100);
-        assert_ne!(network.send(350, 0, 2, 7), Journey::CutOff);
+        assert!(network.troubles.is_empty());
     }
 
     #[test]

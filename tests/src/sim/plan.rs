@@ -6,6 +6,7 @@
 use boltgrid_testnet::rogue::Role;
 
 use super::dice::{Dice, MILLION, to_index};
+use super::directed;
 use super::flaw::Flaw;
 use super::incident::{Event, Incident, Moment};
 
@@ -75,9 +76,13 @@ enum Sky {
 }
 
 impl Plan {
-    /// The plan of a seed; under a flaw, one that gives the flaw something to do.
+    /// The plan of a seed; under a flaw, one that gives the flaw something to do: for some of them
+    /// written by hand.
     #[must_use]
     pub fn draw(seed: u64, intervals: u64, flaw: Option<Flaw>) -> Self {
+        if let Some(plan) = flaw.and_then(|flaw| directed::plan(seed, intervals, flaw)) {
+            return plan;
+        }
         let mut dice = Dice::new(seed);
         let sky = match dice.below(10) {
             0..3 => Sky::Calm,
@@ -101,7 +106,7 @@ impl Plan {
         if flaw == Some(Flaw::LateOrders) {
             plan.skew_max_ms = 100;
         }
-        plan.rogues = rogues(&mut dice, &plan.members, flaw);
+        plan.rogues = rogues(&mut dice, &plan.members);
         plan.incidents = incidents(&mut dice, sky, &plan);
         plan
     }
@@ -128,26 +133,20 @@ fn members(dice: &mut Dice, nodes: usize, intervals: u64) -> Vec<Membership> {
         .collect()
 }
 
-/// At most `f` of the voters that there always are; with the flaw, one more than of all.
-fn rogues(dice: &mut Dice, members: &[Membership], flaw: Option<Flaw>) -> Vec<(usize, Role)> {
-    const LIARS: [Role; 2] = [Role::DoubleVoter, Role::EquivocatingLeader];
-    let faulty_max = |voters: usize| voters.saturating_sub(1) / 3;
+/// At most `f` of the voters that there always are.
+fn rogues(dice: &mut Dice, members: &[Membership]) -> Vec<(usize, Role)> {
     let mut candidates: Vec<usize> = (0..members.len())
         .filter(|node| {
             let member = &members[*node];
             member.votes && member.from.is_none() && member.until.is_none()
         })
         .collect();
-    let count = if flaw == Some(Flaw::TooManyRogues) {
-        faulty_max(members.iter().filter(|member| member.votes).count()) + 1
-    } else {
-        to_index(dice.below(faulty_max(candidates.len()) as u64 + 1))
-    };
-    (0..count.min(candidates.len()))
+    let faulty_max = candidates.len().saturating_sub(1) / 3;
+    let count = to_index(dice.below(faulty_max as u64 + 1));
+    (0..count)
         .map(|_| {
             let node = candidates.remove(dice.index(candidates.len()));
-            let all = flaw != Some(Flaw::TooManyRogues);
-            (node, if all { dice.pick(&Role::ALL) } else { dice.pick(&LIARS) })
+            (node, dice.pick(&Role::ALL))
         })
         .collect()
 }
