@@ -1,6 +1,6 @@
 //! What floods cost honest nodes: the share of a core and the memory of each while the flood lasted,
 //! what they refused meanwhile, and whether an interval was lost.
-//! Not for: sending the flood; that is [`super::hostile::flood`].
+//! Not for: sending the flood; that is `hostile::flood`.
 
 use std::collections::BTreeMap;
 
