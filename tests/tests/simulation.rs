@@ -67,7 +67,8 @@ fn assert_seen(flaw: Flaw, guarantee: Guarantee) {
     let plan = (0..SEEDS_OF_A_FLAW)
         .map(|seed| Plan::draw(seed, INTERVALS, Some(flaw)))
         .find(|plan| run(plan, options).violations.iter().any(|it| it.guarantee == guarantee));
-    let Some(mut plan) = plan else { panic!("{flaw} is not seen to break: {guarantee}") };
+    assert!(plan.is_some(), "{flaw} is not seen to break: {guarantee}");
+    let Some(mut plan) = plan else { return };
     if flaw == Flaw::TooManyRogues {
         // As many as can be borne.
         plan.rogues.truncate(plan.members.len().saturating_sub(1) / 3);
