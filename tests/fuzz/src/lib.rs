@@ -1,0 +1,185 @@
+//! What each fuzz target does with its bytes: every reader of what strangers and devices send.
+//!
+//! Not for: making bytes up, which `cargo fuzz` does.
+
+mod device;
+#[path = "../../../protocol/tests/wire/fixture.rs"]
+#[allow(dead_code, reason = "the tests need other parts of it")]
+mod fixture;
+
+use std::cell::RefCell;
+
+use boltgrid_protocol::agreement::{Ack, BookCertificate, Proposal, Vote};
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::codec;
+use boltgrid_protocol::confirm::TradeConfirm;
+use boltgrid_protocol::direct::{Request, Response};
+use boltgrid_protocol::enrolment::CertifiedEnrolment;
+use boltgrid_protocol::envelope::{Header, Payload};
+use boltgrid_protocol::evidence::Evidence;
+use boltgrid_protocol::forward::{Acceptance, Reply};
+use boltgrid_protocol::message::{Gatekeeper, Message};
+use boltgrid_protocol::offer::{Offer, OfferSet};
+use boltgrid_protocol::order::Order;
+use boltgrid_protocol::peer::PeerRecord;
+use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::units::{Interval, Timestamp};
+use fixture::{Grid, now};
+
+/// Bytes of magic and version.
+const PREFIX: &[u8] = b"BG\0\x01";
+/// Where evidence and replies are in the samples: the messages inside them may be forged.
+const WITH_MESSAGES_INSIDE: [usize; 2] = [6, 10];
+/// Where the reading is in the samples: its meter signs it.
+const READING: usize = 5;
+
+struct World {
+    grid: Grid,
+    headers: Vec<Header>,
+    gate: Gatekeeper,
+    now: Timestamp,
+}
+
+thread_local! {
+    static BENCH: device::Bench = device::Bench::new();
+    static WORLD: RefCell<World> = RefCell::new({
+        let grid = Grid::sample();
+        let peek = |bytes: &[u8]| Header::peek(bytes).expect("a sample");
+        let headers = grid.messages().iter().map(|(_, bytes)| peek(bytes)).collect();
+        let (gate, now) = (grid.gatekeeper(), now(&grid.charter));
+        World { grid, headers, gate, now }
+    });
+}
+
+/// Messages as they come from the network: any bytes at all.
+pub fn gatekeeper(bytes: &[u8]) {
+    WORLD.with_borrow_mut(|World { gate, now, .. }| match gate.admit(bytes, *now) {
+        Ok(message) => drop(message.kind()),
+        Err(rejected) => assert!(!rejected.reason().is_empty()),
+    });
+}
+
+/// Bodies of every kind, signed by a member, so that the checks behind the signature are reached.
+/// The first byte picks kind and author, the rest is the body.
+pub fn signed_body(input: &[u8]) {
+    let Some((choice, body)) = input.split_first() else { return };
+    WORLD.with_borrow_mut(|World { grid, headers, gate, now }| {
+        let (kind, author) = (usize::from(*choice) % headers.len(), usize::from(choice / 8));
+        let person = &grid.people[author % grid.people.len()];
+        let mut header = headers[kind];
+        header.author = person.key.participant_id();
+        let unsigned = [codec::canonical(&header).as_slice(), body].concat();
+        let key = if kind == READING { &person.meter } else { &person.key };
+        let signed = [unsigned.as_slice(), &key.sign(&unsigned).to_bytes()].concat();
+        match gate.admit(signed.as_slice(), *now) {
+            Ok(message) => assert_eq!(message.kind(), header.kind),
+            Err(rejected) => assert!(
+                WITH_MESSAGES_INSIDE.contains(&kind) || rejected.reason() != "bad_signature"
+            ),
+        }
+    });
+}
+
+/// Bodies of every kind: what decodes must encode to the same bytes, or a value would have two
+/// hashes. The first byte picks the kind, the rest is the body.
+pub fn canonical(input: &[u8]) {
+    fn check<T: Payload>(body: &[u8]) {
+        let bytes = [PREFIX, body].concat();
+        if let Ok(value) = codec::decode::<T>(&bytes, T::LIMIT) {
+            assert_eq!(codec::canonical(&value), bytes);
+        }
+    }
+    let Some((choice, body)) = input.split_first() else { return };
+    match choice % 12 {
+        0 => check::<Order>(body),
+        1 => check::<Ack>(body),
+        2 => check::<Proposal>(body),
+        3 => check::<Vote>(body),
+        4 => check::<TradeConfirm>(body),
+        5 => check::<Reading>(body),
+        6 => check::<Evidence>(body),
+        7 => check::<PeerRecord>(body),
+        8 => check::<Offer>(body),
+        9 => check::<Acceptance>(body),
+        10 => check::<Reply>(body),
+        _ => drop(Header::peek(body)),
+    }
+}
+
+/// Book certificates, as a node that was away asks its peers for them.
+pub fn certificate(bytes: &[u8]) {
+    if let Ok(certificate) = BookCertificate::from_bytes(bytes) {
+        assert_eq!(certificate.to_bytes(), bytes);
+        WORLD.with_borrow(|World { grid, .. }| {
+            if certificate.verify(&grid.charter, &grid.roster).is_ok() {
+                assert!(certificate.precommits.len() >= grid.roster.quorum());
+            }
+        });
+    }
+}
+
+/// Certified enrolments, as registrars hand them out in files.
+pub fn enrolment(bytes: &[u8]) {
+    if let Ok(certified) = CertifiedEnrolment::from_bytes(bytes) {
+        assert_eq!(certified.to_bytes(), bytes);
+        WORLD.with_borrow(|World { grid, .. }| {
+            if certified.verify(&grid.charter).is_ok() {
+                assert!(certified.signatures.len() >= 2);
+            }
+        });
+    }
+}
+
+/// Charters in TOML: whatever is taken is valid, has one id, and can be computed with.
+pub fn charter(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(charter) = Charter::from_toml(text) else { return };
+    assert!(charter.check().is_ok());
+    let bytes = codec::canonical(&charter);
+    if let Ok(read) = codec::decode::<Charter>(&bytes, codec::ENCODED_MAX) {
+        assert_eq!(read.grid_id(), charter.grid_id());
+    }
+    for at in [0, 1_781_136_000_000, u64::MAX] {
+        let now = Timestamp::from_unix_ms(at);
+        assert!((1..=12).contains(&charter.tariff.clock.month(now)));
+        assert!(charter.price.contains(charter.tariff.at(now).feed_in_msat_per_kwh));
+        let schedule = charter.interval.schedule(charter.interval.interval_at(now));
+        assert!(schedule.gate <= schedule.delivery_starts);
+    }
+    let last = charter.interval.schedule(Interval::from_number(u64::MAX));
+    assert!(last.views_end().to_unix_ms() > 0);
+}
+
+/// What members say to each other directly: requests by an even first byte, else responses.
+pub fn direct(input: &[u8]) {
+    let Some((choice, bytes)) = input.split_first() else { return };
+    if choice % 2 == 0 {
+        if let Ok(request) = Request::from_bytes(bytes) {
+            assert_eq!(request.to_bytes(), bytes);
+        }
+    } else if let Ok(response) = Response::from_bytes(bytes) {
+        assert_eq!(response.to_bytes(), bytes);
+    }
+}
+
+/// What a SunSpec device answers: registers by an even first byte, else any answer to any request.
+pub fn sunspec(input: &[u8]) {
+    let Some((choice, bytes)) = input.split_first() else { return };
+    BENCH.with(|bench| bench.read(choice % 2 == 0, bytes));
+}
+
+/// Sets of offers, as members and strangers hand them on in the DHT.
+pub fn offers(bytes: &[u8]) {
+    let Ok(offers) = OfferSet::split(bytes) else { return };
+    WORLD.with_borrow_mut(|World { gate, now, .. }| {
+        let mut set = OfferSet::default();
+        for offer in offers {
+            if let Ok(Message::Offer(offer)) = gate.admit(offer, *now) {
+                set.merge(offer);
+            }
+        }
+        let kept = set.iter().count();
+        let again = OfferSet::split(&set.to_bytes()).expect("what is written can be read");
+        assert_eq!(again.len(), kept);
+    });
+}
