@@ -27,8 +27,8 @@ Examples:
 The exit code is 0 when every invariant held, 2 for wrong arguments, and 1 for everything else.";
 
 /// What of this process is logged; nodes have logs of their own. What gossipsub warns of is what a
-/// hostile peer is there for.
-const LOG_FILTER: &str = "warn,libp2p_gossipsub=error";
+/// hostile peer is there for, and rogues need no table of the DHT.
+const LOG_FILTER: &str = "warn,libp2p_gossipsub=error,libp2p_kad=error";
 
 /// A whole microgrid on one machine: real nodes over a simulated grid with measured profiles.
 #[derive(Debug, Parser)]
