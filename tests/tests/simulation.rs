@@ -9,6 +9,9 @@ use boltgrid_tests::sim::{Flaw, Guarantee, Options, Plan, run};
 const SEEDS: u64 = 200;
 /// Through how many intervals each.
 const INTERVALS: u64 = 4;
+/// Seeds that once found something, and through how many intervals: a voter that showed its votes to
+/// some only, so that nobody could follow those whom they locked.
+const ONCE_FAILED: [(u64, u64); 2] = [(643, 50), (684, 50)];
 /// A flaw that so many seeds do not show is not seen.
 const SEEDS_OF_A_FLAW: u64 = 400;
 
@@ -47,6 +50,15 @@ fn every_guarantee_holds_whatever_goes_wrong() {
     assert!(counts.stops > SEEDS && counts.cut_off > SEEDS && counts.writes_failed > 0);
     assert!(counts.decided * 4 > counts.intervals, "{} decided", counts.decided);
     assert!(counts.confirmed > 0 && counts.measured > 0);
+}
+
+#[test]
+fn seeds_that_once_found_something_find_nothing_any_more() {
+    for (seed, intervals) in ONCE_FAILED {
+        let outcome = run(&Plan::draw(seed, intervals, None), Options::default());
+        let found = outcome.violations.first().map(ToString::to_string);
+        assert_eq!(found, None, "seed {seed}");
+    }
 }
 
 #[test]

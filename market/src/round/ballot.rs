@@ -10,12 +10,19 @@ use boltgrid_protocol::agreement::{Stage, Vote};
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::{BookHash, RosterIndex};
 
-/// All votes of one interval, the first of each voter, view and stage.
+/// Most votes that are kept of one voter in one stage of one view. An honest one casts one; those of
+/// one that contradicts itself count for the book that each names, as the algorithm assumes: whoever
+/// is locked by them could otherwise not show the others why.
+const VOTES_PER_VOTER_MAX: usize = 4;
+
+/// All votes of one interval.
 ///
-/// Bounded by voters × views × stages: a vote's view is below the charter's when it is verified.
+/// Bounded by voters × views × stages × [`VOTES_PER_VOTER_MAX`]: a vote's view is below the charter's
+/// when it is verified. Invariant: the votes of one voter in one stage of one view are not empty, and
+/// for different books.
 #[derive(Debug, Default)]
 pub(super) struct Ballot {
-    votes: BTreeMap<(u32, Stage), BTreeMap<RosterIndex, Verified<Vote>>>,
+    votes: BTreeMap<(u32, Stage), BTreeMap<RosterIndex, Vec<Verified<Vote>>>>,
 }
 
 /// What became of a vote.
@@ -26,7 +33,12 @@ pub(super) enum Cast {
     /// It was there.
     Known,
     /// The voter said something else before.
-    Contradicts(Box<Verified<Vote>>),
+    Contradicts {
+        /// What it said first.
+        first: Box<Verified<Vote>>,
+        /// Whether this one counts all the same.
+        counts: bool,
+    },
 }
 
 /// A book that won a stage of a view.
@@ -40,14 +52,16 @@ impl Ballot {
     pub(super) fn cast(&mut self, vote: Verified<Vote>) -> Cast {
         let Vote { view, stage, .. } = *vote.body();
         let votes = self.votes.entry((view, stage)).or_default();
-        match votes.get(&vote.author()) {
-            None => {
-                votes.insert(vote.author(), vote);
-                Cast::New
-            }
-            Some(earlier) if earlier.hash() == vote.hash() => Cast::Known,
-            Some(earlier) => Cast::Contradicts(Box::new(earlier.clone())),
+        let votes = votes.entry(vote.author()).or_default();
+        if votes.iter().any(|earlier| earlier.body().book == vote.body().book) {
+            return Cast::Known;
         }
+        let first = votes.first().cloned();
+        let counts = votes.len() < VOTES_PER_VOTER_MAX;
+        if counts {
+            votes.push(vote);
+        }
+        first.map_or(Cast::New, |first| Cast::Contradicts { first: Box::new(first), counts })
     }
 
     /// Whether `voter` voted in this stage of this view.
@@ -68,7 +82,7 @@ impl Ballot {
         quorum: usize,
     ) -> Option<Option<BookHash>> {
         let mut tally: BTreeMap<Option<BookHash>, usize> = BTreeMap::new();
-        for vote in self.votes.get(&(view, stage))?.values() {
+        for vote in self.votes.get(&(view, stage))?.values().flatten() {
             let count = tally.entry(vote.body().book).or_default();
             *count = count.saturating_add(1);
         }
@@ -79,7 +93,7 @@ impl Ballot {
     pub(super) fn locked(&self, voter: RosterIndex) -> Option<Won> {
         self.votes.iter().rev().filter(|((_, stage), _)| *stage == Stage::Precommit).find_map(
             |((view, _), votes)| {
-                let book = votes.get(&voter)?.body().book?;
+                let book = votes.get(&voter)?.first()?.body().book?;
                 Some(Won { view: *view, book })
             },
         )
@@ -108,6 +122,7 @@ impl Ballot {
             .get(&(won.view, Stage::Precommit))
             .into_iter()
             .flat_map(BTreeMap::values)
+            .flatten()
             .filter(move |vote| vote.body().book == Some(won.book))
     }
 

@@ -12,7 +12,7 @@ use boltgrid_protocol::units::Timestamp;
 use super::ballot::Cast;
 use super::orders::Taken;
 use super::{Candidate, Judgement, Proposed, Round, inclusion, not_taken, resend};
-use crate::effect::{Effect, JournalEntry, Slot};
+use crate::effect::{Effect, JournalEntry, Slot, Verdict};
 use crate::notice::Notice;
 
 impl Round {
@@ -111,8 +111,10 @@ impl Round {
         match self.ballot.cast(vote) {
             Cast::New => Judgement::ACCEPT,
             Cast::Known => Judgement::KNOWN,
-            Cast::Contradicts(first) => {
-                Judgement::contradicts(Arc::clone(first.bytes()), second, "double_vote")
+            Cast::Contradicts { first, counts } => {
+                let first = Arc::clone(first.bytes());
+                let verdict = if counts { Verdict::Accept } else { Verdict::Ignore };
+                Judgement { verdict, ..Judgement::contradicts(first, second, "double_vote") }
             }
         }
     }

@@ -6,8 +6,9 @@
 use boltgrid_market::effect::{Effect, Verdict};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
+use boltgrid_protocol::agreement::{Stage, Vote};
 use boltgrid_protocol::envelope::{Payload, Verified};
-use boltgrid_protocol::id::MessageHash;
+use boltgrid_protocol::id::{BookHash, MessageHash};
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::topic::Topic;
@@ -120,4 +121,42 @@ fn a_second_reading_convicts_its_meter_when_it_counts_no_more() {
     let effects = hears(&mut grid, second, Some(0));
     assert!(bars_node_0(&grid, &effects) && !passed_on(&effects));
     assert_eq!(accusations(&effects), 1);
+}
+
+/// Node 0 shows a prevote for none to some nodes, and one for the book to all.
+#[test]
+fn what_a_voter_that_contradicts_itself_shows_to_some_counts_for_all() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    let leader = grid.leader(interval, 0);
+    let absent = (1..4).find(|node| *node != leader).unwrap();
+    grid.run_until(schedule.gate.plus_ms(50));
+    grid.kill(absent);
+    for stage in [Stage::Prevote, Stage::Precommit] {
+        let vote = signed(&mut grid, interval, &Vote { view: 0, stage, book: None });
+        (1..4).for_each(|to| grid.post(0, to, vote.bytes()));
+    }
+    grid.run_market(interval);
+    for node in (1..4).filter(|node| *node != absent) {
+        let cleared = grid.nodes[node].cleared(interval).expect("a book is decided");
+        assert_eq!(cleared.view, 0, "node 0 voted for the book as well, which makes three of four");
+    }
+}
+
+#[test]
+fn of_a_voter_that_contradicts_itself_only_so_many_votes_are_passed_on() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    grid.run_until(schedule.gate.plus_ms(50));
+    let mut passed = 0;
+    for number in 1..=10 {
+        let book = Some(BookHash::from_bytes([number; 32]));
+        let vote = Vote { view: 5, stage: Stage::Prevote, book };
+        let vote = signed(&mut grid, interval, &vote);
+        let effects = hears(&mut grid, Message::Vote(vote), Some(u64::from(number)));
+        passed += usize::from(passed_on(&effects));
+    }
+    assert_eq!(passed, 4, "P15 says how many");
 }
