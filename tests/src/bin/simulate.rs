@@ -17,8 +17,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// Most failing seeds that are shown.
 const SHOWN_MAX: usize = 5;
-/// Most lines of a trace that are shown.
-const LINES_MAX: usize = 400;
 /// Between two turns of the spinner.
 const TURN: Duration = Duration::from_millis(500);
 
@@ -44,6 +42,9 @@ struct Arguments {
     /// Break something on purpose: no-fsync, low-quorum, late-orders, no-lock, too-many-rogues.
     #[arg(long = "break", value_name = "FLAW")]
     flaw: Option<Flaw>,
+    /// How many of the last lines of what happened to show of a seed that failed.
+    #[arg(long, default_value_t = 400)]
+    lines: usize,
     /// Write the counts to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -159,8 +160,8 @@ fn shortest(arguments: &Arguments, plan: &Plan, violation: &Violation) -> String
     }
     let lines = shrunk.plan.incidents.iter().map(ToString::to_string);
     lines.for_each(|line| text += &format!("  {line}\n"));
-    let left_out = shrunk.outcome.trace.len().saturating_sub(LINES_MAX);
-    text += &format!("what happened, without the first {left_out} lines:\n");
+    let left_out = shrunk.outcome.trace.len().saturating_sub(arguments.lines);
+    text += &format!("what happened, without the first {left_out} lines (--lines shows more):\n");
     let lines = shrunk.outcome.trace.iter().skip(left_out);
     lines.for_each(|line| text += &format!("  {line}\n"));
     let found = shrunk.outcome.violations.iter().map(ToString::to_string);

@@ -18,6 +18,10 @@ use super::bars::Bars;
 use super::one_book::OneBook;
 use super::{Facts, Findings, Guarantee, Here};
 
+/// Intervals for which what was heard is kept after an interval's book is known: a voter that stood
+/// still at a gate acks late if its clock steps back, and says what it held then.
+const HEARD_INTERVALS: u64 = 16;
+
 /// What one voter held when it acked.
 #[derive(Debug)]
 struct Held {
@@ -110,7 +114,7 @@ impl Inclusion {
         (books, bars): (&OneBook, &Bars),
     ) {
         let acked = self.acked.remove(&interval).unwrap_or_default();
-        self.heard.retain(|(_, of), _| *of > interval);
+        self.heard.retain(|(_, of), _| of.plus(HEARD_INTERVALS) > interval);
         let Some(book) = books.entries(interval).filter(|_| facts.few_faulty(interval)) else {
             return;
         };
