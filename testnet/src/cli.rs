@@ -2,12 +2,16 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::chain::EmbeddedOptions;
+use crate::chain::alone::{self, AloneError, AloneOptions, Payee};
 use crate::run::process::be_a_node;
 use crate::run::report::Report;
 use crate::run::{RunError, RunOptions, run};
@@ -21,6 +25,8 @@ Examples:
     boltgrid-testnet run --headless --intervals 12 --seed 7 --report report.json
   Fifty nodes, in longer intervals:
     boltgrid-testnet run --nodes 50 --interval-ms 30000
+  A chain for Lightning nodes to play with, one block every five seconds:
+    boltgrid-testnet chain --folder chain --block-every-ms 5000
   What happens when nodes die:
     boltgrid-testnet run --faults faults.toml
 
@@ -50,6 +56,8 @@ struct Cli {
 enum Command {
     /// Run a testnet; this is also what happens without any command
     Run(Run),
+    /// Run a regtest chain alone, which answers like a bitcoind
+    Chain(ChainArgs),
     /// Check a scenario's folder and say what is in it, or what is wrong with it
     Check {
         /// A folder with grid.csv, lines.csv, devices.csv and profiles.csv
@@ -98,6 +106,39 @@ struct Run {
     keep: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct ChainArgs {
+    /// Where it is asked: an address of this machine
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:18443")]
+    listen: SocketAddr,
+    /// Who asks
+    #[arg(long, value_name = "NAME", default_value = "boltgrid")]
+    user: String,
+    /// With which password
+    #[arg(long, value_name = "SECRET", default_value = "regtest")]
+    password: String,
+    /// Keep the chain in this folder, and go on where it ended
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Mine a block every so many ms; without, blocks are only mined when asked for
+    #[arg(long, value_name = "MS")]
+    block_every_ms: Option<NonZeroU64>,
+    /// Pay an address so many satoshi at the start; may be given more than once
+    #[arg(long, value_name = "ADDRESS=SAT")]
+    pay: Vec<Payee>,
+}
+
+impl From<ChainArgs> for AloneOptions {
+    fn from(args: ChainArgs) -> Self {
+        let ChainArgs { listen: address, user, password, folder, block_every_ms, pay } = args;
+        Self {
+            chain: EmbeddedOptions { folder, address, user, password },
+            block_every: block_every_ms.map(|ms| Duration::from_millis(ms.get())),
+            pay,
+        }
+    }
+}
+
 impl From<Run> for RunOptions {
     fn from(run: Run) -> Self {
         Self {
@@ -131,18 +172,33 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match command {
         Some(Command::Node { args }) => be_a_node(args),
         Some(Command::Check { dir }) => check(&dir.to_string_lossy()),
+        Some(Command::Chain(args)) => mine(args.into()),
         Some(Command::Run(run)) => watch(&run.into()),
         None => watch(&run.into()),
     }
 }
 
-fn watch(options: &RunOptions) -> ExitCode {
+fn log() {
     tracing_subscriber::fmt()
         .with_env_filter(LOG_FILTER)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
+}
+
+fn mine(options: AloneOptions) -> ExitCode {
+    log();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(AloneError::Runtime);
+    match runtime.and_then(|runtime| runtime.block_on(alone::run(options))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn watch(options: &RunOptions) -> ExitCode {
+    log();
     // Fails only where a provider is there already, which does as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     match run_to_end(options) {
@@ -210,7 +266,9 @@ mod tests {
         match command {
             Some(Command::Run(run)) => run.into(),
             None => run.into(),
-            Some(Command::Check { .. } | Command::Node { .. }) => panic!("another command"),
+            Some(Command::Check { .. } | Command::Chain(_) | Command::Node { .. }) => {
+                panic!("another command")
+            }
         }
     }
 

@@ -41,8 +41,6 @@ use std::io;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use course::Course;
 use display::Display;
 use fleet::{Fleet, FleetError};
@@ -51,6 +49,7 @@ use rogues::{RogueError, Rogues};
 use stage::{Stage, StageError};
 
 use crate::scenario::RURAL1;
+use crate::signals::Stop;
 
 /// What a run should be like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +150,7 @@ pub enum RunError {
 /// [`RunError`]; nodes are stopped and the report of what was seen is written all the same.
 pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
     let program = std::env::current_exe().map_err(RunError::Program)?;
-    let mut stop = Stop::new()?;
+    let mut stop = Stop::new().map_err(RunError::Signals)?;
     let display = Display::new(options.headless);
     let stage = Stage::set(options).await?;
     let folder = stage.folder.path().display();
@@ -188,27 +187,4 @@ fn write(path: &Path, report: &Report) -> Result<(), RunError> {
     let mut json = serde_json::to_string_pretty(report).expect("a report is plain data");
     json.push('\n');
     fs::write(path, json).map_err(|source| RunError::Report { path: path.to_owned(), source })
-}
-
-/// The signals that end a run in order.
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Self, RunError> {
-        let listen = |kind| signal(kind).map_err(RunError::Signals);
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
