@@ -36,10 +36,38 @@ impl Msat {
         self.msat
     }
 
+    /// An amount in whole satoshis, held at [`Self::MAX`].
+    #[must_use]
+    pub const fn from_satoshi_saturating(sat: u64) -> Self {
+        Self::held(sat.saturating_mul(1000))
+    }
+
     /// The sum, or `None` above [`Self::MAX`].
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         Self::from_millisatoshi(self.msat.checked_add(other.msat)?).ok()
+    }
+
+    /// The sum, held at [`Self::MAX`].
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self::held(self.msat.saturating_add(other.msat))
+    }
+
+    /// The difference, or nothing where `other` is more.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self { msat: self.msat.saturating_sub(other.msat) }
+    }
+
+    /// So many times the amount, held at [`Self::MAX`].
+    #[must_use]
+    pub const fn saturating_mul(self, times: u64) -> Self {
+        Self::held(self.msat.saturating_mul(times))
+    }
+
+    const fn held(msat: u64) -> Self {
+        if msat > Self::MAX.msat { Self::MAX } else { Self { msat } }
     }
 }
 
@@ -128,6 +156,16 @@ mod tests {
     fn no_amount_exceeds_the_supply_of_bitcoin() {
         assert_eq!(Msat::from_millisatoshi(Msat::MAX.msat + 1), Err(OutOfRange));
         assert_eq!(Msat::MAX.checked_add(Msat { msat: 1 }), None);
+    }
+
+    #[test]
+    fn what_is_held_at_the_supply_or_at_nothing_is_an_amount() {
+        let one = Msat { msat: 1 };
+        assert_eq!(Msat::MAX.saturating_add(one), Msat::MAX);
+        assert_eq!(Msat::MAX.saturating_mul(2), Msat::MAX);
+        assert_eq!(Msat::from_satoshi_saturating(u64::MAX), Msat::MAX);
+        assert_eq!(one.saturating_sub(Msat::MAX), Msat::ZERO);
+        assert_eq!(Msat::from_satoshi_saturating(2).to_millisatoshi(), 2_000);
     }
 
     #[test]
