@@ -20,6 +20,7 @@
 
 pub mod abstention;
 pub mod auction;
+pub mod channels;
 pub mod clear;
 mod contracted;
 pub mod effect;
