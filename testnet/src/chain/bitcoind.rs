@@ -125,10 +125,7 @@ impl Bitcoind {
         let client = Client::new(self.access.clone());
         let deadline = Instant::now() + START_TIME;
         loop {
-            let error = match client.height().await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
+            let Err(error) = client.height().await else { return Ok(()) };
             if let Some(status) = self.child.try_wait().map_err(BitcoindError::Process)? {
                 return Err(BitcoindError::Ended { status, log });
             }

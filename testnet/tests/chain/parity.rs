@@ -36,8 +36,8 @@ impl Trial {
                 Some(value)
             }
             Err(error) => {
-                let code = error.code().unwrap_or_else(|| panic!("{name}: {error}"));
-                self.verdicts.push((name, Err(code)));
+                assert!(error.code().is_some(), "{name}: {error}");
+                self.verdicts.push((name, Err(error.code().unwrap())));
                 None
             }
         }
@@ -115,7 +115,7 @@ async fn spends(trial: &mut Trial) {
     trial.mine(1).await;
     trial.send("what is in a block", &simple(first, FEE * 10)).await;
     trial.send("a spend of what is spent", &simple(first, FEE * 20)).await;
-    assert_eq!(trial.waiting().await, [String::new(); 0]);
+    assert!(trial.waiting().await.is_empty());
 }
 
 async fn lock_times(trial: &mut Trial) {
@@ -235,7 +235,7 @@ async fn reorganisation(trial: &mut Trial) {
     let undone = trial.client.hash_at(height + 1).await.unwrap().to_string();
     trial.call("two blocks are undone", "invalidateblock", json!([undone])).await;
     assert_eq!(trial.client.height().await.unwrap(), height);
-    assert_eq!(trial.waiting().await, [txid.clone()]);
+    assert_eq!(trial.waiting().await, std::slice::from_ref(&txid));
     let coin = trial.call("a coin that waits", "gettxout", json!([txid, 0, false])).await;
     assert_eq!(coin, Value::Null);
     let stale = trial.call("a header that was undone", "getblockheader", json!([undone])).await;
