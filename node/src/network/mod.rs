@@ -45,6 +45,7 @@ pub mod identity;
 mod mesh;
 mod muxer;
 mod offers;
+mod one_socket;
 mod pace;
 mod peers;
 mod refused;

@@ -17,6 +17,7 @@ use libp2p::{PeerId, Transport, dns, identity, noise, quic, tcp};
 
 use super::NetworkError;
 use super::muxer::Streams;
+use super::one_socket::OneSocket;
 use super::traffic::{CountedMuxer, Traffic};
 
 /// Streams of one connection: five protocols with a few each, far below yamux's 512. An honest
@@ -53,9 +54,11 @@ pub(super) fn transport(
     quic.max_stream_data = STREAM_BYTES_MAX;
     quic.max_connection_data = CONNECTION_BYTES_MAX;
     let both =
-        quic::tokio::Transport::new(quic).or_transport(tcp).map(|connection, _| match connection {
-            Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
-            Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+        OneSocket(quic::tokio::Transport::new(quic)).or_transport(tcp).map(|connection, _| {
+            match connection {
+                Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+                Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+            }
         });
     let counted = dns::tokio::Transport::system(both).map_err(NetworkError::Dns)?.map(
         move |(peer, muxer), _| {

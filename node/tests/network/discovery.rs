@@ -1,9 +1,13 @@
 //! Members find each other, and again when they were lost.
 
 use boltgrid_protocol::signing::Keypair;
+use futures::StreamExt;
+use libp2p::core::ConnectedPoint;
+use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::dial_opts::DialOpts;
 
 use crate::raw::Raw;
-use crate::world::{QUIC, TCP, World, all_connected, eventually};
+use crate::world::{QUIC, TCP, World, all_connected, eventually, soon};
 
 #[tokio::test]
 async fn five_members_that_know_one_address_find_each_other() {
@@ -31,6 +35,29 @@ async fn members_on_tcp_and_on_quic_find_each_other_through_one_on_both() {
         both,
     ];
     all_connected(&nodes).await;
+}
+
+#[tokio::test]
+async fn all_that_is_dialled_over_quic_comes_from_the_port_that_is_listened_on() {
+    // A socket for every dial is what a node that is cut off would soon have hundreds of.
+    let grid = World::new().grid.charter.grid_id();
+    let raw = |seed| Raw::new(&Keypair::from_seed(&[seed; 32]), grid);
+    let (mut from, mut to) = (raw(101), raw(102));
+    let (mine, theirs) = (from.listens(QUIC).await, to.listens(QUIC).await);
+    let dial = DialOpts::unknown_peer_id().address(theirs).allocate_new_port().build();
+    from.swarm.dial(dial).unwrap();
+    let arrives = async {
+        loop {
+            if let SwarmEvent::ConnectionEstablished { endpoint, .. } =
+                to.swarm.select_next_some().await
+                && let ConnectedPoint::Listener { send_back_addr, .. } = endpoint
+            {
+                return send_back_addr;
+            }
+        }
+    };
+    let came_from = from.runs_while(soon("a connection comes in", arrives)).await;
+    assert_eq!(came_from, mine);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, PeerId, Swarm, gossipsub, kad, request_response};
 use tokio::time::timeout;
 
-use crate::world::{DEADLINE, LOOK, TCP, soon};
+use crate::world::{DEADLINE, LOOK, soon};
 
 /// A swarm that nobody steers, and what it heard.
 pub(crate) struct Raw {
@@ -42,8 +42,8 @@ impl Raw {
     }
 
     /// Listens, and says where.
-    pub(crate) async fn listens(&mut self) -> Multiaddr {
-        self.swarm.listen_on(TCP.parse().unwrap()).unwrap();
+    pub(crate) async fn listens(&mut self, on: &str) -> Multiaddr {
+        self.swarm.listen_on(on.parse().unwrap()).unwrap();
         let listens = |raw: &Self| raw.swarm.listeners().next().is_some();
         self.runs_until("it listens", listens).await;
         self.swarm.listeners().next().cloned().expect("it listens")

@@ -11,7 +11,7 @@ use libp2p::kad::{Quorum, Record, RecordKey};
 
 use crate::fixture::{Grid, peer_record};
 use crate::raw::Raw;
-use crate::world::{World, clock, eventually};
+use crate::world::{TCP, World, clock, eventually};
 
 /// Where a member's record belongs, worked out anew.
 pub(crate) fn key_of(grid: &Grid, participant: &ParticipantId) -> RecordKey {
@@ -97,7 +97,7 @@ async fn a_member_is_found_by_its_record_alone() {
     };
     let value = world.grid.sign(2, &record).bytes().to_vec();
     let mut raw = Raw::new(&Keypair::from_seed(&[101; 32]), world.grid.charter.grid_id());
-    let keeper = raw.listens().await;
+    let keeper = raw.listens(TCP).await;
     let record = Record::new(key_of(&world.grid, &found.id), value);
     raw.swarm.behaviour_mut().kad.store_mut().put(record).unwrap();
 
