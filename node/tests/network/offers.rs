@@ -6,7 +6,7 @@ use std::sync::Arc;
 use boltgrid::network::FoundOffers;
 use boltgrid_protocol::codec;
 use boltgrid_protocol::envelope::Verified;
-use boltgrid_protocol::offer::{Day, Offer, OfferSet, Product, bucket_of, offers_key};
+use boltgrid_protocol::offer::{Day, Offer, OfferSet, Product, bucket_of, buckets, offers_key};
 use boltgrid_protocol::order::{Side, Source};
 use boltgrid_protocol::units::{Price, Timestamp};
 use libp2p::kad::RecordKey;
@@ -104,6 +104,42 @@ async fn an_offer_is_found_by_one_that_was_never_connected_to_its_author() {
     let late = world.start(2, &[between.address()]).await;
     finds(&world.grid, &late, &[&offered]).await;
     assert!(late.status().members_connected <= 1, "its author is gone");
+}
+
+#[tokio::test]
+async fn offers_in_several_parts_of_the_dht_are_found_by_one_lookup() {
+    // Only a few of these members run, one of every part.
+    let members = 40;
+    let mut world = World::of(Grid::of(members, 4));
+    let parts = buckets(world.grid.people.len());
+    assert_eq!(parts, 3);
+    let part_of = |world: &World, place: usize| {
+        let people = &world.grid.people;
+        bucket_of(&people[place].key.participant_id(), people.len())
+    };
+    let mut places = Vec::new();
+    for part in 0..parts {
+        let mut all = 0..world.grid.people.len();
+        places.push(all.find(|place| part_of(&world, *place) == part).unwrap());
+    }
+    let mut nodes: Vec<Node> = Vec::new();
+    for place in &places {
+        let bootstrap: Vec<_> = nodes.first().map(Node::address).into_iter().collect();
+        nodes.push(world.start(*place, &bootstrap).await);
+    }
+    all_connected(&nodes).await;
+    let mut offered = Vec::new();
+    for ((node, place), msat) in nodes.iter().zip(&places).zip([150_000, 90_000, 200_000]) {
+        let author = u32::try_from(*place).unwrap();
+        let offer = world.grid.sign(author, &priced(&world.grid, 3, msat));
+        publish(node, &offer);
+        offered.push(offer);
+    }
+    for node in &nodes {
+        finds(&world.grid, node, &[&offered[1], &offered[0], &offered[2]]).await;
+        assert!(find(&world.grid, node).await.is_complete);
+        eventually("all parts are kept", || node.status().offer_keys == usize::from(parts)).await;
+    }
 }
 
 #[tokio::test]

@@ -127,7 +127,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { grid: Grid::sample(), tasks: JoinSet::new() }
+        Self::of(Grid::sample())
+    }
+
+    /// Another grid than the sample.
+    pub(crate) fn of(grid: Grid) -> Self {
+        Self { grid, tasks: JoinSet::new() }
     }
 
     /// A configuration that finds nobody by itself.
