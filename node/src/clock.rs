@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use boltgrid_protocol::units::Timestamp;
 use tracing::warn;
 
-pub(crate) use steadiness::Steadiness;
+pub(crate) use steadiness::{LOOK_EVERY, Steadiness};
 
 /// How often the offset is read again.
 const READ_EVERY: Duration = Duration::from_millis(100);

@@ -25,6 +25,7 @@ use boltgrid_protocol::message::{Gatekeeper, Message};
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::{Interval, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -37,8 +38,6 @@ use crate::store::{
 };
 use crate::trading::{Command, Outcome};
 
-/// The longest sleep: a clock that is set forward is noticed by then.
-const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// Past intervals are pruned once in so many intervals.
 const PRUNE_EVERY_INTERVALS: u64 = 64;
 
@@ -94,10 +93,14 @@ impl MarketTask {
         oldest: Interval,
     ) -> Result<(), MarketError> {
         self.take_up(oldest).await?;
+        // Whatever else wakes this task may leave the market alone, and a node that does not look at
+        // its clocks takes itself for stopped.
+        let mut looks = tokio::time::interval(clock::LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = clock::now();
             let due = self.market.next_wakeup(now).min(self.planner.next_wakeup(now));
-            let sleep = Duration::from_millis(due.ms_since(now)).min(SLEEP_MAX);
+            let sleep = Duration::from_millis(due.ms_since(now));
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 () = self.planner.sampled() => self.planner.observe(),
@@ -106,6 +109,7 @@ impl MarketTask {
                 Some(message) = self.learnt.recv() => self.learn(message).await?,
                 Some(command) = self.trades.recv() => self.trade(command).await?,
                 () = tokio::time::sleep(sleep) => self.put(Input::Tick).await?,
+                _ = looks.tick() => self.put(Input::Tick).await?,
             }
             self.dispatch();
             self.prune().await?;

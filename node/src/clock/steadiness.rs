@@ -7,8 +7,11 @@ use boltgrid_protocol::units::Timestamp;
 
 /// The smallest jump: what a busy machine can seem to do by itself is less.
 const JUMP_MIN_MS: u64 = 500;
-/// The node looks at least so often, unless it is stopped.
-const LOOKS_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks of a node that is not stopped.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A node that did not look for so long, and the skew, was stopped.
+const STOPPED_AFTER: Duration = Duration::from_secs(1);
+const _: () = assert!(LOOK_EVERY.as_millis() * 2 <= STOPPED_AFTER.as_millis());
 /// Two clocks read within this time count as read at once.
 const AT_ONCE: Duration = Duration::from_millis(20);
 /// How often reading both at once is tried before a look is left out.
@@ -26,7 +29,7 @@ impl Steadiness {
     pub(crate) fn new(clock_skew_max_ms: u64) -> Self {
         Self {
             jump_ms: clock_skew_max_ms.max(JUMP_MIN_MS),
-            pause: LOOKS_EVERY + Duration::from_millis(clock_skew_max_ms),
+            pause: STOPPED_AFTER + Duration::from_millis(clock_skew_max_ms),
             last: None,
         }
     }
