@@ -155,6 +155,30 @@ fn two_sides_of_a_partition_know_it_and_trade_again_after_healing() {
 }
 
 #[test]
+fn a_node_with_a_wrong_clock_signs_nothing_and_the_others_trade_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = "[[fault]]\nat_interval = 1\nkind = \"skew\"\nnode = 2\nby_ms = 7_000\n\
+                  for_ms = 13_000\n";
+    fs::write(dir.path().join("faults.toml"), faults).unwrap();
+    let args = [
+        "run --nodes 4 --from 2016-05-25T07:15 --interval-ms 6000 --intervals 9 --headless",
+        "--faults faults.toml --report report.json",
+    ];
+    let args = args.join(" ");
+    let args: Vec<&str> = args.split(' ').collect();
+    let output = testnet(&args, dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let json = fs::read_to_string(dir.path().join("report.json")).unwrap();
+    let report: Report = serde_json::from_str(&json).unwrap();
+    assert!(report.intervals.iter().all(|row| row.decided), "{}", said(&output));
+    // It stays out for a while, and is back before the end.
+    for name in ["nodes_with_a_wrong_clock_sign_nothing", "unhindered_nodes_trade_again"] {
+        let row = report.invariants.iter().find(|row| row.name == name);
+        assert!(row.is_some_and(|row| row.checked > 0), "{name}: {}", said(&output));
+    }
+}
+
+#[test]
 fn a_testnet_that_is_asked_to_stop_does_so_in_order_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = started(dir.path());

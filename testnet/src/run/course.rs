@@ -47,6 +47,8 @@ const CATCH_UP_TIME_MS: u64 = 60_000;
 /// Intervals that a node which had reason to abstain stays out of (P25): two clean ones, and the one
 /// in which all came right.
 pub(super) const ABSTAINED_INTERVALS: u64 = 3;
+/// A node reads how wrong its clock is, and notices, within this time.
+const CLOCK_STEP_MS: u64 = 500;
 /// How long nodes may take to tell what they rejected at the end.
 const COUNT_TIME_MS: u64 = 5_000;
 
@@ -282,13 +284,17 @@ impl<'a> Course<'a> {
                     from != Back::Abstained
                         || interval >= due_back(timing, at).plus(ABSTAINED_INTERVALS)
                 }),
-            due_back: member.back.filter(|_| member.is_up()).and_then(|(at, from)| {
-                let wait = if from == Back::Abstained { ABSTAINED_INTERVALS } else { 0 };
-                (due_back(timing, at).plus(wait) == interval).then_some(from)
-            }),
+            // Who is hindered again is not expected back, and may not even answer.
+            due_back: member.back.filter(|_| member.is_up() && !member.is_hindered()).and_then(
+                |(at, from)| {
+                    let wait = if from == Back::Abstained { ABSTAINED_INTERVALS } else { 0 };
+                    (due_back(timing, at).plus(wait) == interval).then_some(from)
+                },
+            ),
             cut_off: member.is_up()
                 && member.cut_off.cover(opens, confirmed)
                 && !member.hindered.touch(opens, confirmed),
+            skewed: member.skewed.cover(opens.minus_ms(CLOCK_STEP_MS), confirmed),
             report: with_last_words(report, self.last_words.get(&(interval, number))),
             flowed_mwh: flowed.get(number).copied(),
             meter_tolerance_mwh: self.meter_tolerance_mwh(number),

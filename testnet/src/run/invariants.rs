@@ -54,7 +54,7 @@ const ALWAYS: usize = 10;
 type Check = fn(&Observation, &mut Tally);
 
 /// Every invariant of one interval, those that only some faults put to the test last.
-const INVARIANTS: [(&str, Check); 12] = [
+const INVARIANTS: [(&str, Check); 13] = [
     ("one_digest_per_interval", one_digest),
     ("decided_or_fallen_back", decided_or_fallen_back),
     ("decided_while_a_quorum_is_up", decided_with_a_quorum),
@@ -67,6 +67,7 @@ const INVARIANTS: [(&str, Check); 12] = [
     ("restarted_nodes_trade_again", restarted_trade_again),
     ("unhindered_nodes_trade_again", unhindered_trade_again),
     ("sides_of_a_partition_say_no_decision", cut_off_say_so),
+    ("nodes_with_a_wrong_clock_sign_nothing", skewed_sign_nothing),
 ];
 
 /// The invariants of a run and how they fared so far.
@@ -361,6 +362,18 @@ fn cut_off_say_so(observation: &Observation, tally: &mut Tally) {
         tally.check(holds, || {
             let (interval, name) = (observation.interval, &site.name);
             format!("interval {interval}: {name} was cut off and says {says:?}")
+        });
+    }
+}
+
+/// Who cannot trust its clock abstains (P25): it has no order and no trade.
+fn skewed_sign_nothing(observation: &Observation, tally: &mut Tally) {
+    for (site, report) in observation.reports().filter(|(site, _)| site.skewed) {
+        let signed = |trade: &TradeReport| trade.state == TradeState::Confirmed;
+        let signs = !report.own_order.is_empty() || report.own_trades.iter().any(signed);
+        tally.check(!signs, || {
+            let (interval, name) = (observation.interval, &site.name);
+            format!("interval {interval}: {name} signs by a clock that is wrong")
         });
     }
 }

@@ -36,6 +36,8 @@ pub struct SiteObservation {
     /// Whether its node ran unhindered all the time that others agree in, but for links that left it
     /// without a quorum.
     pub cut_off: bool,
+    /// Whether its clock was wrong all the time from just before the order window until confirms count.
+    pub skewed: bool,
     /// What the node knows of the interval, if it could be asked.
     pub report: Option<IntervalReport>,
     /// What really flowed into the site, given negative; `None` if the plant no longer knows.

@@ -39,6 +39,8 @@ pub struct Member {
     pub is_disk_full: bool,
     /// How far its clock is ahead.
     skew_ms: i64,
+    /// When its clock was wrong.
+    pub skewed: Spans,
     /// Whether links left it with hardly anybody to hear.
     is_eclipsed: bool,
     /// When links left it without the others that it needs.
@@ -78,6 +80,7 @@ impl Member {
             is_paused: false,
             is_disk_full: false,
             skew_ms: 0,
+            skewed: Spans::default(),
             is_eclipsed: false,
             cut_off: Spans::default(),
             hindered: Spans::default(),
@@ -113,6 +116,7 @@ impl Member {
     pub(super) fn note(&mut self, now: Timestamp) {
         let away = !self.is_up() || self.is_paused || self.is_disk_full || self.skew_ms != 0;
         self.hindered.note(away, now);
+        self.skewed.note(self.skew_ms != 0, now);
         if self.is_hindered() {
             self.ready_since = None;
         }

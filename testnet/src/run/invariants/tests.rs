@@ -197,6 +197,27 @@ fn a_node_that_was_cut_off_must_know_that_nothing_was_decided() {
 }
 
 #[test]
+fn a_node_with_a_wrong_clock_must_sign_nothing() {
+    let skewed = |orders: bool, trades: bool| {
+        let mut it = sample::observation();
+        it.sites[1].skewed = true;
+        let report = sample::report(&mut it, 1);
+        if !orders {
+            report.own_order.clear();
+        }
+        if !trades {
+            report.own_trades.clear();
+        }
+        let mut tally = Tally::default();
+        skewed_sign_nothing(&it, &mut tally);
+        (tally.checked, tally.violations)
+    };
+    assert_eq!(skewed(false, false), (1, 0));
+    assert_eq!(skewed(true, false), (1, 1));
+    assert_eq!(skewed(false, true), (1, 1));
+}
+
+#[test]
 fn late_decisions_over_bad_links_are_judged_over_the_whole_run() {
     let late = |it: &mut Observation| {
         for site in 0..3 {

@@ -64,6 +64,7 @@ fn site(
         present: true,
         due_back: None,
         cut_off: false,
+        skewed: false,
         report: Some(IntervalReport {
             interval: 7,
             outcome: IntervalOutcome::Decided,
