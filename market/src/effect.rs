@@ -10,6 +10,7 @@ use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::Interval;
 
 use crate::notice::Notice;
+use crate::payments::Wanted;
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -64,6 +65,8 @@ pub enum Effect {
         /// The signed reply; `None` where we do not say any.
         bytes: Option<Arc<[u8]>>,
     },
+    /// Do something for a payment.
+    Payment(Wanted),
     /// The order window is open: ask the site's strategy for its order.
     AskOrder(Interval),
     /// Something happened that others may want to know; nothing depends on it.
@@ -81,7 +84,8 @@ pub enum Verdict {
     Reject,
 }
 
-/// A place in the journal that is filled once: what we sign once only, and what proves a trade.
+/// A place in the journal that is filled once: what we sign once only, what proves a trade, and what
+/// was paid for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// The order of an interval.
@@ -106,6 +110,10 @@ pub enum Slot {
     Acceptance(Interval, u32),
     /// The word on an acceptance, ours or the other side's, by its last interval and a number.
     Reply(Interval, u32),
+    /// A record of what is due and paid, by the interval in which it was written and a number.
+    Payment(Interval, u32),
+    /// That the records of this interval hold a summary of those before.
+    Summary(Interval),
 }
 
 impl Slot {
@@ -123,16 +131,18 @@ impl Slot {
             | Self::Reading(interval)
             | Self::Offer(interval, _)
             | Self::Acceptance(interval, _)
-            | Self::Reply(interval, _) => interval,
+            | Self::Reply(interval, _)
+            | Self::Payment(interval, _)
+            | Self::Summary(interval) => interval,
         }
     }
 }
 
-/// Signed bytes and the slot that they fill for good.
+/// Bytes and the slot that they fill for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
     /// The slot.
     pub slot: Slot,
-    /// The signed message.
+    /// The signed message, or the record.
     pub bytes: Arc<[u8]>,
 }

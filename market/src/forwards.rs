@@ -67,6 +67,8 @@ pub struct Held {
     pub forward: Forward,
     /// Whether the offer was ours.
     pub offered: bool,
+    /// The signed reply, with the acceptance in it.
+    pub reply: Arc<[u8]>,
 }
 
 /// All trades ahead of one node.

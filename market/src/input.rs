@@ -12,6 +12,7 @@ use boltgrid_protocol::units::{Energy, Interval};
 use crate::forwards::Terms;
 
 use crate::abstention::ClockCheck;
+use crate::payments::Happened;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub enum Input {
     Replied(Box<Verified<Reply>>),
     /// A certificate that was asked for; not yet verified.
     Certificate(Box<BookCertificate>),
+    /// Something happened to a payment.
+    Payment(Happened),
     /// The clock was checked against time that passed, or against the clocks of peers.
     Clock(ClockCheck),
 }

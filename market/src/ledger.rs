@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::units::{Interval, NetEnergy, OutOfRange, SignedMsat};
+use serde::{Deserialize, Serialize};
 
 /// Who or what a posting is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Account {
     /// This participant; its energy is what its meter showed.
     Me,
@@ -88,7 +89,7 @@ impl Entry {
 }
 
 /// The balance of one account.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// Energy received so far.
     pub energy: NetEnergy,
@@ -126,6 +127,11 @@ impl Ledger {
         }
         self.balances.extend(changed);
         Ok(())
+    }
+
+    /// Puts back a balance that was written down with all others.
+    pub(crate) fn restore(&mut self, account: Account, balance: Balance) {
+        self.balances.insert(account, balance);
     }
 
     /// The balance of an account; zero for one that was never posted to.

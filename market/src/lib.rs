@@ -4,7 +4,7 @@
 //!   Input ──► Market ──► Vec<Effect>           one value per node, no I/O inside
 //!               │
 //!               ├─ Round, one per open interval: orders → acks → votes → book → clearing → confirms
-//!               ├─ Readings at interval edges ──► settlement ──► ledger
+//!               ├─ Readings at interval edges ──► settlement ──► payments, ledger
 //!               ├─ Abstention: whether to sign at all, as long as the view cannot be trusted
 //!               └─ bars of members that contradicted themselves
 //!   strategy: what one site orders, and how it keeps to it
@@ -29,6 +29,7 @@ pub mod input;
 pub mod ledger;
 pub mod market;
 pub mod notice;
+pub mod payments;
 mod readings;
 mod round;
 pub mod settlement;

@@ -3,6 +3,8 @@
 //! It never reads a clock, a socket, a disk or a random source, so the simulator runs the very code
 //! that the node runs, and the log of its inputs is a replay. Not for: carrying effects out.
 
+mod settling;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,14 +22,13 @@ use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 
 use crate::abstention::{Abstention, Change, Sight};
-use crate::contracted;
 use crate::effect::{Effect, JournalEntry};
 use crate::forwards::{Forwards, Held};
 use crate::input::Input;
 use crate::notice::Notice;
+use crate::payments::{Means, Payments};
 use crate::readings::{GridPower, Noted, Readings};
 use crate::round::{Contradiction, Judgement, Round, Seat};
-use crate::settlement::{Delivery, settle};
 
 /// The market of one node.
 ///
@@ -46,6 +47,7 @@ pub struct Market {
     journal: Vec<JournalEntry>,
     readings: Readings,
     forwards: Forwards,
+    payments: Payments,
     barred: BTreeMap<ParticipantId, Interval>,
     abstention: Abstention,
     #[cfg(feature = "sabotage")]
@@ -53,17 +55,20 @@ pub struct Market {
 }
 
 impl Market {
-    /// The market of the participant with this key, taking up what its journal holds.
+    /// The market of the participant with this key, taking up what its journal holds. `means` says
+    /// whether what is due is paid or only kept in the ledger.
     #[must_use]
     pub fn new(
         charter: Arc<Charter>,
         rosters: Rosters,
         key: Keypair,
         journal: Vec<JournalEntry>,
+        means: Means,
     ) -> Self {
         let participant = key.participant_id();
-        let (forwards, journal) =
-            Forwards::new(Arc::clone(&charter), rosters.clone(), key.clone(), journal);
+        let grid = || (Arc::clone(&charter), rosters.clone());
+        let (payments, journal) = Payments::new(means, grid().0, grid().1, key.clone(), journal);
+        let (forwards, journal) = Forwards::new(grid().0, grid().1, key.clone(), journal);
         Self {
             abstention: Abstention::new(participant, charter.interval.clock_skew_max_ms),
             charter,
@@ -75,6 +80,7 @@ impl Market {
             journal,
             readings: Readings::default(),
             forwards,
+            payments,
             barred: BTreeMap::new(),
             #[cfg(feature = "sabotage")]
             ignores_locks: false,
@@ -120,6 +126,7 @@ impl Market {
                     |round| round.hear_certificate(*certificate),
                 )
             }
+            Input::Payment(happened) => self.payments.handle(now, happened),
             Input::Clock(check) => {
                 let current = self.charter.interval.interval_at(now);
                 tell_change(self.abstention.check(check, current))
@@ -152,6 +159,7 @@ impl Market {
         let next = self.opened.map_or(now, |opened| self.opens_at(opened.next()));
         let due = self.rounds.values().filter_map(|round| round.next_moment(now)).min();
         let due = due.into_iter().chain(self.forwards.next_moment(now)).min();
+        let due = due.into_iter().chain(self.payments.next_moment(now)).min();
         let timing = &self.charter.interval;
         let edge = timing.start_of(timing.interval_at(now).next());
         due.map_or(next, |due| due.min(next)).min(edge).max(now.plus_ms(1))
@@ -281,7 +289,8 @@ impl Market {
             Message::PeerRecord(_)
             | Message::Offer(_)
             | Message::Acceptance(_)
-            | Message::Reply(_) => return (Judgement::KNOWN, none),
+            | Message::Reply(_)
+            | Message::Invoice(_) => return (Judgement::KNOWN, none),
             Message::Order(_)
             | Message::Ack(_)
             | Message::Proposal(_)
@@ -306,7 +315,8 @@ impl Market {
             | Message::PeerRecord(_)
             | Message::Offer(_)
             | Message::Acceptance(_)
-            | Message::Reply(_) => (Judgement::KNOWN, none),
+            | Message::Reply(_)
+            | Message::Invoice(_) => (Judgement::KNOWN, none),
         }
     }
 
@@ -376,55 +386,24 @@ impl Market {
     fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         let may_sign = !self.abstention.abstains();
+        self.note_risks_ahead(now);
         for (interval, round) in &mut self.rounds {
             let is_barred = |member: &_| is_barred(&self.barred, member, *interval);
-            effects.extend(round.advance(now, may_sign, is_barred));
+            effects.extend(round.advance(now, may_sign, is_barred, &mut self.payments));
         }
         effects.extend(self.settle(now));
         self.rounds.retain(|_, round| now <= round.schedule.readings_by);
+        self.payments.keep_pledges(|interval| self.rounds.contains_key(&interval));
+        effects.extend(self.payments.advance(now));
         let current = self.charter.interval.interval_at(now);
         self.barred.retain(|_, until| *until > current);
         effects
     }
 
-    /// Settles the intervals whose delivery has ended, once all readings are there or too late.
-    fn settle(&mut self, now: Timestamp) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        for round in self.rounds.values_mut() {
-            let Some(me) = round.seat.me.filter(|_| now >= round.schedule.delivery_ends) else {
-                continue;
-            };
-            if round.settled {
-                continue;
-            }
-            let interval = round.interval;
-            let mine = self.readings.metered(&self.participant, interval);
-            let contracts = contracted::contracts(round, me, &self.readings);
-            let forwards =
-                contracted::forwards(round, &self.participant, &self.forwards, &self.readings);
-            let all_measured = mine.is_some()
-                && contracts
-                    .iter()
-                    .map(|contract| (contract.seller, contract.buyer))
-                    .chain(forwards.iter().map(|forward| (forward.seller, forward.buyer)))
-                    .all(|(seller, buyer)| seller.is_some() && buyer.is_some());
-            if !all_measured && now <= round.schedule.readings_by {
-                continue;
-            }
-            round.settled = true;
-            let delivery = Delivery {
-                interval,
-                me,
-                metered: mine,
-                prices: self.charter.tariff.at(round.schedule.delivery_starts),
-                loss_ppm: self.charter.connection.loss_ppm,
-            };
-            effects.push(Effect::Tell(match settle(&delivery, &contracts, &forwards) {
-                Ok(settlement) => Notice::Settled(Box::new(settlement)),
-                Err(error) => Notice::NotSettled(interval, error),
-            }));
-        }
-        effects
+    /// What is due and what was paid.
+    #[must_use]
+    pub const fn payments(&self) -> &Payments {
+        &self.payments
     }
 
     /// The roster of an interval.
@@ -476,6 +455,7 @@ fn origin(message: &Message) -> (ParticipantId, Interval) {
         Message::Offer(it) => (it.participant(), it.interval()),
         Message::Acceptance(it) => (it.participant(), it.interval()),
         Message::Reply(it) => (it.participant(), it.interval()),
+        Message::Invoice(it) => (it.participant(), it.interval()),
     }
 }
 

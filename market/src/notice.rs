@@ -11,6 +11,7 @@ use boltgrid_protocol::units::{Energy, Interval, Price};
 
 use crate::abstention::Abstaining;
 use crate::forwards::Held;
+use crate::payments::Told;
 use crate::settlement::{Settlement, SettlementError};
 
 /// Something that happened.
@@ -70,6 +71,8 @@ pub enum Notice {
     },
     /// Both sides signed a trade ahead.
     ForwardMade(Box<Held>),
+    /// Something happened to a payment, a dispute or somebody's credit.
+    Payment(Box<Told>),
     /// A participant is barred from the book for what it provably did.
     Barred {
         /// Who.

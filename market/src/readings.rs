@@ -82,6 +82,14 @@ impl Readings {
         })
     }
 
+    /// A member's signed readings at both edges of an interval, as far as they were heard.
+    pub(crate) fn signed(&self, member: &ParticipantId, interval: Interval) -> Vec<Arc<[u8]>> {
+        [interval, interval.next()]
+            .iter()
+            .filter_map(|edge| Some(Arc::clone(self.edges.get(edge)?.get(member)?.bytes())))
+            .collect()
+    }
+
     /// The sum of all readings at the latest edge that at least half of the members were heard at.
     pub(crate) fn grid_power(&self, members: usize) -> GridPower {
         let heard = |at_edge: &&BTreeMap<_, _>| at_edge.len().saturating_mul(2) >= members;

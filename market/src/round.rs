@@ -30,6 +30,7 @@ use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 
 use crate::effect::{Effect, JournalEntry, Slot, Verdict};
 use crate::notice::Notice;
+use crate::payments::Payments;
 use ballot::Ballot;
 use contracts::{Contract, Contracts};
 use orders::Orders;
@@ -234,6 +235,7 @@ impl Round {
         now: Timestamp,
         may_sign: bool,
         is_barred: impl Fn(&ParticipantId) -> bool,
+        payments: &mut Payments,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         if may_sign && now >= self.schedule.orders_open && now <= self.schedule.orders_close {
@@ -246,10 +248,10 @@ impl Round {
                 effects.extend(self.vote(now));
             }
         }
-        effects.extend(self.decide(now, may_sign));
+        effects.extend(self.decide(now, may_sign, payments));
         effects.extend(self.fetch(now));
         effects.extend(self.confirm(now));
-        effects.extend(self.conclude(now));
+        effects.extend(self.conclude(now, payments));
         effects
     }
 
@@ -275,7 +277,7 @@ impl Round {
     }
 
     /// Says once that there was no decision, or which trades lapsed.
-    fn conclude(&mut self, now: Timestamp) -> Vec<Effect> {
+    fn conclude(&mut self, now: Timestamp, payments: &mut Payments) -> Vec<Effect> {
         let mut effects = Vec::new();
         let undecided = self.outcome.is_none() && now > self.schedule.confirm_by;
         if undecided && !self.asked.no_decision {
@@ -286,6 +288,7 @@ impl Round {
             self.asked.lapsed = true;
             let lapsed = self.contracts.values().filter(|contract| !contract.is_firm());
             effects.extend(lapsed.map(|contract| {
+                payments.lapse(self.interval, contract.terms.index);
                 Effect::Tell(Notice::Lapsed { interval: self.interval, terms: contract.terms })
             }));
         }
@@ -311,6 +314,13 @@ impl Round {
     /// The trades that both sides signed.
     pub(crate) fn firm_trades(&self) -> impl Iterator<Item = TradeTerms> {
         self.contracts.values().filter(|contract| contract.is_firm()).map(|contract| contract.terms)
+    }
+
+    /// Both sides' signed confirms of one of our trades, as far as they are there.
+    pub(crate) fn confirms(&self, index: u32) -> Vec<Arc<[u8]>> {
+        let contract = self.contracts.get(&index);
+        let confirms = contract.map(|contract| [&contract.ours, &contract.theirs]);
+        confirms.into_iter().flatten().flatten().map(|it| Arc::clone(it.bytes())).collect()
     }
 
     /// The energy of all trades of the clearing that fit, ours or not.

@@ -128,7 +128,8 @@ impl History {
             | Notice::Accepted { .. }
             | Notice::AcceptanceRefused { .. }
             | Notice::AcceptanceVoid { .. }
-            | Notice::ForwardMade(_) => {}
+            | Notice::ForwardMade(_)
+            | Notice::Payment(_) => {}
         }
     }
 

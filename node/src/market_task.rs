@@ -21,6 +21,7 @@ use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::{MessageHash, ParticipantId};
+use boltgrid_protocol::invoice::{InvoiceRefusal, InvoiceWord};
 use boltgrid_protocol::message::{Gatekeeper, Message};
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -171,6 +172,10 @@ impl MarketTask {
                 self.asked_for_word(from, acceptance, token).await
             }
             NetworkEvent::Reply { from, bytes } => self.hear_word(from, bytes).await,
+            NetworkEvent::InvoiceWord { from, word, .. } => {
+                debug!(%from, ?word, "a word on an invoice that was not sent");
+                Ok(())
+            }
             NetworkEvent::Asked { question, token, .. } => {
                 if let Some(answer) = self.answer(&question) {
                     self.tell_network(|network| network.answer(token, answer));
@@ -219,6 +224,9 @@ impl MarketTask {
             // The network and the catch-up answer these themselves.
             Question::Clock | Question::Reconcile { .. } | Question::Items { .. } => None,
             Question::Reply { .. } => Some(Answer::Reply(None)),
+            Question::Invoice { .. } => {
+                Some(Answer::Invoice(InvoiceWord::Refused(InvoiceRefusal::NoLightning)))
+            }
         }
     }
 
@@ -279,6 +287,7 @@ impl MarketTask {
                 | Effect::PublishOffer(_)
                 | Effect::AskReply { .. }
                 | Effect::AnswerReply { .. }
+                | Effect::Payment(_)
                 | Effect::Tell(_) => None,
             })
             .collect();
@@ -312,6 +321,8 @@ impl MarketTask {
                 let answer = Answer::Reply(bytes.map(|bytes| bytes.to_vec()));
                 self.tell_network(|network| network.answer(token, answer));
             }
+            // Without Lightning the market wants nothing done for payments.
+            Effect::Payment(wanted) => debug!(?wanted, "no Lightning"),
             Effect::Tell(notice) => self.note(&notice),
         }
         None
@@ -416,6 +427,7 @@ impl MarketTask {
             | Notice::AcceptanceRefused { .. }
             | Notice::AcceptanceVoid { .. }
             | Notice::ForwardMade(_) => ahead::log(notice),
+            Notice::Payment(_) => {}
         }
     }
 
@@ -483,6 +495,7 @@ fn notice_interval(notice: &Notice) -> Option<Interval> {
         | Notice::Accepted { .. }
         | Notice::AcceptanceRefused { .. }
         | Notice::AcceptanceVoid { .. }
-        | Notice::ForwardMade(_) => None,
+        | Notice::ForwardMade(_)
+        | Notice::Payment(_) => None,
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use boltgrid_market::Market;
+use boltgrid_market::payments::Means;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Gatekeeper;
@@ -179,12 +180,13 @@ async fn start(
     )
     .await?;
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
-    let journal = store.journal().load_since(oldest).await?;
+    let mut journal = store.journal().load_since(oldest).await?;
+    journal.extend(store.journal().load_payments().await?);
     let market = MarketTask {
         participant,
         charter: Arc::clone(&charter),
         gate: Gatekeeper::new(Arc::clone(&charter), rosters.clone()),
-        market: Market::new(Arc::clone(&charter), rosters.clone(), key, journal),
+        market: Market::new(Arc::clone(&charter), rosters.clone(), key, journal, Means::Ledger),
         planner: Planner::new(grid(), participant, config.owner, site_state, command_sender),
         steadiness: Steadiness::new(charter.interval.clock_skew_max_ms),
         network: handle,

@@ -3,6 +3,7 @@
 //! Every parameter is checked for its range and against the others; an error says which one and why.
 //! Not for: what one participant chooses for itself (that is the node's configuration).
 
+mod payment;
 mod tariff;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use crate::codec;
 use crate::id::{GridId, ParticipantId};
 use crate::units::{MILLION, Msat, Power, Price};
 
+pub use payment::{PaymentTerms, TRANCHE_MAX_MWH, TRANCHE_MIN_MWH};
 pub use tariff::{Tariff, TariffClock, TariffPeriod, TariffPrices};
 pub use timing::{Schedule, Timing};
 
@@ -62,6 +64,10 @@ pub struct Charter {
     pub membership: Membership,
     /// What everyone falls back to.
     pub tariff: Tariff,
+    /// How members pay each other; the default where a file has no such table, so that older files
+    /// can be read. The grid's id is of the values, wherever they come from.
+    #[serde(default)]
+    pub settlement: PaymentTerms,
     /// Groups of connection points behind one line, for what is measured there.
     #[serde(default, rename = "feeder")]
     pub feeders: Vec<Feeder>,
@@ -210,6 +216,7 @@ impl Charter {
         self.check_connection()?;
         self.check_membership()?;
         self.tariff.check(&self.price)?;
+        self.settlement.check()?;
         self.check_feeders()
     }
 

@@ -11,6 +11,7 @@ use crate::envelope::Payload;
 use crate::forward::Acceptance;
 use crate::history::{IDS_MAX, Item, RECONCILE_MAX, STRETCH_MAX, Stretch};
 use crate::id::{ItemId, RosterIndex};
+use crate::invoice::{Invoice, InvoiceWord};
 use crate::order::Order;
 use crate::units::Interval;
 
@@ -25,6 +26,7 @@ const FRAME_MAX: usize = 64;
 
 const _: () = assert!(TradeConfirm::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(Acceptance::LIMIT + FRAME_MAX <= REQUEST_MAX);
+const _: () = assert!(Invoice::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * size_of::<RosterIndex>() + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * (Order::LIMIT + size_of::<u64>()) + FRAME_MAX <= RESPONSE_MAX);
 const _: () = assert!(CERTIFICATE_MAX + FRAME_MAX <= RESPONSE_MAX);
@@ -73,6 +75,11 @@ pub enum Question {
         /// The signed acceptance.
         acceptance: Vec<u8>,
     },
+    /// The payer's word on this invoice of the asker's (P33).
+    Invoice {
+        /// The signed invoice.
+        invoice: Vec<u8>,
+    },
 }
 
 /// The answer to a [`Question`], in the same order of variants.
@@ -93,6 +100,8 @@ pub enum Answer {
     },
     /// The signed reply, where there is one.
     Reply(Option<Vec<u8>>),
+    /// The payer's word.
+    Invoice(InvoiceWord),
 }
 
 impl Answer {
@@ -115,7 +124,7 @@ impl Answer {
                 message.as_ref().is_none_or(|message| message.len() <= RECONCILE_MAX)
             }
             Self::Items(items) => items.len() <= IDS_MAX,
-            Self::Certificate(_) | Self::Clock { .. } | Self::Reply(_) => true,
+            Self::Certificate(_) | Self::Clock { .. } | Self::Reply(_) | Self::Invoice(_) => true,
         }
     }
 }
@@ -145,9 +154,11 @@ impl Question {
     #[must_use]
     pub const fn is_of_history(&self) -> bool {
         match self {
-            Self::Orders { .. } | Self::Certificate { .. } | Self::Clock | Self::Reply { .. } => {
-                false
-            }
+            Self::Orders { .. }
+            | Self::Certificate { .. }
+            | Self::Clock
+            | Self::Reply { .. }
+            | Self::Invoice { .. } => false,
             Self::Reconcile { .. } | Self::Items { .. } => true,
         }
     }
@@ -172,6 +183,7 @@ impl Question {
             }
             Self::Items { stretch, ids } => short(stretch) && ids.len() <= IDS_MAX,
             Self::Reply { acceptance } => acceptance.len() <= Acceptance::LIMIT,
+            Self::Invoice { invoice } => invoice.len() <= Invoice::LIMIT,
         }
     }
 }
@@ -223,6 +235,7 @@ impl Response {
 mod tests {
     use super::*;
     use crate::history::ItemKind;
+    use crate::invoice::InvoiceRefusal;
 
     fn orders_of(count: u32) -> Request {
         let authors = (0..count).map(RosterIndex::new).collect();
@@ -254,7 +267,10 @@ mod tests {
         let reconcile = reconcile(STRETCH_MAX, RECONCILE_MAX);
         let clock = Request::Ask(Question::Clock);
         let acceptance = Request::Ask(Question::Reply { acceptance: vec![7; Acceptance::LIMIT] });
-        for request in [orders_of(64), confirm, reconcile, items(IDS_MAX), clock, acceptance] {
+        let invoice = Request::Ask(Question::Invoice { invoice: vec![7; Invoice::LIMIT] });
+        for request in
+            [orders_of(64), confirm, reconcile, items(IDS_MAX), clock, acceptance, invoice]
+        {
             assert_eq!(Request::from_bytes(&request.to_bytes()), Ok(request));
         }
     }
@@ -266,7 +282,8 @@ mod tests {
         let reconcile = Answer::Reconcile(Some(vec![7; RECONCILE_MAX]));
         let items = Answer::items_that_fit([item(CERTIFICATE_MAX)]);
         let clock = Answer::Clock { unix_ms: u64::MAX };
-        for response in [orders, certificate, reconcile, items, clock].map(Response::Answer) {
+        let word = Answer::Invoice(InvoiceWord::Refused(InvoiceRefusal::NoLightning));
+        for response in [orders, certificate, reconcile, items, clock, word].map(Response::Answer) {
             assert_eq!(Response::from_bytes(&response.to_bytes()), Ok(response));
         }
     }
@@ -308,6 +325,8 @@ mod tests {
         let malformed = CodecRejected::Malformed;
         assert_eq!(Request::from_bytes(&orders_of(65).to_bytes()), Err(malformed));
         let longer = Question::Reply { acceptance: vec![7; Acceptance::LIMIT + 1] };
+        assert_eq!(Request::from_bytes(&Request::Ask(longer).to_bytes()), Err(malformed));
+        let longer = Question::Invoice { invoice: vec![7; Invoice::LIMIT + 1] };
         assert_eq!(Request::from_bytes(&Request::Ask(longer).to_bytes()), Err(malformed));
         let orders = Response::Answer(Answer::Orders(vec![Vec::new(); 65]));
         assert_eq!(Response::from_bytes(&orders.to_bytes()), Err(malformed));

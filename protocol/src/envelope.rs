@@ -42,6 +42,8 @@ pub enum Kind {
     Acceptance,
     /// [`crate::forward::Reply`]
     Reply,
+    /// [`crate::invoice::Invoice`]
+    Invoice,
 }
 
 impl Kind {
@@ -55,7 +57,8 @@ impl Kind {
             | Self::Vote
             | Self::TradeConfirm
             | Self::Reading
-            | Self::Evidence => true,
+            | Self::Evidence
+            | Self::Invoice => true,
             Self::PeerRecord | Self::Offer | Self::Acceptance | Self::Reply => false,
         }
     }

@@ -49,7 +49,10 @@ impl Evidence {
             | Kind::PeerRecord
             | Kind::Offer
             | Kind::Acceptance
-            | Kind::Reply => Err(MessageRejected::Body("two messages of this kind prove nothing")),
+            | Kind::Reply
+            | Kind::Invoice => {
+                Err(MessageRejected::Body("two messages of this kind prove nothing"))
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 #[error("expected 64 hexadecimal digits")]
 pub struct NotAnId;
 
+/// A name of 32 bytes, written as 64 hexadecimal digits.
 macro_rules! bytes32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -53,16 +54,17 @@ macro_rules! bytes32 {
         }
 
         impl FromStr for $name {
-            type Err = NotAnId;
+            type Err = $crate::id::NotAnId;
 
-            fn from_str(text: &str) -> Result<Self, NotAnId> {
+            fn from_str(text: &str) -> Result<Self, $crate::id::NotAnId> {
                 let mut bytes = [0; 32];
-                hex::decode_to_slice(text, &mut bytes).map_err(|_| NotAnId)?;
+                hex::decode_to_slice(text, &mut bytes).map_err(|_| $crate::id::NotAnId)?;
                 Ok(Self { bytes })
             }
         }
     };
 }
+pub(crate) use bytes32;
 
 bytes32! {
     /// A participant: its ed25519 public key, which is also its libp2p identity.

@@ -20,6 +20,8 @@ pub mod evidence;
 pub mod forward;
 pub mod history;
 pub mod id;
+pub mod invoice;
+pub mod lightning;
 pub mod message;
 pub mod offer;
 pub mod order;

@@ -10,6 +10,7 @@ use crate::confirm::TradeConfirm;
 use crate::envelope::{Header, Kind, MessageRejected, Payload, Signed, Verified};
 use crate::evidence::Evidence;
 use crate::forward::{Acceptance, Reply};
+use crate::invoice::Invoice;
 use crate::offer::Offer;
 use crate::order::Order;
 use crate::peer::PeerRecord;
@@ -47,6 +48,8 @@ pub enum Message {
     Acceptance(Verified<Acceptance>),
     /// A reply to one.
     Reply(Verified<Reply>),
+    /// An invoice.
+    Invoice(Verified<Invoice>),
 }
 
 /// Why bytes do not come in.
@@ -115,7 +118,9 @@ impl Gatekeeper {
         let header = self.peek(&bytes)?;
         let current = self.charter.interval.interval_at(now);
         let interval = if header.kind.is_bound() { header.interval } else { current };
-        if interval < current.minus(INTERVALS_BACK) {
+        // Whoever owes may be asked for it as long as it is open (P32).
+        let is_dated = header.kind != Kind::Invoice;
+        if is_dated && interval < current.minus(INTERVALS_BACK) {
             return Err(EntryRejected::Stale);
         }
         self.admit_since(bytes, header.kind, interval, now)
@@ -185,6 +190,7 @@ impl Gatekeeper {
             }
             Kind::Acceptance => Message::Acceptance(verify(bytes, gate)?),
             Kind::Reply => Message::Reply(verify(bytes, gate)?),
+            Kind::Invoice => Message::Invoice(verify(bytes, gate)?),
         })
     }
 }
@@ -223,6 +229,7 @@ impl Message {
             Self::Offer(_) => Kind::Offer,
             Self::Acceptance(_) => Kind::Acceptance,
             Self::Reply(_) => Kind::Reply,
+            Self::Invoice(_) => Kind::Invoice,
         }
     }
 }

@@ -6,13 +6,14 @@ use crate::confirm::TradeConfirm;
 use crate::envelope::{Context, Kind, MessageRejected, Payload};
 use crate::evidence::Evidence;
 use crate::forward::{Acceptance, Reply, Stack, Word, in_one_day};
+use crate::invoice::{Invoice, TRANCHES_MAX};
 use crate::offer::{OFFER_LIFETIME_MAX_MS, Offer};
 use crate::order::{Order, Side};
 use crate::peer::{ADDRESS_MAX, ADDRESSES_MAX, LIFETIME_MAX_MS, PeerRecord};
 use crate::reading::Reading;
 use crate::roster::Member;
 use crate::signing::PublicKey;
-use crate::units::{Energy, Price};
+use crate::units::{Energy, Msat, Price};
 
 fn require(holds: bool, problem: &'static str) -> Result<(), MessageRejected> {
     if holds { Ok(()) } else { Err(MessageRejected::Body(problem)) }
@@ -195,6 +196,20 @@ impl Payload for Reply {
         let Word::Forward(stack) = &self.word else { return Ok(()) };
         require(stack.span() == accepted.stack.span(), "a reply about other intervals")?;
         require_stack(context, stack, accepted.product.side, accepted.energy_mwh)
+    }
+}
+
+impl Payload for Invoice {
+    const KIND: Kind = Kind::Invoice;
+    const LIMIT: usize = 1536;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        require(context.roster.member(self.payer).is_some(), "the payer is not a member")?;
+        require(self.payer != context.author, "both sides are one")?;
+        require((1..=TRANCHES_MAX).contains(&self.tranches), "no tranches, or too many")?;
+        require(self.tranche < self.tranches, "a tranche beyond the last")?;
+        require(self.amount_msat != Msat::ZERO, "an invoice over nothing")?;
+        require(self.is_text(), "not the text of a Lightning invoice")
     }
 }
 

@@ -54,7 +54,8 @@ impl Topic {
             | Kind::PeerRecord
             | Kind::Offer
             | Kind::Acceptance
-            | Kind::Reply => None,
+            | Kind::Reply
+            | Kind::Invoice => None,
         }
     }
 }

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use boltgrid_market::Market;
 use boltgrid_market::effect::Effect;
 use boltgrid_market::input::Input;
+use boltgrid_market::payments::Means;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::{Header, Kind, Payload, Signed, Verified};
 use boltgrid_protocol::evidence::Evidence;
@@ -93,7 +94,8 @@ impl Rogue {
         key: Keypair,
         accomplices: Vec<Keypair>,
     ) -> Self {
-        let market = Market::new(Arc::clone(&charter), rosters.clone(), key.clone(), Vec::new());
+        let grid = (Arc::clone(&charter), rosters.clone());
+        let market = Market::new(grid.0, grid.1, key.clone(), Vec::new(), Means::Ledger);
         Self {
             role,
             market,
@@ -141,6 +143,7 @@ impl Rogue {
             | Input::Asked { .. }
             | Input::Replied(_)
             | Input::Certificate(_)
+            | Input::Payment(_)
             | Input::Clock(_) => input,
         };
         for effect in self.market.handle(now, input) {
@@ -171,7 +174,8 @@ impl Rogue {
             | Message::PeerRecord(_)
             | Message::Offer(_)
             | Message::Acceptance(_)
-            | Message::Reply(_) => Interval::default(),
+            | Message::Reply(_)
+            | Message::Invoice(_) => Interval::default(),
         };
         let roster = self.hand.roster(interval);
         self.memory.note(message, &roster);
@@ -195,6 +199,7 @@ impl Rogue {
             | Effect::PublishOffer(_)
             | Effect::AskReply { .. }
             | Effect::AnswerReply { .. }
+            | Effect::Payment(_)
             | Effect::Tell(_) => vec![Deed::Do(effect)],
         }
     }
@@ -221,7 +226,8 @@ impl Rogue {
             | Kind::PeerRecord
             | Kind::Offer
             | Kind::Acceptance
-            | Kind::Reply => None,
+            | Kind::Reply
+            | Kind::Invoice => None,
         };
         bent.unwrap_or_else(|| vec![gossip(topic, bytes)])
     }

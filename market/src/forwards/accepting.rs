@@ -76,7 +76,7 @@ impl Forwards {
         let last = open.signed.body().stack.span().1.previous();
         let slot = self.fresh(Slot::Reply, last);
         let mut effects = vec![persist(slot, reply.bytes())];
-        effects.extend(self.settle_open(&open.signed, &reply.body().word));
+        effects.extend(self.settle_open(&open.signed, reply));
         effects
     }
 
@@ -84,10 +84,11 @@ impl Forwards {
     pub(super) fn settle_open(
         &mut self,
         acceptance: &Verified<Acceptance>,
-        word: &Word,
+        reply: &Verified<Reply>,
     ) -> Option<Effect> {
+        let word = &reply.body().word;
         match word {
-            Word::Forward(_) => self.hold(acceptance, word, false),
+            Word::Forward(_) => self.hold(acceptance, (word, reply.bytes()), false),
             Word::Refused(why) => {
                 let acceptance = acceptance.hash();
                 Some(Effect::Tell(Notice::AcceptanceRefused { acceptance, why: *why }))

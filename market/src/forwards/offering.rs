@@ -160,7 +160,7 @@ impl Forwards {
         let bytes = Arc::clone(signed.bytes());
         let mut effects = vec![persist(slot, &bytes)];
         effects.extend(answer(Some(Arc::clone(&bytes))));
-        effects.extend(self.hold(asked, &word, true));
+        effects.extend(self.hold(asked, (&word, &bytes), true));
         self.replied.insert(asked.hash(), Replied { to, after, bytes });
         effects
     }
@@ -169,12 +169,12 @@ impl Forwards {
     pub(super) fn hold(
         &mut self,
         acceptance: &Verified<Acceptance>,
-        word: &Word,
+        (word, reply): (&Word, &Arc<[u8]>),
         offered: bool,
     ) -> Option<Effect> {
         let forward = Forward::of(acceptance, word)?;
         let acceptance = acceptance.hash();
-        let held = Held { acceptance, forward, offered };
+        let held = Held { acceptance, forward, offered, reply: Arc::clone(reply) };
         self.held.insert(acceptance, held.clone());
         Some(Effect::Tell(Notice::ForwardMade(Box::new(held))))
     }

@@ -64,7 +64,9 @@ impl Forwards {
                 | Slot::Precommit(..)
                 | Slot::Confirm(..)
                 | Slot::Countersigned(..)
-                | Slot::Reading(_) => rounds.push(entry),
+                | Slot::Reading(_)
+                | Slot::Payment(..)
+                | Slot::Summary(_) => rounds.push(entry),
             }
         }
         for bytes in &acceptances {
@@ -132,7 +134,7 @@ impl Forwards {
             self.replied.insert(acceptance.hash(), Replied { to, after, bytes });
         }
         self.open.remove(&acceptance.hash());
-        drop(self.hold(&acceptance, &reply.body().word, offered));
+        drop(self.hold(&acceptance, (&reply.body().word, reply.bytes()), offered));
         Ok(())
     }
 }

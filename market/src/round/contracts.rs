@@ -41,6 +41,13 @@ impl Contract {
     pub(super) fn counterparty(&self, me: RosterIndex) -> RosterIndex {
         if self.terms.seller == me { self.terms.buyer } else { self.terms.seller }
     }
+
+    /// Who would owe `me` for it: the other side, unless we are the one that pays.
+    pub(super) fn debtor(&self, me: RosterIndex) -> Option<RosterIndex> {
+        let sells = self.terms.seller == me;
+        let is_paid = sells != self.terms.price_msat_per_kwh.is_negative();
+        is_paid.then(|| self.counterparty(me))
+    }
 }
 
 /// This node's trades of one interval, by their place in the clearing.

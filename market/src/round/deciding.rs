@@ -11,11 +11,17 @@ use super::{Outcome, Round, contracts, not_taken, resend};
 use crate::clear;
 use crate::effect::{Effect, JournalEntry, Slot};
 use crate::notice::{ClearedInterval, Notice};
+use crate::payments::Payments;
 
 impl Round {
     /// Closes the round once a quorum precommitted a book, or a certificate says so, and all its
     /// orders are here.
-    pub(super) fn decide(&mut self, now: Timestamp, may_sign: bool) -> Vec<Effect> {
+    pub(super) fn decide(
+        &mut self,
+        now: Timestamp,
+        may_sign: bool,
+        payments: &mut Payments,
+    ) -> Vec<Effect> {
         if self.outcome.is_some() {
             return Vec::new();
         }
@@ -70,7 +76,7 @@ impl Round {
         let mut effects = vec![Effect::Tell(Notice::Cleared(Box::new(cleared)))];
         // Too late there is no decision for us (P16): we fell back, and stay there.
         let confirms_count = now <= self.schedule.confirm_by;
-        effects.extend(self.open_contracts(may_sign && confirms_count));
+        effects.extend(self.open_contracts(may_sign && confirms_count, payments));
         effects
     }
 
@@ -84,9 +90,14 @@ impl Round {
         Some(BookCertificate { interval: self.interval, view: won.view, book, precommits })
     }
 
-    /// Signs our trades, if they are all inside our own order; a stored signature is taken as it is,
-    /// also while nothing new may be signed (P25).
-    pub(super) fn open_contracts(&mut self, may_sign: bool) -> Vec<Effect> {
+    /// Signs our trades, if they are all inside our own order, but for those by which somebody would
+    /// owe us too much (P34); a stored signature is taken as it is, also while nothing new may be
+    /// signed (P25).
+    pub(super) fn open_contracts(
+        &mut self,
+        may_sign: bool,
+        payments: &mut Payments,
+    ) -> Vec<Effect> {
         let (Some(me), Some(outcome)) = (self.seat.me, &self.outcome) else {
             return Vec::new();
         };
@@ -108,6 +119,14 @@ impl Round {
             contract.theirs = self.restored.countersigned.remove(index);
             contract.ours =
                 self.restored.confirms.remove(index).filter(|ours| *ours.body() == confirm);
+            let is_signed = contract.ours.is_some();
+            let debtor = contract.debtor(me).and_then(|it| self.seat.roster.participant(it));
+            if let Some(debtor) = debtor.filter(|_| is_signed || may_sign)
+                && let Err(over) = payments.trust(self.interval, &contract.terms, debtor, is_signed)
+            {
+                effects.push(over);
+                continue;
+            }
             if contract.ours.is_none() && may_sign {
                 let Some(ours) = self.seat.sign(&confirm, self.interval) else {
                     continue;

@@ -63,7 +63,12 @@ impl Round {
             Slot::Countersigned(_, index) => {
                 self.restored.countersigned.insert(index, verify(&self.seat, bytes)?);
             }
-            Slot::Reading(_) | Slot::Offer(..) | Slot::Acceptance(..) | Slot::Reply(..) => {}
+            Slot::Reading(_)
+            | Slot::Offer(..)
+            | Slot::Acceptance(..)
+            | Slot::Reply(..)
+            | Slot::Payment(..)
+            | Slot::Summary(_) => {}
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use boltgrid_market::Market;
 use boltgrid_market::effect::{Effect, JournalEntry, Slot};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::{ClearedInterval, Notice};
+use boltgrid_market::payments::Means;
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
@@ -78,11 +79,17 @@ pub(crate) struct Grid {
     pub(crate) cut: BTreeSet<(usize, usize)>,
     mail: BTreeMap<(Timestamp, u64), (usize, Parcel)>,
     pub(crate) sent: u64,
+    means: Means,
 }
 
 impl Grid {
     /// A grid of `count` voting members, some time before an interval's order window.
     pub(crate) fn new(count: u8) -> Self {
+        Self::paying(count, Means::Ledger)
+    }
+
+    /// The same, with these means of payment.
+    pub(crate) fn paying(count: u8, means: Means) -> Self {
         let registrar = Keypair::from_seed(&[200; 32]);
         let text = CHARTER.replace("REGISTRAR", &registrar.participant_id().to_string());
         let charter = Arc::new(Charter::from_toml(&text).unwrap());
@@ -115,6 +122,7 @@ impl Grid {
             cut: BTreeSet::new(),
             mail: BTreeMap::new(),
             sent: 0,
+            means,
         };
         grid.nodes = keys.into_iter().map(|key| grid.node(key)).collect();
         (0..grid.nodes.len()).for_each(|index| grid.start(index));
@@ -136,7 +144,8 @@ impl Grid {
         let node = &mut self.nodes[index];
         let journal = node.journal.values().cloned().collect();
         let charter = Arc::clone(&self.charter);
-        node.market = Some(Market::new(charter, self.rosters.clone(), node.key.clone(), journal));
+        let (rosters, key) = (self.rosters.clone(), node.key.clone());
+        node.market = Some(Market::new(charter, rosters, key, journal, self.means));
     }
 
     /// Kills a node: everything but its journal is gone.
@@ -234,7 +243,8 @@ impl Grid {
             Effect::Judge { .. }
             | Effect::PublishOffer(_)
             | Effect::AskReply { .. }
-            | Effect::AnswerReply { .. } => {}
+            | Effect::AnswerReply { .. }
+            | Effect::Payment(_) => {}
         }
     }
 

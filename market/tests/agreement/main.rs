@@ -2,6 +2,7 @@
 
 mod abstention;
 mod contradictions;
+mod credit;
 mod grid;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use boltgrid_market::Market;
 use boltgrid_market::effect::{Effect, Slot};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
+use boltgrid_market::payments::Means;
 use boltgrid_protocol::agreement::{Ack, BookCertificate, Stage, Vote};
 use boltgrid_protocol::bitmap::Bitmap;
 use boltgrid_protocol::envelope::Verified;
@@ -213,7 +215,8 @@ fn a_second_order_convicts_and_bars_its_author() {
     let now = grid.charter.interval.start_of(until.previous());
     let rosters = grid.rosters.clone();
     let mut gate = Gatekeeper::new(Arc::clone(&charter), rosters.clone());
-    let mut market = Market::new(charter, rosters, grid.nodes[1].key.clone(), Vec::new());
+    let key = grid.nodes[1].key.clone();
+    let mut market = Market::new(charter, rosters, key, Vec::new(), Means::Ledger);
     let mut bars = || {
         let message = Box::new(gate.admit_past(Arc::clone(&evidence), now).unwrap());
         let effects = market.handle(now, Input::Heard { message, token: None });

@@ -8,6 +8,7 @@ use boltgrid_market::effect::{Effect, JournalEntry, Slot};
 use boltgrid_market::forwards::Terms;
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
+use boltgrid_market::payments::Means;
 use boltgrid_protocol::agreement::{Stage, Vote};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
@@ -127,7 +128,13 @@ impl World {
         let rosters = Rosters::new(Arc::clone(&charter), enrolments).unwrap();
         let now = Timestamp::from_unix_ms(1_700_000_000_000);
         let node = |key: Keypair| Node {
-            market: Market::new(Arc::clone(&charter), rosters.clone(), key.clone(), Vec::new()),
+            market: Market::new(
+                Arc::clone(&charter),
+                rosters.clone(),
+                key.clone(),
+                Vec::new(),
+                Means::Ledger,
+            ),
             key,
             journal: BTreeMap::new(),
             notices: Vec::new(),
@@ -148,8 +155,13 @@ impl World {
     pub(crate) fn restart(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         let journal = node.journal.values().cloned().collect();
-        node.market =
-            Market::new(Arc::clone(&self.charter), self.rosters.clone(), node.key.clone(), journal);
+        node.market = Market::new(
+            Arc::clone(&self.charter),
+            self.rosters.clone(),
+            node.key.clone(),
+            journal,
+            Means::Ledger,
+        );
     }
 
     pub(crate) fn input(&mut self, index: usize, input: Input) {
@@ -188,6 +200,7 @@ impl World {
             | Effect::FetchOrders { .. }
             | Effect::FetchCertificate { .. }
             | Effect::AnswerReply { .. }
+            | Effect::Payment(_)
             | Effect::AskOrder(_) => {}
         }
     }

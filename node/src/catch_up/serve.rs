@@ -76,7 +76,8 @@ impl CatchUp {
             Question::Orders { .. }
             | Question::Certificate { .. }
             | Question::Clock
-            | Question::Reply { .. } => None,
+            | Question::Reply { .. }
+            | Question::Invoice { .. } => None,
         }
     }
 

@@ -120,7 +120,8 @@ impl Session {
             | Answer::Reconcile(_)
             | Answer::Items(_)
             | Answer::Clock { .. }
-            | Answer::Reply(_) => Err(HistoryRejected::NotAskedFor),
+            | Answer::Reply(_)
+            | Answer::Invoice(_) => Err(HistoryRejected::NotAskedFor),
         }
     }
 

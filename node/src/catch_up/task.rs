@@ -190,7 +190,8 @@ impl CatchUp {
             NetworkEvent::Heard { .. }
             | NetworkEvent::Certificate { .. }
             | NetworkEvent::Clocks(_)
-            | NetworkEvent::Reply { .. } => {}
+            | NetworkEvent::Reply { .. }
+            | NetworkEvent::InvoiceWord { .. } => {}
         }
     }
 

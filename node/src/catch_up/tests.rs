@@ -68,7 +68,8 @@ impl Place {
             Question::Orders { .. }
             | Question::Certificate { .. }
             | Question::Clock
-            | Question::Reply { .. } => {
+            | Question::Reply { .. }
+            | Question::Invoice { .. } => {
                 panic!("{question:?} is not about history")
             }
         }
@@ -300,7 +301,8 @@ fn a_node_that_has_nothing_learns_a_full_stretch_within_the_rounds_allowed() {
         Question::Orders { .. }
         | Question::Certificate { .. }
         | Question::Clock
-        | Question::Reply { .. } => {
+        | Question::Reply { .. }
+        | Question::Invoice { .. } => {
             panic!("{question:?}")
         }
     });

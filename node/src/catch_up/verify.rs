@@ -135,7 +135,8 @@ impl Verifier {
                 | Message::PeerRecord(_)
                 | Message::Offer(_)
                 | Message::Acceptance(_)
-                | Message::Reply(_),
+                | Message::Reply(_)
+                | Message::Invoice(_),
             ) => Err(HistoryRejected::NotAskedFor),
         }
     }

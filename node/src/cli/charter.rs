@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use boltgrid_protocol::charter::{Charter as GridCharter, TariffPeriod, Timing};
+use boltgrid_protocol::charter::{Charter as GridCharter, PaymentTerms, TariffPeriod, Timing};
 use boltgrid_protocol::id::ParticipantId;
 use clap::{Args, Subcommand};
 
@@ -149,11 +149,22 @@ fn show_charter(out: &mut impl Write, charter: &GridCharter) -> Result<(), CliEr
     ));
     rows.push(("enrolments", format!("need {} of:", members.registrar_threshold)));
     rows.extend(members.registrars.iter().map(|key| ("", key.to_string())));
+    rows.push(("payment", payment(&charter.settlement)));
     rows.extend(charter.feeders.iter().map(|feeder| {
         ("feeder", format!("{}: {}", feeder.name, feeder.connection_points.join(", ")))
     }));
     show::rows(out, &rows)?;
     Ok(())
+}
+
+fn payment(terms: &PaymentTerms) -> String {
+    let routes =
+        if terms.forwarding { "over other members too" } else { "to channel partners only" };
+    format!(
+        "{} at a time, within {}, {routes}",
+        terms.tranche_mwh,
+        show::seconds(terms.pay_within_ms)
+    )
 }
 
 fn timing_rows(timing: &Timing) -> [Row; 6] {

@@ -48,7 +48,8 @@ impl Budget {
             | Kind::PeerRecord
             | Kind::Offer
             | Kind::Acceptance
-            | Kind::Reply => 0,
+            | Kind::Reply
+            | Kind::Invoice => 0,
         }
     }
 
@@ -135,6 +136,7 @@ mod tests {
             (Kind::Offer, 0),
             (Kind::Acceptance, 0),
             (Kind::Reply, 0),
+            (Kind::Invoice, 0),
         ] {
             assert_eq!(admitted(&mut budget, &header(kind, 7)), expected, "{kind:?}");
         }

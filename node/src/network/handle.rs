@@ -6,6 +6,7 @@ use boltgrid_market::abstention::PeerClocks;
 use boltgrid_market::effect::Verdict;
 use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::invoice::InvoiceWord;
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::offer::{Day, Product};
 use boltgrid_protocol::topic::Topic;
@@ -46,6 +47,15 @@ pub enum NetworkEvent {
         from: ParticipantId,
         /// What it answered.
         bytes: Vec<u8>,
+    },
+    /// The payer's word on an invoice of ours.
+    InvoiceWord {
+        /// The payer.
+        from: ParticipantId,
+        /// The invoice.
+        invoice: Vec<u8>,
+        /// What it says.
+        word: InvoiceWord,
     },
     /// A certificate that we asked for; not verified.
     Certificate {

@@ -279,6 +279,15 @@ impl Network {
                 }
             }
             (
+                Sent::Ask { whom, question: Question::Invoice { invoice } },
+                Response::Answer(Answer::Invoice(word)),
+            ) => {
+                let (from, invoice) = (*whom, invoice.clone());
+                if self.tell(NetworkEvent::InvoiceWord { from, invoice, word }).is_err() {
+                    self.tally.refuse(DIRECT, Refused::Overloaded);
+                }
+            }
+            (
                 Sent::Ask { question: Question::Certificate { .. }, .. },
                 Response::Answer(Answer::Certificate(None)),
             )

@@ -165,6 +165,15 @@ impl JournalHandle {
         self.ask(move |table| table.load_since(interval)).await
     }
 
+    /// The records of payments, from the last summary on, by the order of their writing.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub async fn load_payments(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        self.ask(|table| table.load_payments()).await
+    }
+
     /// The latest reading, however long ago.
     ///
     /// # Errors
@@ -183,7 +192,8 @@ impl JournalHandle {
         self.ask(move |table| table.get(slot)).await
     }
 
-    /// Forgets everything before `interval` but the last reading; returns how many entries.
+    /// Forgets everything before `interval` but the last reading, and the records of payments from
+    /// their last summary on; returns how many entries.
     ///
     /// # Errors
     ///

@@ -57,6 +57,7 @@ fn bytes_of(message: &Message) -> &[u8] {
         Message::Offer(message) => message.bytes(),
         Message::Acceptance(message) => message.bytes(),
         Message::Reply(message) => message.bytes(),
+        Message::Invoice(message) => message.bytes(),
     }
 }
 

@@ -281,3 +281,31 @@ fn the_moments_of_an_interval_come_in_order() {
     assert_eq!(schedule.view_starts(2).ms_since(schedule.first_view), 10_000);
     assert_eq!(schedule.within_view(1, 45).ms_since(schedule.first_view), 7_250);
 }
+
+/// The sample without its table `settlement`.
+fn without_settlement() -> String {
+    let (before, after) = CHARTER.split_once("[settlement]").expect("the sample has it");
+    let (_, after) = after.split_once("\n\n").expect("something follows it");
+    format!("{before}{after}")
+}
+
+#[test]
+fn every_term_of_payment_out_of_range_is_named() {
+    let tranche = "tranche_mwh = 250_000";
+    refused("settlement.tranche_mwh", tranche, "tranche_mwh = 49_999");
+    refused("settlement.tranche_mwh", tranche, "tranche_mwh = 250_001");
+    let within = "pay_within_ms = 86_400_000";
+    refused("settlement.pay_within_ms", within, "pay_within_ms = 999");
+    refused("settlement.pay_within_ms", within, "pay_within_ms = 2_592_000_001");
+    let part = with("forwarding = true", "");
+    assert!(matches!(part, Err(CharterRejected::Syntax(_))), "half a table is none: {part:?}");
+}
+
+#[test]
+fn a_charter_without_terms_of_payment_has_the_default_and_its_id() {
+    let silent = Charter::from_toml(&without_settlement()).unwrap();
+    assert_eq!(silent.settlement, PaymentTerms::default());
+    let said = with("forwarding = true", "forwarding = false").unwrap();
+    assert_eq!(said.grid_id(), silent.grid_id(), "what it says is the default");
+    assert_ne!(Charter::from_toml(CHARTER).unwrap().grid_id(), silent.grid_id());
+}

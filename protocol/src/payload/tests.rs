@@ -4,8 +4,9 @@
 use super::*;
 use crate::bitmap::Bitmap;
 use crate::confirm::TradeTerms;
-use crate::fixture::{Grid, INTERVAL, confirm, peer_record, reading};
+use crate::fixture::{Grid, INTERVAL, confirm, invoice, peer_record, reading};
 use crate::id::RosterIndex;
+use crate::invoice::BOLT11_MAX;
 use crate::units::Energy;
 
 /// What everyone says to this body of the member at a place.
@@ -84,4 +85,38 @@ fn a_peer_record_lives_for_a_day_at_most() {
     assert_eq!(living(0), refused("it lives too long, or not at all"));
     let backwards = with_record(|it| it.expires_at = it.made_at.minus_ms(1));
     assert_eq!(check(0, &backwards), refused("it lives too long, or not at all"));
+}
+
+fn with_invoice(change: impl FnOnce(&mut Invoice)) -> Result<(), MessageRejected> {
+    let mut invoice = invoice();
+    change(&mut invoice);
+    check(1, &invoice)
+}
+
+#[test]
+fn an_invoice_asks_another_member_for_something_that_there_is() {
+    assert_eq!(check(1, &invoice()), Ok(()));
+    assert_eq!(check(0, &invoice()), refused("both sides are one"));
+    let stranger = with_invoice(|it| it.payer = RosterIndex::new(5));
+    assert_eq!(stranger, refused("the payer is not a member"));
+    for tranches in [0, TRANCHES_MAX + 1] {
+        let count = with_invoice(|it| it.tranches = tranches);
+        assert_eq!(count, refused("no tranches, or too many"));
+    }
+    let last = with_invoice(|it| (it.tranche, it.tranches) = (TRANCHES_MAX - 1, TRANCHES_MAX));
+    assert_eq!(last, Ok(()));
+    assert_eq!(with_invoice(|it| it.tranche = 1), refused("a tranche beyond the last"));
+    let nothing = with_invoice(|it| it.amount_msat = Msat::ZERO);
+    assert_eq!(nothing, refused("an invoice over nothing"));
+}
+
+#[test]
+fn the_text_of_an_invoice_is_short_and_printable() {
+    let text = |text: String| with_invoice(|it| it.bolt11 = text);
+    assert_eq!(text("x".repeat(BOLT11_MAX)), Ok(()));
+    for bad in
+        [String::new(), "x".repeat(BOLT11_MAX + 1), "ln bc".to_owned(), "lnbc\u{e4}".to_owned()]
+    {
+        assert_eq!(text(bad), refused("not the text of a Lightning invoice"));
+    }
 }

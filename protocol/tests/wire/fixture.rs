@@ -16,6 +16,8 @@ use boltgrid_protocol::envelope::{MessageRejected, Payload, Verified};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Level, Reply, Stack, Word};
 use boltgrid_protocol::id::{BookHash, ClearingDigest, MessageHash, RosterIndex};
+use boltgrid_protocol::invoice::{Cause, Invoice};
+use boltgrid_protocol::lightning::PaymentHash;
 use boltgrid_protocol::message::Gatekeeper;
 use boltgrid_protocol::offer::{Offer, Product};
 use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
@@ -23,7 +25,7 @@ use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
 use boltgrid_protocol::signing::Keypair;
-use boltgrid_protocol::units::{Energy, Interval, Power, Price, Timestamp};
+use boltgrid_protocol::units::{Energy, Interval, Msat, Power, Price, Timestamp};
 
 /// The sample charter.
 pub(crate) const CHARTER: &str = include_str!("../charter.toml");
@@ -204,6 +206,7 @@ impl Grid {
             ("offer", bytes(&self.sign(0, &offer(&self.charter)))),
             ("acceptance", bytes(&self.sign(1, &acceptance(self)))),
             ("reply", bytes(&self.sign(0, &reply(self)))),
+            ("invoice", bytes(&self.sign(1, &invoice()))),
         ]
     }
 
@@ -336,5 +339,18 @@ pub(crate) fn reply(grid: &Grid) -> Reply {
     Reply {
         acceptance: grid.sign(1, &acceptance(grid)).bytes().to_vec(),
         word: Word::Forward(stack(INTERVAL.plus(20), &[7, 7, 7])),
+    }
+}
+
+/// The second member's invoice to the first over a tranche of their trade; its text is made up.
+pub(crate) fn invoice() -> Invoice {
+    Invoice {
+        payer: RosterIndex::new(0),
+        cause: Cause::Trade { index: 3 },
+        tranche: 0,
+        tranches: 1,
+        amount_msat: Msat::from_millisatoshi(1_524).expect("in range"),
+        payment_hash: PaymentHash::from_bytes([6; 32]),
+        bolt11: "lnbcrt15240p1boltgrid".to_owned(),
     }
 }

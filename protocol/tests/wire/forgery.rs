@@ -12,6 +12,7 @@ use boltgrid_protocol::envelope::{Header, Kind, MessageRejected, Payload, Signed
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Reply};
 use boltgrid_protocol::id::RosterHash;
+use boltgrid_protocol::invoice::Invoice;
 use boltgrid_protocol::message::{EntryRejected, Gatekeeper};
 use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::Order;
@@ -24,7 +25,7 @@ use crate::fixture::{CHARTER, Grid, INTERVAL, certified, enrolment, key, now};
 /// Bytes of a header, from magic to author.
 const HEADER_LEN: usize = 112;
 const SIGNATURE_LEN: usize = 64;
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
     Kind::Order,
     Kind::Ack,
     Kind::Proposal,
@@ -36,6 +37,7 @@ const KINDS: [Kind; 11] = [
     Kind::Offer,
     Kind::Acceptance,
     Kind::Reply,
+    Kind::Invoice,
 ];
 
 const BAD_SIGNATURE: EntryRejected = EntryRejected::Message(MessageRejected::BadSignature);
@@ -65,6 +67,7 @@ fn verifies_as(kind: Kind, bytes: &[u8], gate: (&Charter, &Roster)) -> bool {
         Kind::Offer => verify_as::<Offer>(bytes, gate),
         Kind::Acceptance => verify_as::<Acceptance>(bytes, gate),
         Kind::Reply => verify_as::<Reply>(bytes, gate),
+        Kind::Invoice => verify_as::<Invoice>(bytes, gate),
     }
 }
 

@@ -97,6 +97,7 @@ fn hash_of(message: &Message) -> MessageHash {
         Message::Offer(it) => it.hash(),
         Message::Acceptance(it) => it.hash(),
         Message::Reply(it) => it.hash(),
+        Message::Invoice(it) => it.hash(),
     }
 }
 

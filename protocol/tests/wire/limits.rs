@@ -10,13 +10,14 @@ use boltgrid_protocol::envelope::{MessageRejected, Payload, Signed};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, LEVELS_MAX, Reply, Word};
 use boltgrid_protocol::id::RosterIndex;
+use boltgrid_protocol::invoice::{BOLT11_MAX, Invoice};
 use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::{Order, PARTNERS_MAX, PREFERENCES_MAX, Preference};
 use boltgrid_protocol::peer::{ADDRESS_MAX, ADDRESSES_MAX, PeerRecord};
 use boltgrid_protocol::reading::Reading;
 
 use crate::fixture::{
-    Grid, INTERVAL, acceptance, key, offer, order, peer_record, reading, stack, vote,
+    Grid, INTERVAL, acceptance, invoice, key, offer, order, peer_record, reading, stack, vote,
 };
 
 fn largest_order() -> Order {
@@ -47,6 +48,7 @@ fn the_largest_of_every_kind_fits_the_largest_grid() {
     let acceptance =
         grid.sign(1, &Acceptance { stack: stack.clone(), ..acceptance(&grid) }).bytes().to_vec();
     grid.sign(0, &Reply { acceptance, word: Word::Forward(stack) });
+    grid.sign(1, &Invoice { bolt11: "x".repeat(BOLT11_MAX), ..invoice() });
     let (leader, proposal) = grid.proposal();
     let largest = Proposal { valid_view: None, ..proposal };
     let bytes = grid.sign(leader.get(), &largest).bytes().len();
@@ -97,4 +99,5 @@ fn what_is_longer_than_its_kind_allows_is_refused_unread() {
     one_byte_more_is_oversize::<Offer>();
     one_byte_more_is_oversize::<Acceptance>();
     one_byte_more_is_oversize::<Reply>();
+    one_byte_more_is_oversize::<Invoice>();
 }

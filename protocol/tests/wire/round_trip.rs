@@ -11,6 +11,7 @@ use boltgrid_protocol::enrolment::CertifiedEnrolment;
 use boltgrid_protocol::envelope::{Header, Signed};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Reply};
+use boltgrid_protocol::invoice::Invoice;
 use boltgrid_protocol::offer::{Offer, OfferSet};
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::peer::PeerRecord;
@@ -142,6 +143,11 @@ proptest! {
     }
 
     #[test]
+    fn invoices_correspond_to_bytes(value in strategies::invoice(), edits in edits()) {
+        check(&value, &edits)?;
+    }
+
+    #[test]
     fn enrolments_correspond_to_bytes(value in strategies::enrolment(), edits in edits()) {
         check(&value, &edits)?;
     }
@@ -165,6 +171,7 @@ fn give_to_every_decoder(grid: &Grid, bytes: &[u8]) {
     ignore(Signed::<Offer>::decode(bytes));
     ignore(Signed::<Acceptance>::decode(bytes));
     ignore(Signed::<Reply>::decode(bytes));
+    ignore(Signed::<Invoice>::decode(bytes));
     ignore(OfferSet::split(bytes));
     if let Ok(certified) = CertifiedEnrolment::from_bytes(bytes) {
         ignore(certified.verify(&grid.charter));
@@ -184,7 +191,7 @@ proptest! {
     }
 
     #[test]
-    fn edited_bytes_never_panic_a_decoder(which in 0..10_usize, edits in edits()) {
+    fn edited_bytes_never_panic_a_decoder(which in 0..14_usize, edits in edits()) {
         let grid = Grid::sample();
         let mut samples: Vec<Vec<u8>> =
             grid.messages().into_iter().map(|(_, bytes)| bytes.to_vec()).collect();
@@ -196,7 +203,7 @@ proptest! {
 
     /// The edited body is signed by its author, so that the checks behind the signature are reached.
     #[test]
-    fn edited_bytes_of_a_member_never_panic_the_gate(which in 0..8_usize, edits in edits()) {
+    fn edited_bytes_of_a_member_never_panic_the_gate(which in 0..12_usize, edits in edits()) {
         let grid = Grid::sample();
         let mut gate = grid.gatekeeper();
         let bytes = &grid.messages()[which].1;

@@ -9,11 +9,13 @@ use boltgrid_protocol::forward::{Acceptance, Level, Refusal, Reply, Stack, Word}
 use boltgrid_protocol::id::{
     BookHash, ClearingDigest, GridId, MessageHash, MeterKey, ParticipantId, RosterIndex,
 };
+use boltgrid_protocol::invoice::{Cause, Invoice};
+use boltgrid_protocol::lightning::PaymentHash;
 use boltgrid_protocol::offer::{Offer, Product};
 use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
-use boltgrid_protocol::units::{Energy, Interval, Power, Price, Timestamp};
+use boltgrid_protocol::units::{Energy, Interval, Msat, Power, Price, Timestamp};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -144,6 +146,27 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
     ]);
     let word = prop_oneof![stack().prop_map(Word::Forward), refusal.prop_map(Word::Refused)];
     (vec(any::<u8>(), 0..80), word).prop_map(|(acceptance, word)| Reply { acceptance, word })
+}
+
+pub(crate) fn invoice() -> impl Strategy<Value = Invoice> {
+    let cause = prop_oneof![
+        any::<u32>().prop_map(|index| Cause::Trade { index }),
+        message_hash().prop_map(|acceptance| Cause::Forward { acceptance }),
+    ];
+    let amount = (0..=Msat::MAX.to_millisatoshi())
+        .prop_map(|msat| Msat::from_millisatoshi(msat).expect("in range"));
+    let tranche = (any::<u32>(), any::<u32>());
+    (place(), cause, tranche, amount, any::<[u8; 32]>(), ".{0,40}").prop_map(
+        |(payer, cause, (tranche, tranches), amount_msat, hash, bolt11)| Invoice {
+            payer,
+            cause,
+            tranche,
+            tranches,
+            amount_msat,
+            payment_hash: PaymentHash::from_bytes(hash),
+            bolt11,
+        },
+    )
 }
 
 pub(crate) fn ack() -> impl Strategy<Value = Ack> {

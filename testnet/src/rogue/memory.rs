@@ -105,7 +105,8 @@ impl Memory {
             Message::PeerRecord(_)
             | Message::Offer(_)
             | Message::Acceptance(_)
-            | Message::Reply(_) => {}
+            | Message::Reply(_)
+            | Message::Invoice(_) => {}
         }
     }
 }

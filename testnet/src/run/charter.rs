@@ -4,11 +4,11 @@
 //! have the same shape. Not for: who its members are; that is [`super::founding`].
 
 use boltgrid_protocol::charter::{
-    Charter, CharterRejected, Connection, Membership, PriceBand, Tariff, TariffClock, TariffPeriod,
-    TariffPrices, Timing,
+    Charter, CharterRejected, Connection, Membership, PaymentTerms, PriceBand, TRANCHE_MAX_MWH,
+    Tariff, TariffClock, TariffPeriod, TariffPrices, Timing,
 };
 use boltgrid_protocol::id::ParticipantId;
-use boltgrid_protocol::units::{Power, Price};
+use boltgrid_protocol::units::{Energy, Power, Price};
 
 use crate::plant::ROW_MS;
 
@@ -37,6 +37,9 @@ const VIEWS_MIN: u32 = 6;
 const VIEWS_MAX: u32 = 32;
 /// Shortest view that a charter may have.
 const VIEW_MS_MIN: u64 = 100;
+
+/// How many intervals everyone has to pay for one.
+const PAY_WITHIN_INTERVALS: u64 = 30;
 
 /// A day of quarters of an hour.
 const DAY_INTERVALS: u64 = 96;
@@ -91,6 +94,11 @@ pub fn charter(terms: &Terms<'_>) -> Result<Charter, CharterRejected> {
                 until_minute_of_day: NOON_UNTIL_MINUTE,
                 prices: prices(FEED_IN_AT_NOON),
             }],
+        },
+        settlement: PaymentTerms {
+            tranche_mwh: Energy::from_milliwatt_hours(TRANCHE_MAX_MWH),
+            pay_within_ms: terms.interval_ms.saturating_mul(PAY_WITHIN_INTERVALS),
+            forwarding: true,
         },
         feeders: Vec::new(),
     };

@@ -20,6 +20,7 @@ use boltgrid_protocol::enrolment::CertifiedEnrolment;
 use boltgrid_protocol::envelope::{Header, Payload};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Reply};
+use boltgrid_protocol::invoice::Invoice;
 use boltgrid_protocol::message::{Gatekeeper, Message};
 use boltgrid_protocol::offer::{Offer, OfferSet};
 use boltgrid_protocol::order::Order;
@@ -116,7 +117,7 @@ pub fn canonical(input: &[u8]) -> bool {
         true
     }
     let Some((choice, body)) = input.split_first() else { return false };
-    match choice % 12 {
+    match choice % 13 {
         0 => check::<Order>(body),
         1 => check::<Ack>(body),
         2 => check::<Proposal>(body),
@@ -128,6 +129,7 @@ pub fn canonical(input: &[u8]) -> bool {
         8 => check::<Offer>(body),
         9 => check::<Acceptance>(body),
         10 => check::<Reply>(body),
+        11 => check::<Invoice>(body),
         _ => Header::peek(body).is_ok(),
     }
 }

@@ -114,6 +114,7 @@ impl Parts {
             Message::Offer(it) => parts!(it),
             Message::Acceptance(it) => parts!(it),
             Message::Reply(it) => parts!(it),
+            Message::Invoice(it) => parts!(it),
         }
     }
 }

@@ -340,7 +340,8 @@ impl Checks {
             | Notice::Accepted { .. }
             | Notice::AcceptanceRefused { .. }
             | Notice::AcceptanceVoid { .. }
-            | Notice::ForwardMade(_) => {}
+            | Notice::ForwardMade(_)
+            | Notice::Payment(_) => {}
         }
     }
 

@@ -228,6 +228,7 @@ impl Trial<'_> {
             | Effect::PublishOffer(_)
             | Effect::AskReply { .. }
             | Effect::AnswerReply { .. }
+            | Effect::Payment(_)
             | Effect::AskOrder(_) => {}
         }
     }

@@ -94,6 +94,17 @@ impl Table {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    pub(super) fn load_payments(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT interval, kind, place, bytes FROM signed
+             WHERE kind IN (?1, ?2) AND interval >= COALESCE(
+                 (SELECT interval FROM signed WHERE kind = ?2 ORDER BY interval DESC LIMIT 1), 0)
+             ORDER BY interval, kind, place",
+        )?;
+        let rows = statement.query_map(params![PAYMENT, SUMMARY], entry)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub(super) fn last_reading(&self) -> Result<Option<LastReading>, JournalError> {
         let last = self
             .connection
@@ -110,10 +121,13 @@ impl Table {
         let pruned = self
             .connection
             .prepare_cached(
-                "DELETE FROM signed WHERE interval < ?1 AND NOT (kind = ?2 AND interval = (
-                     SELECT interval FROM signed WHERE kind = ?2 ORDER BY interval DESC LIMIT 1))",
+                "DELETE FROM signed WHERE interval < ?1
+                 AND NOT (kind = ?2 AND interval = (
+                     SELECT interval FROM signed WHERE kind = ?2 ORDER BY interval DESC LIMIT 1))
+                 AND NOT (kind IN (?3, ?4) AND interval >= COALESCE((
+                     SELECT interval FROM signed WHERE kind = ?4 ORDER BY interval DESC LIMIT 1), 0))",
             )?
-            .execute(params![column(interval), READING])?;
+            .execute(params![column(interval), READING, PAYMENT, SUMMARY])?;
         Ok(pruned)
     }
 
@@ -193,6 +207,8 @@ const COUNTERSIGNED: u8 = 7;
 const OFFER: u8 = 8;
 const ACCEPTANCE: u8 = 9;
 const REPLY: u8 = 10;
+const PAYMENT: u8 = 11;
+const SUMMARY: u8 = 12;
 
 impl Key {
     fn of(slot: Slot) -> Result<Self, JournalError> {
@@ -208,6 +224,8 @@ impl Key {
             Slot::Offer(_, number) => (OFFER, number),
             Slot::Acceptance(_, number) => (ACCEPTANCE, number),
             Slot::Reply(_, number) => (REPLY, number),
+            Slot::Payment(_, number) => (PAYMENT, number),
+            Slot::Summary(_) => (SUMMARY, 0),
         };
         let interval = i64::try_from(slot.interval().to_number())
             .map_err(|_| JournalError::IntervalTooLarge(slot.interval()))?;
@@ -228,6 +246,8 @@ fn slot(kind: u8, interval: Interval, place: u32) -> Option<Slot> {
         OFFER => Slot::Offer(interval, place),
         ACCEPTANCE => Slot::Acceptance(interval, place),
         REPLY => Slot::Reply(interval, place),
+        PAYMENT => Slot::Payment(interval, place),
+        SUMMARY => Slot::Summary(interval),
         _ => return None,
     })
 }
@@ -270,11 +290,13 @@ mod tests {
             Slot::Offer(interval, 1),
             Slot::Acceptance(interval, 1),
             Slot::Reply(interval, 1),
+            Slot::Payment(interval, 1),
+            Slot::Summary(interval),
         ];
         for original in slots {
             let key = Key::of(original).unwrap();
             assert_eq!(slot(key.kind, interval, key.place), Some(original));
         }
-        assert_eq!(slot(11, interval, 0), None);
+        assert_eq!(slot(13, interval, 0), None);
     }
 }

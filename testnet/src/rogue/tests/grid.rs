@@ -7,6 +7,7 @@ use boltgrid_market::Market;
 use boltgrid_market::effect::{Effect, Verdict};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::{ClearedInterval, Notice};
+use boltgrid_market::payments::Means;
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
@@ -122,6 +123,7 @@ impl Grid {
                         rosters.clone(),
                         key.clone(),
                         Vec::new(),
+                        Means::Ledger,
                     ),
                     gatekeeper: gatekeeper.clone(),
                     seen: BTreeSet::new(),
@@ -330,6 +332,7 @@ impl Grid {
                 | Effect::PublishOffer(_)
                 | Effect::AskReply { .. }
                 | Effect::AnswerReply { .. }
+                | Effect::Payment(_)
                 | Effect::FetchCertificate { .. } => {
                     self.carry_out(self.nodes[place].1.id, effect);
                 }
@@ -366,6 +369,7 @@ impl Grid {
             | Effect::PublishOffer(_)
             | Effect::AskReply { .. }
             | Effect::AnswerReply { .. }
+            | Effect::Payment(_)
             | Effect::Tell(_) => {}
         }
     }

@@ -136,7 +136,8 @@ impl Player {
             Question::Reconcile { .. }
             | Question::Items { .. }
             | Question::Clock
-            | Question::Reply { .. } => Response::Refused,
+            | Question::Reply { .. }
+            | Question::Invoice { .. } => Response::Refused,
         }
     }
 
@@ -183,6 +184,7 @@ impl Player {
             | Effect::PublishOffer(_)
             | Effect::AskReply { .. }
             | Effect::AnswerReply { .. }
+            | Effect::Payment(_)
             | Effect::Tell(_) => {}
         }
     }
@@ -276,5 +278,6 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Offer => "offer",
         Kind::Acceptance => "acceptance",
         Kind::Reply => "reply",
+        Kind::Invoice => "invoice",
     }
 }

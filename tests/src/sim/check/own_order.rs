@@ -41,7 +41,8 @@ impl OwnOrders {
             | Message::PeerRecord(_)
             | Message::Offer(_)
             | Message::Acceptance(_)
-            | Message::Reply(_) => {}
+            | Message::Reply(_)
+            | Message::Invoice(_) => {}
         }
     }
 

@@ -58,6 +58,7 @@ pub(super) fn slot_of(message: &Message) -> Option<Slot> {
         | Message::PeerRecord(_)
         | Message::Offer(_)
         | Message::Acceptance(_)
-        | Message::Reply(_) => return None,
+        | Message::Reply(_)
+        | Message::Invoice(_) => return None,
     })
 }

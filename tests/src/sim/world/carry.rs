@@ -121,7 +121,10 @@ impl World {
             Effect::AskOrder(interval) => return self.asked_for_order(node, interval),
             Effect::Tell(notice) => self.tell(node, &notice),
             // Nobody offers anything here.
-            Effect::PublishOffer(_) | Effect::AskReply { .. } | Effect::AnswerReply { .. } => {}
+            Effect::PublishOffer(_)
+            | Effect::AskReply { .. }
+            | Effect::AnswerReply { .. }
+            | Effect::Payment(_) => {}
         }
         None
     }
@@ -179,7 +182,8 @@ impl World {
             | Notice::Accepted { .. }
             | Notice::AcceptanceRefused { .. }
             | Notice::AcceptanceVoid { .. }
-            | Notice::ForwardMade(_) => {}
+            | Notice::ForwardMade(_)
+            | Notice::Payment(_) => {}
         }
         self.note(node, || match notice {
             Notice::Cleared(it) => format!(
@@ -205,7 +209,8 @@ impl World {
             | Notice::Accepted { .. }
             | Notice::AcceptanceRefused { .. }
             | Notice::AcceptanceVoid { .. }
-            | Notice::ForwardMade(_) => format!("tells {notice:?}"),
+            | Notice::ForwardMade(_)
+            | Notice::Payment(_) => format!("tells {notice:?}"),
             Notice::Barred { culprit, until, .. } => {
                 format!("bars {} until {until}", culprit.short())
             }
@@ -294,6 +299,7 @@ fn persisted(effect: &Effect) -> Option<JournalEntry> {
         | Effect::PublishOffer(_)
         | Effect::AskReply { .. }
         | Effect::AnswerReply { .. }
+        | Effect::Payment(_)
         | Effect::Tell(_) => None,
     }
 }

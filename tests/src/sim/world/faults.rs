@@ -8,6 +8,7 @@ use boltgrid_market::Market;
 use boltgrid_market::abstention::ClockCheck;
 use boltgrid_market::effect::JournalEntry;
 use boltgrid_market::input::Input;
+use boltgrid_market::payments::Means;
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::units::Interval;
 use boltgrid_testnet::rogue::Rogue;
@@ -218,7 +219,7 @@ impl World {
             let seed = lot([self.plan.seed, node as u64, 0, 2]);
             Mind::Rogue(Box::new(Rogue::new(role, seed, charter, rosters, key, accomplices)))
         } else {
-            let mut market = Market::new(charter, rosters, key, journal);
+            let mut market = Market::new(charter, rosters, key, journal, Means::Ledger);
             if self.options.flaw == Some(Flaw::NoLock) {
                 market.ignore_locks();
             }

@@ -212,7 +212,8 @@ impl World {
                 Question::Reconcile { .. }
                 | Question::Items { .. }
                 | Question::Clock
-                | Question::Reply { .. },
+                | Question::Reply { .. }
+                | Question::Invoice { .. },
             ) => return,
             (Mind::Honest(market), Question::Orders { interval, authors }) => {
                 (market.orders_of(*interval, authors), None)
@@ -284,6 +285,7 @@ pub(super) fn describe(message: &Message) -> String {
         Message::Offer(it) => format!("offer of {}", it.author()),
         Message::Acceptance(it) => format!("acceptance of {}", it.author()),
         Message::Reply(it) => format!("reply of {}", it.author()),
+        Message::Invoice(it) => format!("invoice of {}", it.author()),
     };
     format!("interval {}: {what} ({})", parts.interval, parts.hash.short())
 }

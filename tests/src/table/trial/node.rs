@@ -6,6 +6,7 @@ use std::sync::Arc;
 use boltgrid_market::Market;
 use boltgrid_market::effect::Effect;
 use boltgrid_market::input::Input;
+use boltgrid_market::payments::Means;
 use boltgrid_protocol::id::{BookHash, RosterIndex};
 use boltgrid_protocol::units::{Interval, Timestamp};
 use boltgrid_testnet::rogue::{Deed, Rogue, Role};
@@ -61,7 +62,8 @@ pub(super) fn cast(cell: &Cell, founding: &Founding, dice: &mut Dice) -> Vec<Nod
             let part = faulty.iter().position(|it| *it == node);
             let inside = match (part, cell.fault) {
                 (None, _) => {
-                    Inside::Honest(Box::new(Market::new(charter, rosters, key, Vec::new())))
+                    let market = Market::new(charter, rosters, key, Vec::new(), Means::Ledger);
+                    Inside::Honest(Box::new(market))
                 }
                 (Some(_), Fault::Silent) => Inside::Silent,
                 (Some(part), Fault::Malicious) => {

@@ -1,0 +1,137 @@
+//! Tests of the payment engine: dues become receipts whatever happens between two honest nodes, and
+//! a hostile one gets nothing that it is not owed (P31 to P35).
+
+mod hostile;
+mod whatever_happens;
+mod world;
+
+use boltgrid_market::ledger::Account;
+use boltgrid_market::payments::{Stage, Told, Why};
+use boltgrid_protocol::units::SignedMsat;
+
+use world::{FIRST, World, msat};
+
+/// 80 sat a kWh.
+const PRICE: i64 = 80_000;
+
+#[test]
+fn what_is_due_is_paid_in_tranches_and_the_ledgers_are_even() {
+    let mut world = World::new();
+    world.settle(0, (600_001, PRICE));
+    world.go_well_for(60_000);
+    assert_eq!(world.paid_by(1), 48_000);
+    assert_eq!(world.lightning.flights.len(), 3, "three tranches");
+    for node in [0, 1] {
+        let ledger = world.nodes[node].engine.ledger();
+        let other = Account::Counterparty(world.id(1 - node));
+        assert_eq!(ledger.balance(other).money, SignedMsat::ZERO);
+        assert_eq!(ledger.balance(Account::Me).money, SignedMsat::ZERO);
+        assert_eq!(world.nodes[node].engine.unpaid().count(), 0);
+        assert!(world.disputes(node).is_empty());
+    }
+    let receipt = |told: &&Told| matches!(told, Told::Payment(it) if matches!(it.stage, Stage::Paid { preimage: Some(_), .. }));
+    assert_eq!(world.nodes[1].told.iter().filter(receipt).count(), 3);
+}
+
+#[test]
+fn at_a_negative_price_the_seller_pays() {
+    let mut world = World::new();
+    world.settle(0, (250_000, -PRICE));
+    world.go_well_for(60_000);
+    assert_eq!((world.paid_by(0), world.paid_by(1)), (20_000, 0));
+}
+
+#[test]
+fn an_invoice_that_comes_before_the_payer_has_settled_is_asked_for_again() {
+    let mut world = World::new();
+    world.settle_at(0, 0, (250_000, PRICE));
+    world.go_well_for(3_000);
+    assert_eq!(world.paid_by(1), 0);
+    world.settle_at(1, 0, (250_000, PRICE));
+    world.go_well_for(10_000);
+    assert_eq!(world.paid_by(1), 20_000);
+}
+
+#[test]
+fn a_payment_that_fails_is_tried_again_with_another_invoice() {
+    let mut world = World::new();
+    world.settle(0, (250_000, PRICE));
+    for _ in 0..4 {
+        while world.pending().is_empty() {
+            for node in [0, 1] {
+                for job in std::mem::take(&mut world.nodes[node].jobs) {
+                    world.work(node, job);
+                }
+            }
+            for parcel in std::mem::take(&mut world.mail) {
+                world.deliver(&parcel);
+            }
+            world.pass(200);
+        }
+        let hash = world.pending()[0];
+        world.land(hash, false);
+        let event = world.nodes[1].events.pop().unwrap();
+        world.tell(1, event);
+    }
+    world.go_well_for(60_000);
+    assert_eq!(world.paid_by(1), 20_000);
+    assert_eq!(world.lightning.flights.len(), 5, "each with a hash of its own");
+}
+
+#[test]
+fn a_restart_brings_back_ledger_credit_and_what_is_open() {
+    let mut world = World::new();
+    for place in 0..70 {
+        world.settle(place, (250_000, PRICE));
+        world.go_well_for(300_000);
+    }
+    world.settle(70, (250_000, PRICE));
+    for node in [0, 1] {
+        let (before, other) = (&world.nodes[node].engine, world.id(1 - node));
+        let (ledger, standing) = (before.ledger().clone(), before.standing(&other));
+        let unpaid: Vec<_> = before.unpaid().map(|(due, left)| (due.clone(), left)).collect();
+        world.nodes[node].settled.clear();
+        let summed_up = |slot: &boltgrid_market::effect::Slot| {
+            matches!(slot, boltgrid_market::effect::Slot::Summary(_))
+        };
+        let last = world.nodes[node].journal.keys().filter(|slot| summed_up(slot)).max().copied();
+        let last = last.unwrap().interval();
+        assert!(last > FIRST.plus(50), "the log is summed up now and then");
+        world.nodes[node].journal.retain(|slot, _| slot.interval() >= last);
+        world.crash(node);
+        let after = &world.nodes[node].engine;
+        assert_eq!(*after.ledger(), ledger);
+        assert_eq!(after.standing(&other), standing);
+        let left: Vec<_> = after.unpaid().map(|(due, left)| (due.clone(), left)).collect();
+        assert_eq!(left, unpaid);
+    }
+    world.go_well_for(60_000);
+    assert_eq!(world.paid_by(1), 71 * 20_000);
+}
+
+#[test]
+fn who_does_not_pay_in_time_is_in_default_and_a_late_payment_ends_it() {
+    let mut world = World::new();
+    let debtor = world.id(1);
+    world.settle(0, (250_000, PRICE));
+    assert_eq!(world.nodes[0].engine.exposure(&debtor), msat(20_000));
+    let within = world.charter.settlement.pay_within_ms;
+    for _ in 0..40 {
+        world.pass(within / 30);
+        world.mail.clear();
+    }
+    let disputes = world.disputes(0);
+    assert_eq!(disputes.len(), 1);
+    assert_eq!((disputes[0].why, disputes[0].unpaid_msat), (Why::NotPaid, msat(20_000)));
+    assert_eq!(disputes[0].proof, [b"readings and confirms".to_vec()]);
+    let standing = world.nodes[0].engine.standing(&debtor);
+    assert_eq!((standing.defaults, standing.open_defaults), (1, 1));
+    assert_eq!(world.disputes(1)[0].why, Why::NotInvoiced, "the payer knows as well");
+    world.go_well_for(3_600_000);
+    assert_eq!(world.paid_by(1), 20_000);
+    let standing = world.nodes[0].engine.standing(&debtor);
+    assert_eq!((standing.defaults, standing.open_defaults), (1, 0));
+    assert_eq!(standing.paid_msat, msat(0), "what comes late earns no credit");
+    let resolved = |told: &&Told| matches!(told, Told::Resolved { .. });
+    assert_eq!(world.nodes[0].told.iter().filter(resolved).count(), 1);
+}
