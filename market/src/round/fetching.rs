@@ -39,14 +39,15 @@ impl Round {
 
     /// Members that can be expected to have what we lack, others first each time.
     fn whom_to_ask(&self) -> Vec<ParticipantId> {
-        let mut heard: Vec<RosterIndex> =
-            self.acks.keys().copied().chain(self.ballot.voters()).collect();
+        let is_other = |index: &RosterIndex| Some(*index) != self.seat.me;
+        let heard = self.acks.keys().copied().chain(self.ballot.voters());
+        let mut heard: Vec<RosterIndex> = heard.filter(is_other).collect();
         if heard.is_empty() {
-            heard = self.seat.roster.voters().to_vec();
+            // After a restart only our own acks and votes are here.
+            heard = self.seat.roster.voters().iter().copied().filter(is_other).collect();
         }
         heard.sort_unstable();
         heard.dedup();
-        heard.retain(|index| Some(*index) != self.seat.me);
         let turn = usize::try_from(self.asked.fetch_again.to_unix_ms()).unwrap_or(0);
         let start = turn.checked_rem(heard.len()).unwrap_or(0);
         heard
