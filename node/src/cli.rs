@@ -1,6 +1,7 @@
 //! The command line: one command, one file, each a function of its arguments and of where to write.
 //! Not for: what the commands are about.
 
+mod channel;
 mod charter;
 mod enrol;
 mod error;
@@ -11,6 +12,7 @@ mod rpc;
 mod run;
 mod show;
 mod status;
+mod wallet;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -40,7 +42,12 @@ Examples:
   Trade ahead of the auction:
     boltgrid offer publish sell pv --energy-wh 250 --price-sat-per-kwh 150 --first 5930112 \
       --intervals 12
-    boltgrid offer list sell pv";
+    boltgrid offer list sell pv
+
+  Be paid over Lightning (set `[lightning]` in the config file first):
+    boltgrid wallet address
+    boltgrid channel open PARTICIPANT --size-sat 100000
+    boltgrid wallet restore < words.txt";
 
 /// Trade electricity with your neighbours, with no operator in the middle.
 #[derive(Debug, Parser)]
@@ -67,6 +74,12 @@ enum Command {
     /// Trade ahead of the auction: offer, withdraw, list, accept
     #[command(subcommand)]
     Offer(offer::Offer),
+    /// The bitcoin wallet: address, balances, send, restore
+    #[command(subcommand)]
+    Wallet(wallet::Wallet),
+    /// Payment channels: list, open, close, splice
+    #[command(subcommand)]
+    Channel(channel::Channel),
     /// Clear a past interval again from its stored book, and compare
     Replay(replay::Replay),
 }
@@ -107,6 +120,8 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Run(run) => run.run(),
         Command::Status(status) => status.run(&mut out),
         Command::Offer(offer) => offer.run(&mut out),
+        Command::Wallet(wallet) => wallet.run(&mut out),
+        Command::Channel(channel) => channel.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),
     };
     match done {

@@ -4,6 +4,7 @@
 //! node works with, typed and checked. Its parts are handed to whoever needs them.
 //! Not for: what the whole grid agrees on (the charter).
 
+pub mod lightning;
 mod raw;
 mod render;
 
@@ -17,6 +18,7 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 
 use crate::site::SiteConfig;
+pub use lightning::{LightningConfig, RawLightning};
 pub use raw::{RawCatchUp, RawConfig, RawLog, RawNetwork, RawOwner, RawRpc};
 pub use render::render;
 
@@ -46,6 +48,10 @@ pub struct Config {
     pub rpc: RpcConfig,
     /// The meter and devices of the site.
     pub site: SiteConfig,
+    /// The wallet's seed, whether there are payments or not.
+    pub seed_file: PathBuf,
+    /// Payments; none where the file says nothing of them.
+    pub lightning: Option<LightningConfig>,
     /// What the owner wants.
     pub owner: OwnerConfig,
     /// Logs.
@@ -232,6 +238,8 @@ impl Config {
             network: check_network(raw.network)?,
             rpc: RpcConfig { listen: check_rpc_address(raw.rpc.listen)? },
             site: raw.site.unwrap_or_default(),
+            seed_file: lightning::seed_file(&raw.lightning)?,
+            lightning: lightning::check(raw.lightning)?,
             owner: check_owner(&raw.owner)?,
             log: LogConfig {
                 filter: given(raw.log.filter, "log.filter")?,

@@ -6,6 +6,7 @@
 //! | site | [`site`] | samples of the devices, set points | site state, signed readings |
 //! | market | `market_task` | messages, readings, the clock | signed messages, set points, notices |
 //! | catch-up | [`catch_up`] | questions and answers about history | the same, what it learnt into the archive |
+//! | lightning | [`lightning`] | requests to pay, invoice, open, close | events, balances, channels |
 //! | network | [`network`] | gossip, questions of members | verified messages, answers |
 //!
 //! [`node::run`] opens everything that can fail and then starts the tasks, in the order in which they
@@ -19,6 +20,7 @@ pub mod config;
 pub mod grid;
 pub mod history;
 pub mod keys;
+pub mod lightning;
 pub mod logging;
 mod market_task;
 mod metrics;

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tower::{Layer, Service};
 
 use crate::history::History;
+use crate::lightning::{ChannelState, LightningHandle};
 use crate::network::NetworkHandle;
 use crate::status::AbstentionStatus;
 
@@ -35,11 +36,16 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 pub(crate) struct Metrics {
     history: watch::Receiver<History>,
     network: NetworkHandle,
+    lightning: Option<LightningHandle>,
 }
 
 impl Metrics {
-    pub(crate) const fn new(history: watch::Receiver<History>, network: NetworkHandle) -> Self {
-        Self { history, network }
+    pub(crate) const fn new(
+        history: watch::Receiver<History>,
+        network: NetworkHandle,
+        lightning: Option<LightningHandle>,
+    ) -> Self {
+        Self { history, network, lightning }
     }
 
     /// 200 while the node signs, and 503 with the reason while it abstains.
@@ -58,7 +64,8 @@ impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page { encoder };
         self.encode_market(&mut page)?;
-        self.encode_network(&mut page)
+        self.encode_network(&mut page)?;
+        self.encode_lightning(&mut page)
     }
 }
 
@@ -100,6 +107,33 @@ impl Metrics {
         let bytes = [("in", status.bytes_in), ("out", status.bytes_out)];
         let bytes = bytes.map(|(name, n)| ([("direction", name)], n));
         page.counters("payload_bytes", "Payload bytes over the network", bytes)
+    }
+}
+
+impl Metrics {
+    fn encode_lightning(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(lightning) = &self.lightning else { return Ok(()) };
+        let status = lightning.status();
+        let balances = [
+            ("onchain", status.balances.onchain_sat),
+            ("onchain_spendable", status.balances.spendable_sat),
+            ("channels", status.balances.channels_sat),
+            ("closing", status.balances.closing_sat),
+        ];
+        let balances = balances.map(|(place, sat)| ([("place", place)], sat));
+        page.gauges("balance_sat", "The node's money by place, in satoshi", balances)?;
+        let states = [
+            ("pending", ChannelState::Pending),
+            ("offline", ChannelState::Offline),
+            ("usable", ChannelState::Usable),
+        ];
+        let channels = states.map(|(name, state)| {
+            let such = status.channels.iter().filter(|it| it.state == state);
+            ([("state", name)], count(such.count()))
+        });
+        page.gauges("channels", "Lightning channels, by state", channels)?;
+        page.gauge("chain_height_blocks", "The latest block that is known", status.height)?;
+        page.gauge("lightning_peers", "Lightning nodes connected", count(status.peers))
     }
 }
 

@@ -4,6 +4,7 @@
 //! the tasks does.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use boltgrid_market::Market;
@@ -11,6 +12,7 @@ use boltgrid_market::payments::Means;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Gatekeeper;
+use boltgrid_protocol::peer::LightningContact;
 use boltgrid_protocol::roster::Rosters;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -20,13 +22,16 @@ use tracing::{info, warn};
 
 use crate::catch_up::{CatchUp, CatchUpEnds, Reach};
 use crate::clock::{self, Steadiness};
-use crate::config::Config;
+use crate::config::{Config, LightningConfig};
 use crate::grid::{Grid, GridError};
 use crate::history::History;
 use crate::keys::{self, KeyError};
+use crate::lightning::{
+    Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
+};
 use crate::market_task::{MarketError, MarketTask};
 use crate::network::behaviour::Openness;
-use crate::network::{Network, NetworkConfig, NetworkError};
+use crate::network::{LightningContacts, Network, NetworkConfig, NetworkError};
 use crate::planner::Planner;
 use crate::rpc::{Answers, Rpc, RpcError};
 use crate::site::{Site, SiteError};
@@ -64,6 +69,9 @@ pub enum RunError {
     /// The site's devices.
     #[error(transparent)]
     Site(#[from] SiteError),
+    /// Lightning.
+    #[error(transparent)]
+    Lightning(#[from] LightningStartError),
     /// JSON-RPC.
     #[error(transparent)]
     Rpc(#[from] RpcError),
@@ -84,6 +92,9 @@ pub enum TaskFailure {
     /// The site's devices.
     #[error(transparent)]
     Site(#[from] SiteError),
+    /// Lightning.
+    #[error(transparent)]
+    Lightning(#[from] LightningFailure),
 }
 
 /// Who this node is, and in which grid.
@@ -144,10 +155,14 @@ async fn start(
 ) -> Result<Tasks<TaskFailure>, RunError> {
     let Identity { key, meter, participant, charter, rosters } = identity;
     let reach = reach(&charter, &config);
-    let network = network_config(config.network);
+    let payments = open_lightning(config.lightning, &config.data_dir, store).await?;
+    let binding = LightningContact::binding(&rosters.grid(), &participant);
+    let contact = payments.as_ref().map(|it| it.lightning.contact(&binding));
+    let network = NetworkConfig { lightning: contact, ..network_config(config.network) };
     let grid = || (Arc::clone(&charter), rosters.clone());
     let (network, handle, events) =
         Network::open(network, key.clone(), grid().0, grid().1, clock::now).await?;
+    let contacts = handle.watch_lightning_contacts();
     let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
     let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
     let (history, watched_history) = watch::channel(History::default());
@@ -176,6 +191,7 @@ async fn start(
             archive: store.archive(),
             catch_up: catch_up_status,
             trading,
+            lightning: payments.as_ref().map(|it| it.handle.clone()),
         },
     )
     .await?;
@@ -202,14 +218,15 @@ async fn start(
         trades,
         words: BTreeMap::new(),
     };
-    Ok(start_tasks(shutdown, (rpc, site, catch_up), (market, oldest), network))
+    let payments = payments.map(|payments| (payments, contacts));
+    Ok(start_tasks(shutdown, (rpc, site, catch_up), (market, oldest), (network, payments)))
 }
 
 fn start_tasks(
     shutdown: CancellationToken,
     (rpc, site, catch_up): (Rpc, Site, CatchUp),
     (market, oldest): (MarketTask, Interval),
-    network: Network,
+    (network, payments): (Network, Option<(Payments, watch::Receiver<LightningContacts>)>),
 ) -> Tasks<TaskFailure> {
     let mut tasks = Tasks::new(shutdown);
     // In the order in which they stop: what takes work in first, what work rests on last.
@@ -224,7 +241,51 @@ fn start_tasks(
     });
     tasks.start("market", |stop| async move { Ok(market.run(stop, oldest).await?) });
     tasks.start("network", |stop| async move { Ok(network.run(stop).await?) });
+    if let Some((Payments { lightning, events, .. }, contacts)) = payments {
+        tasks.start("lightning events", |stop| async move {
+            note_events(events, stop).await;
+            Ok(())
+        });
+        tasks.start("lightning", |stop| async move { Ok(lightning.run(stop, contacts).await?) });
+    }
     tasks
+}
+
+/// Lightning, open but yet to be run, and its two ends.
+struct Payments {
+    lightning: Lightning,
+    handle: LightningHandle,
+    events: LightningEvents,
+}
+
+async fn open_lightning(
+    config: Option<LightningConfig>,
+    data_dir: &Path,
+    store: &Store,
+) -> Result<Option<Payments>, RunError> {
+    let Some(config) = config else {
+        warn!(
+            "no `[lightning]` in the config: this node keeps accounts of its trades and pays none \
+             of them, nor is it paid"
+        );
+        return Ok(None);
+    };
+    let (lightning, handle, events) = Lightning::open(config, data_dir, store.journal()).await?;
+    Ok(Some(Payments { lightning, handle, events }))
+}
+
+/// Writes events into the log, and nowhere else.
+async fn note_events(mut events: LightningEvents, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            delivery = events.next() => {
+                let Some(delivery) = delivery else { return stop.cancelled().await };
+                info!(event = ?delivery.event(), "Lightning");
+                delivery.kept();
+            }
+        }
+    }
 }
 
 fn network_config(config: crate::config::NetworkConfig) -> NetworkConfig {
@@ -235,6 +296,7 @@ fn network_config(config: crate::config::NetworkConfig) -> NetworkConfig {
         external: config.external,
         bootstrap: config.bootstrap,
         openness: Openness { mdns: config.mdns, hides_listen, ..Openness::default() },
+        lightning: None,
     }
 }
 

@@ -1,10 +1,12 @@
 //! JSON-RPC of a node, on loopback by default: how it is, and what it knows of an interval.
 //!
 //! HTTP and WebSocket share one port, and so do `/metrics` and `/health` ([`crate::metrics`]).
-//! Everything here only reads, but for `offer` ([`offer`]), which is there on loopback only.
+//! Everything here only reads, but for `offer` ([`offer`]), `wallet` and `channel` ([`wallet`]), which are
+//! there on loopback only.
 //! Not for: the shapes of the answers, which are in [`crate::status`].
 
 pub mod offer;
+pub mod wallet;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,18 +28,21 @@ use tower::ServiceBuilder;
 use crate::catch_up::CatchUpStatus;
 use crate::clock;
 use crate::history::History;
+use crate::lightning::LightningHandle;
 use crate::metrics::{Metrics, MetricsLayer};
 use crate::network::NetworkHandle;
 use crate::site::SiteState;
 use crate::status::{
     AbstentionStatus, BookReport, ClockStatus, HearingStatus, IntervalOutcome, IntervalReport,
-    NetworkStatus, NodeStatus, SettlementReport, SiteStatus,
+    LightningStatus, NetworkStatus, NodeStatus, SettlementReport, SiteStatus,
 };
 use crate::store::Archive;
 use crate::trading::Trading;
 
 pub use offer::{ForwardRpcClient, OfferRpcClient};
 use offer::{ForwardRpcServer, OfferRpcServer};
+pub use wallet::{ChannelRpcClient, WalletRpcClient};
+use wallet::{ChannelRpcServer, WalletRpcServer};
 
 /// Connections served at once.
 const CONNECTIONS_MAX: u32 = 32;
@@ -94,6 +99,8 @@ pub struct Answers {
     pub catch_up: watch::Receiver<CatchUpStatus>,
     /// The market task, for what is traded ahead.
     pub trading: Trading,
+    /// Lightning; none where the node runs without.
+    pub lightning: Option<LightningHandle>,
 }
 
 /// Why JSON-RPC cannot be served.
@@ -129,8 +136,11 @@ impl Rpc {
             .max_response_body_size(RESPONSE_MAX)
             .build();
         let failed = |source| RpcError { address, source };
-        let metrics =
-            MetricsLayer::new(Metrics::new(answers.history.clone(), answers.network.clone()));
+        let metrics = MetricsLayer::new(Metrics::new(
+            answers.history.clone(),
+            answers.network.clone(),
+            answers.lightning.clone(),
+        ));
         let server = Server::builder()
             .set_config(config)
             .set_http_middleware(ServiceBuilder::new().layer(metrics))
@@ -159,9 +169,11 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     methods.merge(MarketRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ForwardRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     if address.ip().is_loopback() {
-        methods.merge(OfferRpcServer::into_rpc(answers)).expect(no_overlap);
+        methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+        methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+        methods.merge(ChannelRpcServer::into_rpc(answers)).expect(no_overlap);
     } else {
-        tracing::warn!(%address, "JSON-RPC is not on loopback, so nothing can be offered by it");
+        tracing::warn!(%address, "JSON-RPC is not on loopback, so nothing can be offered or spent by it");
     }
     methods
 }
@@ -193,6 +205,9 @@ impl NodeRpcServer for Answers {
             interval: interval.to_number(),
             site: self.site.borrow().as_ref().map(SiteStatus::from),
             network: NetworkStatus::from(&self.network.status()),
+            lightning: self.lightning.as_ref().map(|lightning| {
+                LightningStatus::new(lightning, self.network.lightning_contacts().len())
+            }),
             catch_up: self.catch_up.borrow().clone(),
             not_taken: history.not_taken(),
             last_interval: history.last_concluded().cloned(),
@@ -238,15 +253,19 @@ impl MarketRpcServer for Answers {
     }
 }
 
+fn error(code: i32, message: &str) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(code, message, None::<BTreeMap<(), ()>>)
+}
+
 fn parse(interval: &str) -> Result<Interval, ErrorObjectOwned> {
     interval.parse().map(Interval::from_number).map_err(|_| {
         let message = "an interval is a decimal number in a string, such as \"5933334\"";
-        ErrorObjectOwned::owned(CODE_BAD_INTERVAL, message, None::<BTreeMap<(), ()>>)
+        error(CODE_BAD_INTERVAL, message)
     })
 }
 
 fn unreadable(error: crate::store::ArchiveError) -> ErrorObjectOwned {
     tracing::error!(%error, "archive not readable");
     let message = "the archive cannot be read; see the node's log";
-    ErrorObjectOwned::owned(CODE_ARCHIVE, message, None::<BTreeMap<(), ()>>)
+    self::error(CODE_ARCHIVE, message)
 }

@@ -4,6 +4,7 @@
 //! Names end in their unit; 64-bit integers are strings, which JavaScript can hold.
 
 mod abstention;
+mod lightning;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::catch_up::CatchUpStatus;
 
 pub use abstention::{AbstentionStatus, ClockStatus, HearingStatus};
+pub use lightning::LightningStatus;
 
 /// Serde for 64-bit integers as strings.
 pub mod quoted {
@@ -125,6 +127,9 @@ pub struct NodeStatus {
     pub site: Option<SiteStatus>,
     /// The network.
     pub network: NetworkStatus,
+    /// Payments over Lightning; null where the node runs without, and only keeps accounts.
+    #[serde(default)]
+    pub lightning: Option<LightningStatus>,
     /// How far it has caught up with what it missed.
     pub catch_up: CatchUpStatus,
     /// Messages not taken, by reason.

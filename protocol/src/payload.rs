@@ -9,7 +9,10 @@ use crate::forward::{Acceptance, Reply, Stack, Word, in_one_day};
 use crate::invoice::{Invoice, TRANCHES_MAX};
 use crate::offer::{OFFER_LIFETIME_MAX_MS, Offer};
 use crate::order::{Order, Side};
-use crate::peer::{ADDRESS_MAX, ADDRESSES_MAX, LIFETIME_MAX_MS, PeerRecord};
+use crate::peer::{
+    ADDRESS_MAX, ADDRESSES_MAX, LIFETIME_MAX_MS, LIGHTNING_ADDRESSES_MAX, LIGHTNING_SIGNATURE_MAX,
+    PeerRecord,
+};
 use crate::reading::Reading;
 use crate::roster::Member;
 use crate::signing::PublicKey;
@@ -122,6 +125,19 @@ impl Payload for PeerRecord {
             self.made_at < self.expires_at
                 && self.expires_at.ms_since(self.made_at) <= LIFETIME_MAX_MS,
             "it lives too long, or not at all",
+        )?;
+        let Some(lightning) = &self.lightning else { return Ok(()) };
+        require(
+            lightning.addresses.len() <= LIGHTNING_ADDRESSES_MAX,
+            "too many addresses of a Lightning node",
+        )?;
+        require(
+            lightning.addresses.iter().all(|address| address.len() <= ADDRESS_MAX),
+            "an address of a Lightning node is too long",
+        )?;
+        require(
+            lightning.signature.len() <= LIGHTNING_SIGNATURE_MAX,
+            "a Lightning signature is too long",
         )
     }
 }

@@ -13,6 +13,7 @@ use boltgrid_protocol::units::Interval;
 use crate::config::ConfigError;
 use crate::grid::GridError;
 use crate::keys::KeyError;
+use crate::lightning::{RestoreError, SeedError};
 use crate::logging::LoggingError;
 use crate::node::RunError;
 use crate::store::{ArchiveError, StoreError};
@@ -49,6 +50,20 @@ pub enum CliError {
     /// The archive.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// The wallet's seed.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// The wallet could not be brought back.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// The config file has no Lightning in it.
+    #[error(
+        "{path} says nothing of Lightning; set `network` and where the chain is seen in its `[lightning]`"
+    )]
+    NoLightning {
+        /// The file.
+        path: PathBuf,
+    },
     /// The node did not start, or stopped by itself.
     #[error("the node stopped: {0}")]
     Node(#[from] RunError),

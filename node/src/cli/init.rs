@@ -17,9 +17,12 @@ use super::charter::write_new;
 use super::error::CliError;
 use crate::config::{CONFIG_FILE, Config, RawConfig, RawNetwork, render};
 use crate::keys::KeyError;
+use crate::lightning::{Seed, SeedError};
 use crate::site::{DeviceConfig, SiteConfig};
 use crate::{grid, keys};
 
+/// Words of the wallet's seed in one row on the screen.
+const WORDS_IN_A_ROW: usize = 6;
 /// The unit of a device that is alone on its bus.
 const UNIT: u8 = 1;
 
@@ -84,6 +87,7 @@ impl Init {
         make_private_dir(&config.grid.enrolments_dir)?;
         let participant = key(&config.keys.participant_key_file)?.participant_id();
         key(&config.keys.meter_key_file)?;
+        let new_seed = seed(&config.seed_file)?;
         if let Some((source, charter)) = &charter {
             let path = &config.grid.charter_file;
             let text = fs::read(source)
@@ -96,6 +100,9 @@ impl Init {
         write_new(&file, render(&raw).as_bytes(), "--dir")?;
         writeln!(out, "participant  {participant}")?;
         writeln!(out, "config       {}", file.display())?;
+        if let Some(seed) = new_seed {
+            show_seed(out, &seed, &config.seed_file)?;
+        }
         next_steps(out, &self.dir, &config, charter.is_some())
     }
 
@@ -178,6 +185,33 @@ fn key(path: &Path) -> Result<Keypair, KeyError> {
         Err(KeyError::Exists { .. }) => keys::read(path),
         made => made,
     }
+}
+
+/// A new wallet's seed, or none where the file holds one already.
+fn seed(path: &Path) -> Result<Option<Seed>, SeedError> {
+    let seed = Seed::new()?;
+    match seed.write(path) {
+        Ok(()) => Ok(Some(seed)),
+        Err(SeedError::Exists { .. }) => Seed::read(path).map(|_| None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Shows the words, this once.
+fn show_seed(out: &mut impl Write, seed: &Seed, path: &Path) -> Result<(), CliError> {
+    let words = seed.words();
+    writeln!(
+        out,
+        "wallet       {}\n\nThe wallet's 24 words. They are shown this once: write them on paper. \
+         Whoever has them has the money, and without them it is gone with this machine.\n",
+        path.display()
+    )?;
+    for (row, words) in words.split(' ').collect::<Vec<_>>().chunks(WORDS_IN_A_ROW).enumerate() {
+        let first = row.saturating_mul(WORDS_IN_A_ROW).saturating_add(1);
+        let numbered = (first..).zip(words).map(|(number, word)| format!("{number:>2} {word:<9}"));
+        writeln!(out, "  {}", numbered.collect::<Vec<_>>().join(" ").trim_end())?;
+    }
+    Ok(())
 }
 
 fn make_private_dir(path: &Path) -> Result<(), CliError> {

@@ -38,7 +38,7 @@ pub(super) enum Offer {
 pub(super) struct Node {
     /// Where the node's JSON-RPC listens, instead of what the config file says
     #[arg(long, value_name = "ADDR")]
-    rpc: Option<String>,
+    pub(super) rpc: Option<String>,
     /// The node's config file
     #[arg(
         long,
@@ -46,10 +46,10 @@ pub(super) struct Node {
         env = "BOLTGRID_CONFIG",
         default_value = "boltgrid/config.toml"
     )]
-    config: PathBuf,
+    pub(super) config: PathBuf,
     /// Print the node's answer as JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -315,7 +315,7 @@ fn short(participant: &str) -> String {
     participant.chars().take(8).collect()
 }
 
-fn json(out: &mut impl Write, answer: &impl Serialize) -> Result<(), CliError> {
+pub(super) fn json(out: &mut impl Write, answer: &impl Serialize) -> Result<(), CliError> {
     serde_json::to_writer_pretty(&mut *out, answer).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())

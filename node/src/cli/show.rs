@@ -29,6 +29,11 @@ pub(super) fn money(amount: SignedMsat) -> String {
     format!("{} sat", thousandths(amount.to_millisatoshi().into()))
 }
 
+/// An amount of millisatoshi in sat.
+pub(super) fn msat_as_sat(msat: u64) -> String {
+    thousandths(msat.into())
+}
+
 /// A power in W.
 pub(super) fn power(power: Power) -> String {
     format!("{} W", thousandths(power.to_milliwatts().into()))

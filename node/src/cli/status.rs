@@ -11,8 +11,8 @@ use super::{rpc, show};
 use crate::catch_up::{CatchUpState, CatchUpStatus};
 use crate::rpc::NodeRpcClient;
 use crate::status::{
-    HearingStatus, IntervalOutcome, IntervalReport, NodeStatus, SettlementReport, SiteStatus,
-    TradeReport, TradeState,
+    HearingStatus, IntervalOutcome, IntervalReport, LightningStatus, NodeStatus, SettlementReport,
+    SiteStatus, TradeReport, TradeState,
 };
 
 /// Arguments of `status`.
@@ -85,6 +85,7 @@ fn rows(status: &NodeStatus) -> Rows {
     rows.extend(
         status.not_taken.iter().map(|(why, count)| ("not taken", format!("{count} {why}"))),
     );
+    rows.extend(lightning_rows(status.lightning.as_ref()));
     rows.push(("history", history(&status.catch_up)));
     match &status.site {
         Some(site) => rows.extend(site_rows(site)),
@@ -95,6 +96,25 @@ fn rows(status: &NodeStatus) -> Rows {
         None => rows.push(("last interval", "none yet".to_owned())),
     }
     rows
+}
+
+fn lightning_rows(status: Option<&LightningStatus>) -> Rows {
+    let Some(it) = status else {
+        return vec![("payments", "none: trades are accounted for, not paid".to_owned())];
+    };
+    let synced = match it.synced_at_unix_s {
+        None => "catching up with the chain".to_owned(),
+        Some(_) => format!("at block {}", it.height_blocks),
+    };
+    let (usable, channels) = (it.channels_usable, it.channels);
+    vec![
+        ("Lightning", format!("{}, {synced}", it.node_id)),
+        (
+            "channels",
+            format!("{usable} of {channels} usable, with {} sat of ours", it.channels_sat),
+        ),
+        ("wallet", format!("{} sat on-chain, {} of it to spend", it.onchain_sat, it.spendable_sat)),
+    ]
 }
 
 fn history(status: &CatchUpStatus) -> String {

@@ -6,6 +6,7 @@ use boltgrid_protocol::units::Price;
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
+use super::lightning::RawLightning;
 use crate::site::SiteConfig;
 
 /// A configuration as it is written down.
@@ -30,6 +31,8 @@ pub struct RawConfig {
     pub network: RawNetwork,
     /// JSON-RPC.
     pub rpc: RawRpc,
+    /// Payments.
+    pub lightning: RawLightning,
     /// What the owner wants.
     pub owner: RawOwner,
     /// Logs.
@@ -118,6 +121,7 @@ impl RawConfig {
                 mdns: Some(true),
             },
             rpc: RawRpc { listen: Some("127.0.0.1:8733".to_owned()) },
+            lightning: RawLightning::defaults(),
             owner: RawOwner {
                 trade: Some(true),
                 buy_at_most_msat_per_kwh: None,
@@ -156,6 +160,7 @@ impl RawConfig {
             },
             network: self.network.over(below.network),
             rpc: RawRpc { listen: self.rpc.listen.or(below.rpc.listen) },
+            lightning: self.lightning.over(below.lightning),
             owner: self.owner.over(&below.owner),
             log: RawLog {
                 filter: self.log.filter.or(below.log.filter),
@@ -177,6 +182,7 @@ impl RawConfig {
         ] {
             *path = path.take().map(|path| folder.join(path));
         }
+        self.lightning = self.lightning.relative_to(folder);
         self
     }
 }

@@ -78,6 +78,75 @@ const SECTIONS: &[Section] = &[
         keys: &[key("listen", "IP address and port.")],
     },
     Section {
+        name: "lightning",
+        about: "Payments over Lightning, by a wallet in this node. With `network` and a place where the\n\
+                chain is seen, trades are paid; with nothing said here, they are only accounted for.",
+        keys: &[
+            Key {
+                name: "network",
+                about: "\"signet\" or \"regtest\" to try it, \"mainnet\" for real bitcoin. There is no default.",
+                example: "\"regtest\"",
+            },
+            key(
+                "accept_mainnet",
+                "Without this, \"mainnet\" is refused: real money, and a young program.",
+            ),
+            key(
+                "seed_file",
+                "The wallet's 24 words. Whoever reads them has the money; keep them on paper too.",
+            ),
+            Key {
+                name: "bitcoind_url",
+                about: "Where the chain is seen: one of `bitcoind_url`, `esplora_url`, `electrum_url`.\n\
+                        JSON-RPC of a bitcoind of the owner's, which sees what this wallet does.",
+                example: "\"http://127.0.0.1:8332\"",
+            },
+            Key {
+                name: "bitcoind_cookie_file",
+                about: "Log in to bitcoind by its cookie file, read when this node starts...",
+                example: "\"/var/lib/bitcoind/.cookie\"",
+            },
+            Key {
+                name: "bitcoind_user",
+                about: "... or as this user, ...",
+                example: "\"boltgrid\"",
+            },
+            Key {
+                name: "bitcoind_password_file",
+                about: "... with the password in this file.",
+                example: "\"bitcoind.password\"",
+            },
+            Key {
+                name: "esplora_url",
+                about: "An Esplora server, whose owner learns what this wallet does.",
+                example: "\"https://esplora.example/api\"",
+            },
+            Key {
+                name: "electrum_url",
+                about: "An Electrum server, whose owner learns what this wallet does.",
+                example: "\"ssl://electrum.example:50002\"",
+            },
+            key(
+                "listen",
+                "Host and port to listen at for other Lightning nodes; [] to call others only.",
+            ),
+            key(
+                "external",
+                "Host and port at which others reach it, where that is not `listen`: behind a router, say.",
+            ),
+            key(
+                "forward",
+                "Whether to pass on payments between other members, at no fee, where the charter\n\
+                 allows it: for a node that is always on.",
+            ),
+            key(
+                "zero_conf_partners",
+                "Lightning ids of nodes whose channels count before they are confirmed. Such a node\n\
+                 can take back what it pays until then: name only whom you would lend it.",
+            ),
+        ],
+    },
+    Section {
         name: "owner",
         about: "What the owner wants. Prices are in millisatoshi per kWh and may be negative.",
         keys: &[
@@ -199,7 +268,7 @@ mod tests {
     use boltgrid_protocol::units::Price;
 
     use super::*;
-    use crate::config::{RawNetwork, RawOwner};
+    use crate::config::{RawLightning, RawNetwork, RawOwner};
     use crate::site::SiteConfig;
 
     const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
@@ -207,6 +276,17 @@ mod tests {
     /// A configuration that says everything there is to say.
     fn everything() -> RawConfig {
         let mut all = RawConfig::defaults();
+        let text = || Some("text".to_owned());
+        all.lightning = RawLightning {
+            network: text(),
+            bitcoind_url: text(),
+            bitcoind_cookie_file: Some("file".into()),
+            bitcoind_user: text(),
+            bitcoind_password_file: Some("file".into()),
+            esplora_url: text(),
+            electrum_url: text(),
+            ..all.lightning
+        };
         all.owner.buy_at_most_msat_per_kwh = Some(Price::from_msat_per_kwh(1));
         all.owner.sell_at_least_msat_per_kwh = Some(Price::from_msat_per_kwh(-1));
         all

@@ -12,7 +12,7 @@ use boltgrid_protocol::charter::MEMBERS_MAX;
 use boltgrid_protocol::envelope::{MessageRejected, Verified};
 use boltgrid_protocol::id::{GridId, ParticipantId};
 use boltgrid_protocol::offer::OfferSet;
-use boltgrid_protocol::peer::{LIFETIME_MAX_MS, PeerRecord};
+use boltgrid_protocol::peer::{LIFETIME_MAX_MS, LightningContact, PeerRecord};
 use boltgrid_protocol::units::{Interval, Timestamp};
 use libp2p::core::ConnectedPoint;
 use libp2p::kad::store::RecordStore;
@@ -30,6 +30,7 @@ use super::pace::{Backoff, Rate, TokenBucket};
 use super::peers::{Novelty, Standing};
 use super::refused::Refused;
 use super::status::{CONNECTIONS, RECORDS};
+use crate::lightning;
 
 /// Between the first and the second announcement; then twice as long each time, since a starting
 /// grid grows while the first ones are made.
@@ -57,15 +58,25 @@ pub(super) fn ends_at(expires_at: Timestamp, now: Timestamp) -> std::time::Insta
 #[derive(Debug)]
 pub(super) struct Announcement {
     external: Vec<Multiaddr>,
+    lightning: Option<LightningContact>,
     addresses: Vec<Multiaddr>,
     sequence: u64,
     pace: Backoff,
 }
 
 impl Announcement {
-    pub(super) const fn new(external: Vec<Multiaddr>, now: Instant) -> Self {
+    pub(super) const fn new(
+        external: Vec<Multiaddr>,
+        lightning: Option<LightningContact>,
+        now: Instant,
+    ) -> Self {
         let pace = Backoff::new(now, ANNOUNCE_MIN, ANNOUNCE_MAX);
-        Self { external, addresses: Vec::new(), sequence: 0, pace }
+        Self { external, lightning, addresses: Vec::new(), sequence: 0, pace }
+    }
+
+    /// Whether the record names a Lightning node.
+    pub(super) const fn has_lightning(&self) -> bool {
+        self.lightning.is_some()
     }
 
     /// The next record, of the addresses at hand. Its number is the time, so it grows over restarts.
@@ -76,6 +87,7 @@ impl Announcement {
             sequence: self.sequence,
             made_at: now,
             expires_at: now.plus_ms(RECORD_LIFETIME_MS),
+            lightning: self.lightning.clone(),
         }
     }
 }
@@ -232,6 +244,12 @@ impl Network {
         let verified = self.screening.peer_record(&record.value, (self.clock)())?;
         if record.key != record_key(&self.grid, &verified.participant()) {
             return Err(Refused::WrongKey);
+        }
+        if let Some(contact) = &verified.body().lightning {
+            let binding = LightningContact::binding(&self.grid, &verified.participant());
+            if !lightning::verify::verify(&binding, &contact.signature, &contact.node) {
+                return Err(Refused::NotItsLightning);
+            }
         }
         let novelty = self.peers.learn_record(&verified, Instant::now())?;
         Ok((verified, novelty))

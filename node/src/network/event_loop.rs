@@ -28,7 +28,9 @@ use super::clocks::Clocks;
 use super::discovery::{Announcement, Recorders};
 use super::faults::{Faults, Tolerance};
 use super::gossip::Gossiping;
-use super::handle::{COMMANDS_MAX, Command, EVENTS_MAX, NetworkEvent, NetworkHandle};
+use super::handle::{
+    COMMANDS_MAX, Command, EVENTS_MAX, LightningContacts, NetworkEvent, NetworkHandle,
+};
 use super::identity::identity_of;
 use super::mesh::HEARTBEAT;
 use super::offers::Offers;
@@ -69,6 +71,7 @@ pub struct Network {
     faults: Faults,
     commands: mpsc::Receiver<Command>,
     status: watch::Sender<NetworkStatus>,
+    contacts: watch::Sender<LightningContacts>,
     traffic: Arc<Traffic>,
     listeners: HashSet<ListenerId>,
     lost: Option<NetworkError>,
@@ -92,6 +95,7 @@ impl Network {
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (events, event_receiver) = mpsc::channel(EVENTS_MAX);
         let (status, watched) = watch::channel(NetworkStatus::default());
+        let (contacts, watched_contacts) = watch::channel(LightningContacts::default());
         let (now, me) = (Instant::now(), key.participant_id());
         let gate = Gatekeeper::new(Arc::clone(&charter), rosters);
         let mut network = Self {
@@ -106,7 +110,7 @@ impl Network {
                 Duration::from_millis(charter.interval.interval_ms),
                 now,
             ),
-            announcement: Announcement::new(config.external.clone(), now),
+            announcement: Announcement::new(config.external.clone(), config.lightning, now),
             recorders: Recorders::new(now),
             lookups: HashMap::new(),
             offers: Offers::default(),
@@ -123,14 +127,18 @@ impl Network {
             events,
             commands,
             status,
+            contacts,
             traffic,
         };
+        if network.announcement.has_lightning() {
+            network.peers.seek_lightning();
+        }
         for address in config.external {
             network.swarm.add_external_address(address);
         }
         network.listen(config.listen).await?;
         network.on_heartbeat();
-        Ok((network, NetworkHandle::new(command_sender, watched), event_receiver))
+        Ok((network, NetworkHandle::new(command_sender, watched, watched_contacts), event_receiver))
     }
 
     async fn listen(&mut self, addresses: Vec<Multiaddr>) -> Result<(), NetworkError> {
@@ -304,6 +312,14 @@ impl Network {
         self.announce(now, wall);
         self.tend_offers(now, wall);
         self.report();
+        let latest = self.peers.lightning_contacts();
+        self.contacts.send_if_modified(|known| {
+            let is_news = **known != latest;
+            if is_news {
+                *known = Arc::new(latest);
+            }
+            is_news
+        });
     }
 
     /// Adapts to another roster.

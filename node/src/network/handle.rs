@@ -1,5 +1,6 @@
 //! What the other tasks hold of the network: a handle to tell it things, and the events it sends.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use boltgrid_market::abstention::PeerClocks;
@@ -9,6 +10,7 @@ use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::invoice::InvoiceWord;
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::offer::{Day, Product};
+use boltgrid_protocol::peer::LightningContact;
 use boltgrid_protocol::topic::Topic;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -20,6 +22,9 @@ pub(super) const COMMANDS_MAX: usize = 1024;
 /// Events waiting for the market: a burst of everybody's votes. Beyond it, messages are dropped and
 /// counted as `overloaded`.
 pub(super) const EVENTS_MAX: usize = 2048;
+
+/// Where the members' Lightning nodes are, by participant. Each has signed for it.
+pub type LightningContacts = Arc<BTreeMap<ParticipantId, LightningContact>>;
 
 /// Something that came in. All messages are verified.
 #[derive(Debug)]
@@ -113,14 +118,16 @@ pub enum NetworkUnavailable {
 pub struct NetworkHandle {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<NetworkStatus>,
+    contacts: watch::Receiver<LightningContacts>,
 }
 
 impl NetworkHandle {
     pub(super) const fn new(
         commands: mpsc::Sender<Command>,
         status: watch::Receiver<NetworkStatus>,
+        contacts: watch::Receiver<LightningContacts>,
     ) -> Self {
-        Self { commands, status }
+        Self { commands, status, contacts }
     }
 
     /// Publishes a signed message to everyone. Where nobody listens yet, it is tried again until
@@ -216,6 +223,18 @@ impl NetworkHandle {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<NetworkStatus> {
         self.status.clone()
+    }
+
+    /// Where the members' Lightning nodes are, as far as their records were seen.
+    #[must_use]
+    pub fn lightning_contacts(&self) -> LightningContacts {
+        Arc::clone(&self.contacts.borrow())
+    }
+
+    /// The same as it changes.
+    #[must_use]
+    pub fn watch_lightning_contacts(&self) -> watch::Receiver<LightningContacts> {
+        self.contacts.clone()
     }
 
     fn send(&self, command: Command) -> Result<(), NetworkUnavailable> {

@@ -60,10 +60,11 @@ mod transport;
 
 use std::io;
 
+use boltgrid_protocol::peer::LightningContact;
 use libp2p::{Multiaddr, TransportError, noise};
 
 pub use event_loop::Network;
-pub use handle::{NetworkEvent, NetworkHandle, NetworkUnavailable};
+pub use handle::{LightningContacts, NetworkEvent, NetworkHandle, NetworkUnavailable};
 pub use offers::FoundOffers;
 pub use scoring::Scores;
 pub use status::{NetworkStatus, Refusals};
@@ -82,6 +83,8 @@ pub struct NetworkConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Connections, and whether the local network is searched.
     pub openness: Openness,
+    /// This participant's Lightning node, signed by it; none where it has none.
+    pub lightning: Option<LightningContact>,
 }
 
 /// Why the network cannot start or go on.

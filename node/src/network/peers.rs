@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::{ParticipantId, RosterHash};
-use boltgrid_protocol::peer::{ADDRESSES_MAX, PeerRecord};
+use boltgrid_protocol::peer::{ADDRESSES_MAX, LightningContact, PeerRecord};
 use boltgrid_protocol::roster::Roster;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
@@ -109,6 +109,7 @@ struct Whereabouts {
     rank: [u8; 32],
     addresses: Vec<Multiaddr>,
     sequence: Option<u64>,
+    lightning: Option<LightningContact>,
     connected_since: Option<Instant>,
     /// Whether we dialled the connection.
     dialled: bool,
@@ -137,6 +138,7 @@ pub(super) struct Peers {
     bootstrap: Vec<Bootstrap>,
     strangers: BTreeSet<PeerId>,
     retry_max: Duration,
+    seeks_lightning: bool,
 }
 
 impl Peers {
@@ -160,7 +162,22 @@ impl Peers {
             .collect();
         let (members, strangers) = (BTreeMap::new(), BTreeSet::new());
         let roster = RosterHash::default();
-        Self { me, connections_max, roster, members, bootstrap, strangers, retry_max }
+        Self {
+            me,
+            connections_max,
+            roster,
+            members,
+            bootstrap,
+            strangers,
+            retry_max,
+            seeks_lightning: false,
+        }
+    }
+
+    /// From now on, the records of connected members are looked up as well, for their Lightning
+    /// nodes.
+    pub(super) const fn seek_lightning(&mut self) {
+        self.seeks_lightning = true;
     }
 
     /// Takes over the roster. Returns what changes, unless it is the one that we have.
@@ -332,9 +349,18 @@ impl Peers {
             return Ok(Novelty::Known);
         }
         whereabouts.sequence = Some(sequence);
+        whereabouts.lightning.clone_from(&record.body().lightning);
         let addresses = record.body().addresses.iter().filter_map(|text| text.parse().ok());
         self.learn(&participant, addresses, now);
         Ok(Novelty::News)
+    }
+
+    /// The Lightning nodes of all members that said theirs.
+    pub(super) fn lightning_contacts(&self) -> BTreeMap<ParticipantId, LightningContact> {
+        let contact = |(participant, it): (&ParticipantId, &Whereabouts)| {
+            Some((*participant, it.lightning.clone()?))
+        };
+        self.members.iter().filter_map(contact).collect()
     }
 
     /// Where a member can be dialled.
@@ -379,6 +405,9 @@ impl Peers {
             .min(absent);
         let surplus = connected.saturating_sub(kept);
         let mut plan = Plan { part: self.least_wanted(surplus, now), ..Plan::default() };
+        if self.seeks_lightning {
+            self.plan_records(&mut plan, lookups, now);
+        }
         if missing > 0 || pinned_connected < pinned || members == 0 {
             plan.bootstrap = self.due_bootstrap(now);
             self.plan_search(&mut plan, missing, lookups, now);
@@ -407,6 +436,21 @@ impl Peers {
             known.address.clone()
         };
         self.bootstrap.iter_mut().filter(due).map(tried).collect()
+    }
+
+    /// Looks up connected members whose record was never seen: what they say of themselves over the
+    /// connection is where they are, and not where their Lightning node is.
+    fn plan_records(&mut self, plan: &mut Plan, lookups: usize, now: Instant) {
+        for (participant, whereabouts) in &mut self.members {
+            if whereabouts.is_connected()
+                && whereabouts.sequence.is_none()
+                && whereabouts.look_up.is_due(now)
+                && plan.look_up.len().saturating_add(lookups) < LOOKUPS_AT_ONCE
+            {
+                whereabouts.look_up.tried(now);
+                plan.look_up.push(*participant);
+            }
+        }
     }
 
     fn plan_search(&mut self, plan: &mut Plan, missing: usize, lookups: usize, now: Instant) {
@@ -440,6 +484,7 @@ impl Whereabouts {
             rank,
             addresses: Vec::new(),
             sequence: None,
+            lightning: None,
             connected_since: None,
             dialled: false,
             pinned: false,

@@ -78,6 +78,9 @@ pub(super) enum Refused {
     /// A peer record older than the one we have.
     #[error("a peer record older than the one that is known")]
     Superseded,
+    /// A peer record whose Lightning node has not signed that it is its author's.
+    #[error("a peer record with a Lightning node that did not sign for it")]
+    NotItsLightning,
     /// A provider record; nobody provides anything here.
     #[error("a provider record")]
     Provider,
@@ -122,6 +125,7 @@ impl Refused {
             Self::WrongKey => "wrong_key",
             Self::Misplaced => "misplaced",
             Self::Superseded => "superseded",
+            Self::NotItsLightning => "not_its_lightning",
             Self::Provider => "provider",
             Self::Stranger => "stranger",
             Self::TooOften => "too_often",
@@ -153,6 +157,7 @@ impl Refused {
             | Self::NotAskedFor
             | Self::Malformed
             | Self::WrongKey
+            | Self::NotItsLightning
             | Self::Provider
             | Self::FalseHistory
             | Self::Condemned => Blame::Sender,

@@ -6,8 +6,6 @@
 //! machine can call it.
 //! Not for: what is signed or bound; that is the market's.
 
-use std::collections::BTreeMap;
-
 use boltgrid_market::forwards::{Held, Terms};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::Verified;
@@ -19,7 +17,7 @@ use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Answers;
+use super::{Answers, error};
 use crate::network::FoundOffers;
 use crate::status::quoted;
 use crate::trading::{NotDone, Outcome, Wanted};
@@ -340,8 +338,4 @@ fn parse_day(day: &str) -> Result<Day, ErrorObjectOwned> {
 
 fn not_done(why: NotDone) -> ErrorObjectOwned {
     error(CODE_NOT_DONE, &why.to_string())
-}
-
-fn error(code: i32, message: &str) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(code, message, None::<BTreeMap<(), ()>>)
 }

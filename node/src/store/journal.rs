@@ -26,6 +26,15 @@ const QUEUE: usize = 64;
 /// The end of the meter's chain: a signed reading and the interval at whose start it was made.
 pub type LastReading = (Interval, Arc<[u8]>);
 
+/// How far Lightning's own store was when it was last looked at; the store holds the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LightningMark {
+    /// Which store: chosen by chance when it was made.
+    pub line: [u8; 16],
+    /// Grows with what is written into it.
+    pub count: u64,
+}
+
 type Work = Box<dyn FnOnce(&mut Table) + Send>;
 
 /// Why the journal did not do as asked.
@@ -200,6 +209,24 @@ impl JournalHandle {
     /// [`JournalError`].
     pub async fn prune_before(&self, interval: Interval) -> Result<usize, JournalError> {
         self.ask(move |table| table.prune_before(interval)).await
+    }
+
+    /// How far Lightning's store was; none where this node has had none.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub async fn lightning_mark(&self) -> Result<Option<LightningMark>, JournalError> {
+        self.ask(|table| table.lightning_mark()).await
+    }
+
+    /// Records how far Lightning's store is. Returns when it is on disk.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub async fn put_lightning_mark(&self, mark: LightningMark) -> Result<(), JournalError> {
+        self.ask(move |table| table.put_lightning_mark(&mark)).await
     }
 
     async fn ask<T: Send + 'static>(

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use archive::{Archive, ArchiveError, BookRecord, ClearingRecord};
 pub use folder::{FolderError, FolderLock};
-pub use journal::{JournalError, JournalHandle};
+pub use journal::{JournalError, JournalHandle, LightningMark};
 
 use journal::Journal;
 

@@ -9,7 +9,7 @@ use boltgrid_protocol::signing::Keypair;
 use libp2p::kad::store::RecordStore;
 use libp2p::kad::{Quorum, Record, RecordKey};
 
-use crate::fixture::{Grid, peer_record};
+use crate::fixture::{Grid, full_record, peer_record};
 use crate::raw::Raw;
 use crate::world::{TCP, World, clock, eventually};
 
@@ -44,6 +44,7 @@ async fn a_true_record_is_taken_and_everything_else_is_counted() {
     let to_come = PeerRecord { made_at: clock().plus_ms(60_000), ..good.clone() };
     let own = key_of(grid, &sign(&good).participant());
     let other = key_of(grid, &grid.people[0].key.participant_id());
+    let unsigned = full_record(&grid.charter);
     let mut forged = sign(&good).bytes().to_vec();
     *forged.last_mut().unwrap() ^= 1;
 
@@ -54,6 +55,7 @@ async fn a_true_record_is_taken_and_everything_else_is_counted() {
         ("wrong_key", other, sign(&good).bytes().to_vec()),
         ("stale", own.clone(), sign(&over).bytes().to_vec()),
         ("future", own.clone(), sign(&to_come).bytes().to_vec()),
+        ("not_its_lightning", own.clone(), sign(&unsigned).bytes().to_vec()),
     ] {
         put(&mut raw, key, value);
         raw.runs_while(node.refuses("records", reason, 1)).await;

@@ -142,6 +142,7 @@ impl World {
             external: Vec::new(),
             bootstrap: bootstrap.to_vec(),
             openness: Openness { mdns: false, ..Openness::default() },
+            lightning: None,
         }
     }
 

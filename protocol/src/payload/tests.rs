@@ -4,9 +4,10 @@
 use super::*;
 use crate::bitmap::Bitmap;
 use crate::confirm::TradeTerms;
-use crate::fixture::{Grid, INTERVAL, confirm, invoice, peer_record, reading};
+use crate::fixture::{Grid, INTERVAL, confirm, invoice, lightning_contact, peer_record, reading};
 use crate::id::RosterIndex;
 use crate::invoice::BOLT11_MAX;
+use crate::peer::LightningContact;
 use crate::units::Energy;
 
 /// What everyone says to this body of the member at a place.
@@ -75,6 +76,26 @@ fn a_peer_record_has_one_to_eight_addresses_of_bounded_length() {
     assert_eq!(with(0, 1), refused("no addresses, or too many"));
     assert_eq!(with(ADDRESSES_MAX + 1, 1), refused("no addresses, or too many"));
     assert_eq!(with(1, ADDRESS_MAX + 1), refused("an address is too long"));
+}
+
+#[test]
+fn a_lightning_node_has_a_bounded_number_of_bounded_addresses_and_one_signature() {
+    let with = |count: usize, len: usize, signature: usize| {
+        let lightning = LightningContact {
+            addresses: vec!["x".repeat(len); count],
+            signature: "y".repeat(signature),
+            ..lightning_contact()
+        };
+        check(0, &with_record(|it| it.lightning = Some(lightning)))
+    };
+    assert_eq!(with(LIGHTNING_ADDRESSES_MAX, ADDRESS_MAX, LIGHTNING_SIGNATURE_MAX), Ok(()));
+    assert_eq!(with(0, 0, 0), Ok(()));
+    assert_eq!(check(0, &with_record(|it| it.lightning = None)), Ok(()));
+    let too_many = refused("too many addresses of a Lightning node");
+    assert_eq!(with(LIGHTNING_ADDRESSES_MAX + 1, 1, 1), too_many);
+    assert_eq!(with(1, ADDRESS_MAX + 1, 1), refused("an address of a Lightning node is too long"));
+    let too_long = refused("a Lightning signature is too long");
+    assert_eq!(with(1, 1, LIGHTNING_SIGNATURE_MAX + 1), too_long);
 }
 
 #[test]

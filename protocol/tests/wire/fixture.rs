@@ -17,11 +17,11 @@ use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Level, Reply, Stack, Word};
 use boltgrid_protocol::id::{BookHash, ClearingDigest, MessageHash, RosterIndex};
 use boltgrid_protocol::invoice::{Cause, Invoice};
-use boltgrid_protocol::lightning::PaymentHash;
+use boltgrid_protocol::lightning::{LightningId, PaymentHash};
 use boltgrid_protocol::message::Gatekeeper;
 use boltgrid_protocol::offer::{Offer, Product};
 use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
-use boltgrid_protocol::peer::PeerRecord;
+use boltgrid_protocol::peer::{LightningContact, PeerRecord};
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
 use boltgrid_protocol::signing::Keypair;
@@ -202,7 +202,7 @@ impl Grid {
             ("trade_confirm", bytes(&self.sign(1, &confirm()))),
             ("reading", bytes(&self.sign(2, &reading(&self.charter, INTERVAL)))),
             ("evidence", bytes(&self.sign(3, &self.evidence()))),
-            ("peer_record", bytes(&self.sign(4, &peer_record(&self.charter)))),
+            ("peer_record", bytes(&self.sign(4, &full_record(&self.charter)))),
             ("offer", bytes(&self.sign(0, &offer(&self.charter)))),
             ("acceptance", bytes(&self.sign(1, &acceptance(self)))),
             ("reply", bytes(&self.sign(0, &reply(self)))),
@@ -294,6 +294,23 @@ pub(crate) fn peer_record(charter: &Charter) -> PeerRecord {
         sequence: 11,
         made_at: now(charter),
         expires_at: now(charter).plus_ms(3_600_000),
+        lightning: None,
+    }
+}
+
+/// The same with a Lightning node.
+pub(crate) fn full_record(charter: &Charter) -> PeerRecord {
+    PeerRecord { lightning: Some(lightning_contact()), ..peer_record(charter) }
+}
+
+/// A Lightning node at one address. Its signature is of the right form and of nothing.
+pub(crate) fn lightning_contact() -> LightningContact {
+    let mut node = [0x79; 33];
+    node[0] = 2;
+    LightningContact {
+        node: LightningId::from_bytes(&node).unwrap(),
+        addresses: vec!["192.0.2.7:9735".to_owned()],
+        signature: "y".repeat(104),
     }
 }
 

@@ -13,11 +13,15 @@ use boltgrid_protocol::id::RosterIndex;
 use boltgrid_protocol::invoice::{BOLT11_MAX, Invoice};
 use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::{Order, PARTNERS_MAX, PREFERENCES_MAX, Preference};
-use boltgrid_protocol::peer::{ADDRESS_MAX, ADDRESSES_MAX, PeerRecord};
+use boltgrid_protocol::peer::{
+    ADDRESS_MAX, ADDRESSES_MAX, LIGHTNING_ADDRESSES_MAX, LIGHTNING_SIGNATURE_MAX, LightningContact,
+    PeerRecord,
+};
 use boltgrid_protocol::reading::Reading;
 
 use crate::fixture::{
-    Grid, INTERVAL, acceptance, invoice, key, offer, order, peer_record, reading, stack, vote,
+    Grid, INTERVAL, acceptance, invoice, key, lightning_contact, offer, order, peer_record,
+    reading, stack, vote,
 };
 
 fn largest_order() -> Order {
@@ -41,7 +45,13 @@ fn the_largest_of_every_kind_fits_the_largest_grid() {
     let second = grid.sign(0, &other);
     grid.sign(1, &Evidence { first: order.bytes().to_vec(), second: second.bytes().to_vec() });
     let addresses = vec!["x".repeat(ADDRESS_MAX); ADDRESSES_MAX];
-    grid.sign(0, &PeerRecord { addresses, ..peer_record(&grid.charter) });
+    let lightning = LightningContact {
+        addresses: vec!["x".repeat(ADDRESS_MAX); LIGHTNING_ADDRESSES_MAX],
+        signature: "y".repeat(LIGHTNING_SIGNATURE_MAX),
+        ..lightning_contact()
+    };
+    let lightning = Some(lightning);
+    grid.sign(0, &PeerRecord { addresses, lightning, ..peer_record(&grid.charter) });
     grid.sign(0, &offer(&grid.charter));
     let uneven: Vec<u64> = (0..).take(LEVELS_MAX).map(|step| step % 2).collect();
     let stack = stack(INTERVAL, &uneven);

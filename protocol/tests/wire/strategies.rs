@@ -10,10 +10,10 @@ use boltgrid_protocol::id::{
     BookHash, ClearingDigest, GridId, MessageHash, MeterKey, ParticipantId, RosterIndex,
 };
 use boltgrid_protocol::invoice::{Cause, Invoice};
-use boltgrid_protocol::lightning::PaymentHash;
+use boltgrid_protocol::lightning::{LightningId, PaymentHash};
 use boltgrid_protocol::offer::{Offer, Product};
 use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
-use boltgrid_protocol::peer::PeerRecord;
+use boltgrid_protocol::peer::{LightningContact, PeerRecord};
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::{Energy, Interval, Msat, Power, Price, Timestamp};
 use proptest::collection::vec;
@@ -250,12 +250,25 @@ pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
 }
 
 pub(crate) fn peer_record() -> impl Strategy<Value = PeerRecord> {
-    (vec(".{0,40}", 0..10), any::<u64>(), timestamp(), timestamp()).prop_map(
-        |(addresses, sequence, made_at, expires_at)| PeerRecord {
+    let times = (timestamp(), timestamp());
+    (vec(".{0,40}", 0..10), any::<u64>(), times, option::of(lightning_contact())).prop_map(
+        |(addresses, sequence, (made_at, expires_at), lightning)| PeerRecord {
             addresses,
             sequence,
             made_at,
             expires_at,
+            lightning,
+        },
+    )
+}
+
+fn lightning_contact() -> impl Strategy<Value = LightningContact> {
+    (any::<bool>(), any::<[u8; 32]>(), vec(".{0,40}", 0..6), ".{0,120}").prop_map(
+        |(odd, x, addresses, signature)| {
+            let mut node = [0; 33];
+            node[0] = 2 + u8::from(odd);
+            node[1..].copy_from_slice(&x);
+            LightningContact { node: LightningId::from_bytes(&node).unwrap(), addresses, signature }
         },
     )
 }

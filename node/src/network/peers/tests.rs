@@ -13,6 +13,16 @@ const CHARTER: &str = include_str!("../../../../protocol/tests/charter.toml");
 const FEW: u32 = 64;
 const INTERVAL: Duration = Duration::from_secs(300);
 
+/// A member's Lightning node, as far as the book-keeping looks at it.
+fn lightning() -> LightningContact {
+    let node = format!("02{}", "11".repeat(32)).parse().unwrap();
+    LightningContact {
+        node,
+        addresses: vec!["192.0.2.1:9735".to_owned()],
+        signature: String::new(),
+    }
+}
+
 fn key(number: u8) -> Keypair {
     Keypair::from_seed(&[number; 32])
 }
@@ -64,11 +74,21 @@ fn peers(others: u8, bootstrap: Vec<Multiaddr>, now: Instant) -> Peers {
 }
 
 fn record(number: u8, sequence: u64, address: &Multiaddr) -> Verified<PeerRecord> {
+    record_with(number, sequence, address, None)
+}
+
+fn record_with(
+    number: u8,
+    sequence: u64,
+    address: &Multiaddr,
+    lightning: Option<LightningContact>,
+) -> Verified<PeerRecord> {
     let record = PeerRecord {
         addresses: vec![address.to_string()],
         sequence,
         made_at: Timestamp::from_unix_ms(1),
         expires_at: Timestamp::from_unix_ms(2),
+        lightning,
     };
     let author = (&id(number), &key(number));
     Verified::sign(&record, Interval::default(), author, (&charter(), &roster([number]))).unwrap()
@@ -310,4 +330,24 @@ fn a_neighbour_is_dialled_and_kept_however_many_there_are() {
         }
     }
     assert_eq!(peers.census().connected, 32);
+}
+
+#[test]
+fn whoever_has_lightning_looks_up_the_records_of_connected_members_once_each() {
+    let now = Instant::now();
+    let mut peers = peers(2, Vec::new(), now);
+    for number in [1, 2] {
+        peers.connected(peer(number), None, now).unwrap();
+    }
+    assert_eq!(peers.plan(0, now).look_up, [], "without Lightning, a connection is all one needs");
+    peers.seek_lightning();
+    assert_eq!(peers.plan(0, now).look_up.len(), 2);
+    assert_eq!(peers.plan(0, now).look_up, [], "they are being looked up");
+    let mut known = record(1, 7, &address(7));
+    assert_eq!(peers.learn_record(&known, now), Ok(Novelty::News));
+    assert_eq!(peers.lightning_contacts(), BTreeMap::new(), "it has none");
+    known = record_with(1, 8, &address(7), Some(lightning()));
+    assert_eq!(peers.learn_record(&known, now), Ok(Novelty::News));
+    assert_eq!(peers.lightning_contacts(), BTreeMap::from([(id(1), lightning())]));
+    assert_eq!(peers.plan(0, now + RETRY_MAX * 2).look_up, [id(2)], "the other is still missing");
 }

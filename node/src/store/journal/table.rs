@@ -7,7 +7,7 @@ use boltgrid_market::effect::{JournalEntry, Slot};
 use boltgrid_protocol::units::Interval;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
-use super::{JournalError, LastReading};
+use super::{JournalError, LastReading, LightningMark};
 
 /// Version of the table, kept in SQLite's `user_version`; zero is a new file.
 const SCHEMA: i64 = 1;
@@ -20,6 +20,13 @@ const CREATE: &str = "
         PRIMARY KEY (interval, kind, place)
     ) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 1;";
+/// One row: how far Lightning's own store was. Journals of before there was Lightning lack it.
+const CREATE_LIGHTNING: &str = "
+    CREATE TABLE IF NOT EXISTS lightning (
+        only  INTEGER PRIMARY KEY CHECK (only = 0),
+        line  BLOB    NOT NULL,
+        count INTEGER NOT NULL
+    ) STRICT;";
 
 /// `PRAGMA synchronous` reads back as this number when it is FULL.
 const SYNCHRONOUS_FULL: i64 = 2;
@@ -61,7 +68,34 @@ impl Table {
                 return Err(JournalError::Schema { path, found, known: SCHEMA });
             }
         }
+        connection.execute_batch(CREATE_LIGHTNING)?;
         Ok(Self { connection })
+    }
+
+    pub(super) fn lightning_mark(&self) -> Result<Option<LightningMark>, JournalError> {
+        let row = self
+            .connection
+            .prepare_cached("SELECT line, count FROM lightning")?
+            .query_row([], |row| {
+                let (line, count): ([u8; 16], i64) = (row.get(0)?, row.get(1)?);
+                let count = u64::try_from(count)
+                    .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(1, count))?;
+                Ok(LightningMark { line, count })
+            })
+            .optional()?;
+        Ok(row)
+    }
+
+    pub(super) fn put_lightning_mark(&self, mark: &LightningMark) -> Result<(), JournalError> {
+        // No counter that grows once a second gets beyond 63 bits.
+        let count = i64::try_from(mark.count).unwrap_or(i64::MAX);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO lightning (only, line, count) VALUES (0, ?1, ?2)
+                 ON CONFLICT (only) DO UPDATE SET line = ?1, count = ?2",
+            )?
+            .execute(params![mark.line, count])?;
+        Ok(())
     }
 
     pub(super) fn record(&mut self, entries: &[JournalEntry]) -> Result<(), JournalError> {

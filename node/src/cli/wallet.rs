@@ -1,0 +1,148 @@
+//! `boltgrid wallet`: the on-chain wallet of the running node, and bringing a wallet back from its words.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use tokio::runtime;
+
+use super::error::CliError;
+use super::offer::{Node, json};
+use super::{rpc, show};
+use crate::config::{Config, RawConfig};
+use crate::lightning::{self, Seed};
+use crate::rpc::WalletRpcClient;
+use crate::rpc::wallet::BalancesReport;
+
+/// More than 24 words take, and few enough to read whatever standard input is.
+const WORDS_MAX: u64 = 4096;
+
+/// The node's bitcoin wallet.
+#[derive(Debug, Subcommand)]
+pub(super) enum Wallet {
+    /// Show a new address to send bitcoin to
+    Address(Node),
+    /// Show where the node's money is
+    Balances(Node),
+    /// Send bitcoin on-chain
+    Send(Send),
+    /// Bring a wallet back from its 24 words, read from standard input
+    ///
+    /// For a lost or broken machine. What is on-chain comes back. What was in channels does not come by
+    /// this: no words hold a channel's state, and an old copy of it would lose the money. Ask each
+    /// partner to close its channel by force; what the library can still claim comes to the wallet.
+    /// The node must not be running.
+    Restore(Restore),
+}
+
+/// Arguments of `wallet send`.
+#[derive(Debug, Args)]
+pub(super) struct Send {
+    /// To which address
+    #[arg(long, value_name = "ADDRESS")]
+    to: String,
+    /// How much, in satoshi
+    #[arg(long, value_name = "SAT", required_unless_present = "all", conflicts_with = "all",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    amount_sat: Option<u64>,
+    /// Everything but the reserve that open channels need
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    node: Node,
+}
+
+/// Arguments of `wallet restore`.
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// The node's config file, with its `[lightning]`
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BOLTGRID_CONFIG",
+        default_value = "boltgrid/config.toml"
+    )]
+    config: PathBuf,
+}
+
+impl Wallet {
+    pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+        match self {
+            Self::Address(it) => address(it, out),
+            Self::Balances(it) => balances(it, out),
+            Self::Send(it) => it.run(out),
+            Self::Restore(it) => it.run(out),
+        }
+    }
+}
+
+fn address(node: Node, out: &mut impl Write) -> Result<(), CliError> {
+    let at = rpc::address(node.rpc, &node.config)?;
+    let address = rpc::ask(at, |node| async move { WalletRpcClient::address(&node).await })?;
+    if node.json {
+        return json(out, &address);
+    }
+    writeln!(out, "{}", address.address)?;
+    Ok(())
+}
+
+fn balances(node: Node, out: &mut impl Write) -> Result<(), CliError> {
+    let at = rpc::address(node.rpc, &node.config)?;
+    let balances = rpc::ask(at, |node| async move { node.balances().await })?;
+    if node.json {
+        return json(out, &balances);
+    }
+    let BalancesReport { onchain_sat, spendable_sat, reserve_sat, channels_sat, closing_sat } =
+        balances;
+    let rows = [
+        ("on-chain", format!("{onchain_sat} sat")),
+        ("  to spend", format!("{spendable_sat} sat")),
+        ("  reserve", format!("{reserve_sat} sat, to close channels by force at any fee")),
+        ("channels", format!("{channels_sat} sat")),
+        ("closing", format!("{closing_sat} sat, on the way to on-chain")),
+    ];
+    Ok(show::rows(out, &rows)?)
+}
+
+impl Send {
+    fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+        let (to, amount) = (self.to, self.amount_sat.map(|amount| amount.to_string()));
+        let at = rpc::address(self.node.rpc, &self.node.config)?;
+        let sent =
+            rpc::ask(at, |node| async move { WalletRpcClient::send(&node, to, amount).await })?;
+        if self.node.json {
+            return json(out, &sent);
+        }
+        writeln!(out, "sent by transaction {}", sent.txid)?;
+        Ok(())
+    }
+}
+
+impl Restore {
+    fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+        let config = Config::load(&self.config, RawConfig::default())?;
+        let Some(lightning) = config.lightning else {
+            return Err(CliError::NoLightning { path: self.config });
+        };
+        let mut words = zeroize::Zeroizing::new(String::new());
+        io::stdin().lock().take(WORDS_MAX).read_to_string(&mut words)?;
+        let seed = Seed::from_words(&words)?;
+        let chain = lightning.chain.to_string();
+        let node_id = runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(CliError::Runtime)?
+            .block_on(lightning::restore(lightning, &config.data_dir, &seed))?;
+        writeln!(
+            out,
+            "The wallet of Lightning node {node_id} is set up from its words.\n\n\
+             At the next `boltgrid run` it looks through {chain} for what is on-chain; with a \
+             bitcoind that takes hours where the chain is long, with Esplora or Electrum minutes.\n\
+             What was in channels is not in it: ask each partner to close its channel by force \
+             (`boltgrid channel close --force`). What such a close pays to this wallet's own \
+             addresses comes back; what was under way in payments, and what a partner does not \
+             close, does not."
+        )?;
+        Ok(())
+    }
+}

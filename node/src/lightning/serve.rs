@@ -1,0 +1,237 @@
+//! Carrying out what is asked, by the library's blocking calls. Runs on Lightning's own threads only.
+
+use boltgrid_protocol::lightning::{PaymentHash, Preimage};
+use ldk_node::bitcoin::Address;
+use ldk_node::bitcoin::address::NetworkUnchecked;
+use ldk_node::bitcoin::hashes::{Hash, sha256};
+use ldk_node::bitcoin::secp256k1::PublicKey;
+use ldk_node::config::ChannelConfig;
+use ldk_node::lightning::ln::channelmanager::PaymentId;
+use ldk_node::lightning::routing::router::RouteParametersConfig;
+use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
+use ldk_node::{ChannelDetails, Node, UserChannelId, lightning_types};
+
+use super::channel::{ChannelId, ChannelTerms};
+use super::convert;
+use super::handle::{LightningError, Reply, Request, Sending};
+use super::payment::{Invoice, InvoiceTerms, PaymentOrder};
+use super::status::{Balances, LightningStatus};
+
+/// Longest description of an invoice, in bytes (BOLT 11).
+const DESCRIPTION_MAX: usize = 639;
+/// Most hops of a payment together may hold it for so many blocks, about three days.
+const CLTV_EXPIRY_DELTA_MAX: u32 = 432;
+/// Most parts of one payment.
+const PARTS_MAX: u8 = 4;
+
+/// Carries out one request and answers it.
+pub(super) fn carry_out(node: &Node, request: Request) {
+    match request {
+        Request::Invoice(terms, reply) => answer(reply, invoice(node, terms, None)),
+        Request::HoldInvoice(terms, hash, reply) => answer(reply, invoice(node, terms, Some(hash))),
+        Request::Claim(preimage, reply) => answer(reply, claim(node, preimage)),
+        Request::Refuse(hash, reply) => {
+            let refused = node.bolt11_payment().fail_for_hash(to_hash(hash));
+            answer(reply, refused.map_err(convert::error));
+        }
+        Request::Pay(order, reply) => answer(reply, pay(node, &order)),
+        Request::Payment(hash, reply) => {
+            let known = node.payment(&PaymentId(*hash.as_bytes()));
+            answer(reply, Ok(known.and_then(|details| convert::payment(&details))));
+        }
+        Request::Address(reply) => {
+            let address = node.onchain_payment().new_address();
+            answer(reply, address.map(|it| it.to_string()).map_err(convert::error));
+        }
+        Request::SendOnchain(sending, reply) => answer(reply, send_onchain(node, &sending)),
+        Request::Channels(reply) => {
+            answer(reply, Ok(node.list_channels().iter().map(convert::channel).collect()));
+        }
+        Request::OpenChannel(terms, reply) => answer(reply, open_channel(node, &terms)),
+        Request::CloseChannel { channel, force, reply } => {
+            answer(reply, close_channel(node, channel, force));
+        }
+        Request::SpliceIn(channel, amount_sat, reply) => {
+            answer(reply, splice_in(node, channel, amount_sat));
+        }
+        Request::SpliceOut(channel, amount_sat, reply) => {
+            answer(reply, splice_out(node, channel, amount_sat));
+        }
+        Request::Connect(id, address, reply) => {
+            let connected = convert::key(&id)
+                .and_then(|key| Ok((key, convert::address(&address)?)))
+                .and_then(|(key, at)| node.connect(key, at, true).map_err(convert::error));
+            answer(reply, connected);
+        }
+        Request::Sign(message, reply) => answer(reply, Ok(node.sign_message(&message))),
+        Request::Refresh(reply) => answer(reply, Ok(status(node))),
+    }
+}
+
+/// Whoever asked and has gone away misses the answer.
+fn answer<T>(reply: Reply<T>, result: Result<T, LightningError>) {
+    drop(reply.send(result));
+}
+
+fn to_hash(hash: PaymentHash) -> lightning_types::payment::PaymentHash {
+    lightning_types::payment::PaymentHash(*hash.as_bytes())
+}
+
+fn invoice(
+    node: &Node,
+    terms: InvoiceTerms,
+    hash: Option<PaymentHash>,
+) -> Result<Invoice, LightningError> {
+    let InvoiceTerms { amount, description, expiry } = terms;
+    let bad = |problem: String| LightningError::BadParameter(problem);
+    if description.len() > DESCRIPTION_MAX {
+        return Err(bad(format!("an invoice's description has {DESCRIPTION_MAX} bytes at most")));
+    }
+    let description = Description::new(description).map_err(|error| bad(error.to_string()))?;
+    let description = Bolt11InvoiceDescription::Direct(description);
+    let expiry_s = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX).max(1);
+    let (amount, payments) = (amount.to_millisatoshi(), node.bolt11_payment());
+    let made = match hash {
+        None => payments.receive(amount, &description, expiry_s),
+        Some(hash) => payments.receive_for_hash(amount, &description, expiry_s, to_hash(hash)),
+    };
+    made.map(|it| convert::invoice(&it)).map_err(convert::error)
+}
+
+fn claim(node: &Node, preimage: Preimage) -> Result<(), LightningError> {
+    let hash = sha256::Hash::hash(preimage.as_bytes()).to_byte_array();
+    let known = node.payment(&PaymentId(hash));
+    let amount = known.and_then(|it| it.amount_msat).ok_or_else(|| {
+        LightningError::BadParameter("no payment is held for this preimage".to_owned())
+    })?;
+    let preimage = lightning_types::payment::PaymentPreimage(*preimage.as_bytes());
+    let hash = lightning_types::payment::PaymentHash(hash);
+    node.bolt11_payment().claim_for_hash(hash, amount, preimage).map_err(convert::error)
+}
+
+fn pay(node: &Node, order: &PaymentOrder) -> Result<PaymentHash, LightningError> {
+    let invoice = convert::read_bolt11(&order.bolt11)?;
+    let bad = |problem: &str| Err(LightningError::BadParameter(problem.to_owned()));
+    if invoice.network() != node.config().network {
+        return bad("the invoice is of another bitcoin network");
+    }
+    if invoice.amount_milli_satoshis().is_none() {
+        return bad("the invoice names no amount");
+    }
+    if invoice.is_expired() {
+        return bad("the invoice has expired");
+    }
+    let limits = RouteParametersConfig {
+        max_total_routing_fee_msat: Some(order.fee_max.to_millisatoshi()),
+        max_total_cltv_expiry_delta: CLTV_EXPIRY_DELTA_MAX,
+        max_path_count: PARTS_MAX,
+        ..RouteParametersConfig::default()
+    };
+    node.bolt11_payment().send(&invoice, Some(limits)).map_err(convert::error)?;
+    Ok(convert::payment_hash(&invoice))
+}
+
+fn send_onchain(node: &Node, sending: &Sending) -> Result<String, LightningError> {
+    let network = node.config().network;
+    let address: Result<Address<NetworkUnchecked>, _> = sending.address.parse();
+    let address =
+        address.ok().and_then(|it| it.require_network(network).ok()).ok_or_else(|| {
+            LightningError::BadParameter(format!("{:?} is no {network} address", sending.address))
+        })?;
+    let wallet = node.onchain_payment();
+    let sent = match sending.amount_sat {
+        Some(amount) => wallet.send_to_address(&address, amount, None),
+        None => wallet.send_all_to_address(&address, true, None),
+    };
+    sent.map(|txid| txid.to_string()).map_err(convert::error)
+}
+
+/// How all our channels are set up: payments between others are passed on at no fee, where they are
+/// passed on at all.
+pub(super) fn channel_config() -> ChannelConfig {
+    ChannelConfig {
+        forwarding_fee_proportional_millionths: 0,
+        forwarding_fee_base_msat: 0,
+        accept_underpaying_htlcs: false,
+        ..ChannelConfig::default()
+    }
+}
+
+fn open_channel(node: &Node, terms: &ChannelTerms) -> Result<ChannelId, LightningError> {
+    let (key, address) = (convert::key(&terms.counterparty)?, convert::address(&terms.address)?);
+    let push = Some(terms.push.to_millisatoshi()).filter(|push| *push > 0);
+    let opened = node.open_channel(key, address, terms.size_sat, push, Some(channel_config()));
+    opened.map(|it| ChannelId::from_number(it.0)).map_err(convert::error)
+}
+
+fn find(node: &Node, channel: ChannelId) -> Result<ChannelDetails, LightningError> {
+    let id = UserChannelId(channel.to_number());
+    let found = node.list_channels().into_iter().find(|it| it.user_channel_id == id);
+    found.ok_or(LightningError::NoSuchChannel)
+}
+
+pub(super) fn close_channel(
+    node: &Node,
+    channel: ChannelId,
+    force: bool,
+) -> Result<(), LightningError> {
+    let ChannelDetails { user_channel_id, counterparty_node_id: with, .. } = find(node, channel)?;
+    let closed = if force {
+        node.force_close_channel(&user_channel_id, with, Some("closed by its owner".to_owned()))
+    } else {
+        node.close_channel(&user_channel_id, with)
+    };
+    closed.map_err(convert::error)
+}
+
+fn splice_in(node: &Node, channel: ChannelId, amount_sat: u64) -> Result<(), LightningError> {
+    let ChannelDetails { user_channel_id, counterparty_node_id: with, .. } = find(node, channel)?;
+    node.splice_in(&user_channel_id, with, amount_sat).map_err(convert::error)
+}
+
+fn splice_out(node: &Node, channel: ChannelId, amount_sat: u64) -> Result<(), LightningError> {
+    let ChannelDetails { user_channel_id, counterparty_node_id: with, .. } = find(node, channel)?;
+    let address = node.onchain_payment().new_address().map_err(convert::error)?;
+    node.splice_out(&user_channel_id, with, &address, amount_sat).map_err(convert::error)
+}
+
+/// How Lightning is now.
+pub(super) fn status(node: &Node) -> LightningStatus {
+    let (status, balances) = (node.status(), node.list_balances());
+    let peers = node.list_peers().into_iter().filter(|peer| peer.is_connected).count();
+    let closing_sat = balances
+        .pending_balances_from_channel_closures
+        .iter()
+        .map(closing)
+        .fold(0, u64::saturating_add);
+    LightningStatus {
+        synced_at_unix_s: status.latest_onchain_wallet_sync_timestamp,
+        height: status.current_best_block.height,
+        fee_rate_sat_per_kvb: None,
+        balances: Balances {
+            onchain_sat: balances.total_onchain_balance_sats,
+            spendable_sat: balances.spendable_onchain_balance_sats,
+            reserve_sat: balances.total_anchor_channels_reserve_sats,
+            channels_sat: balances.total_lightning_balance_sats,
+            closing_sat,
+        },
+        channels: node.list_channels().iter().map(convert::channel).collect(),
+        peers,
+    }
+}
+
+fn closing(pending: &ldk_node::PendingSweepBalance) -> u64 {
+    use ldk_node::PendingSweepBalance as It;
+    match pending {
+        It::PendingBroadcast { amount_satoshis, .. }
+        | It::BroadcastAwaitingConfirmation { amount_satoshis, .. }
+        | It::AwaitingThresholdConfirmations { amount_satoshis, .. } => *amount_satoshis,
+    }
+}
+
+/// Puts a channel that somebody else opened, or that was opened by an earlier version, on our terms.
+pub(super) fn set_up(node: &Node, channel: UserChannelId, with: PublicKey) {
+    if let Err(error) = node.update_channel_config(&channel, with, channel_config()) {
+        tracing::warn!(%error, %channel, "the channel's fees could not be set; it may charge some");
+    }
+}

@@ -1,0 +1,49 @@
+//! How Lightning is: balances, channels and the chain, as last seen.
+
+use boltgrid_protocol::lightning::LightningId;
+
+use super::channel::{Channel, ChannelState};
+
+/// Where the node's money is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balances {
+    /// In the on-chain wallet, all of it.
+    pub onchain_sat: u64,
+    /// In the on-chain wallet and free to be spent.
+    pub spendable_sat: u64,
+    /// In the on-chain wallet, kept so that channels can be closed by force at any fee.
+    pub reserve_sat: u64,
+    /// Ours in open channels and in channels being closed.
+    pub channels_sat: u64,
+    /// On its way from closed channels into the on-chain wallet.
+    pub closing_sat: u64,
+}
+
+/// How Lightning is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LightningStatus {
+    /// Whether the wallet has caught up with the chain since the start, and when it last did.
+    pub synced_at_unix_s: Option<u64>,
+    /// The latest block that is known.
+    pub height: u32,
+    /// What a channel's funding costs now.
+    pub fee_rate_sat_per_kvb: Option<u64>,
+    /// Where the money is.
+    pub balances: Balances,
+    /// All channels that are open or being opened.
+    pub channels: Vec<Channel>,
+    /// Nodes connected.
+    pub peers: usize,
+}
+
+impl LightningStatus {
+    /// With whom a channel can be used now, each once.
+    #[must_use]
+    pub fn partners(&self) -> Vec<LightningId> {
+        let usable = self.channels.iter().filter(|it| it.state == ChannelState::Usable);
+        let mut partners: Vec<_> = usable.map(|it| it.counterparty).collect();
+        partners.sort_unstable();
+        partners.dedup();
+        partners
+    }
+}

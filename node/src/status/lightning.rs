@@ -1,0 +1,63 @@
+//! Lightning in `node.status`.
+
+use serde::{Deserialize, Serialize};
+
+use super::quoted;
+use crate::lightning::{Balances, ChannelState, LightningHandle};
+
+/// Lightning as last seen, a second or so ago.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LightningStatus {
+    /// The node's id on Lightning.
+    pub node_id: String,
+    /// When the wallet had last caught up with the chain; null before it first has.
+    #[serde(with = "quoted::option")]
+    pub synced_at_unix_s: Option<u64>,
+    /// The latest block that is known.
+    pub height_blocks: u32,
+    /// In the on-chain wallet, all of it.
+    #[serde(with = "quoted")]
+    pub onchain_sat: u64,
+    /// In the on-chain wallet and free to be spent.
+    #[serde(with = "quoted")]
+    pub spendable_sat: u64,
+    /// Ours in open channels and in channels being closed.
+    #[serde(with = "quoted")]
+    pub channels_sat: u64,
+    /// On its way from closed channels into the on-chain wallet.
+    #[serde(with = "quoted")]
+    pub closing_sat: u64,
+    /// Channels that are open or being opened.
+    pub channels: u32,
+    /// Of those, the ones that can be used now.
+    pub channels_usable: u32,
+    /// Lightning nodes connected.
+    pub peers: u32,
+    /// Members whose Lightning node is known.
+    pub members_known: u32,
+}
+
+impl LightningStatus {
+    /// What a handle last saw.
+    #[must_use]
+    pub fn new(lightning: &LightningHandle, members_known: usize) -> Self {
+        let status = lightning.status();
+        let Balances { onchain_sat, spendable_sat, channels_sat, closing_sat, .. } =
+            status.balances;
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let usable = status.channels.iter().filter(|it| it.state == ChannelState::Usable);
+        Self {
+            node_id: lightning.node_id().to_string(),
+            synced_at_unix_s: status.synced_at_unix_s,
+            height_blocks: status.height,
+            onchain_sat,
+            spendable_sat,
+            channels_sat,
+            closing_sat,
+            channels: count(status.channels.len()),
+            channels_usable: count(usable.count()),
+            peers: count(status.peers),
+            members_known: count(members_known),
+        }
+    }
+}
