@@ -111,9 +111,7 @@ fn the_market_signs_nothing_that_the_rules_do_not_allow() {
          prevotes for a book proposed again, {held_back} for none by a voter that was locked"
     );
     // Chance must reach what the rules are about, or nothing was shown.
-    for reached in [decided, later] {
-        assert!((10..190).contains(&reached), "{decided} decided, {later} later");
-    }
+    assert!(decided > 10 && later > 10, "{decided} decided, {later} later");
     assert!(again > 10 && held_back > 10, "{again} again, {held_back} held back");
 }
 
