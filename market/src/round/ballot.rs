@@ -22,8 +22,11 @@ const VOTES_PER_VOTER_MAX: usize = 4;
 /// for different books.
 #[derive(Debug, Default)]
 pub(super) struct Ballot {
-    votes: BTreeMap<(u32, Stage), BTreeMap<RosterIndex, Vec<Verified<Vote>>>>,
+    votes: BTreeMap<(u32, Stage), ByVoter>,
 }
+
+/// The votes of one stage of one view.
+type ByVoter = BTreeMap<RosterIndex, Vec<Verified<Vote>>>;
 
 /// What became of a vote.
 #[derive(Debug)]
