@@ -11,6 +11,7 @@ use std::sync::Arc;
 use boltgrid_market::Market;
 use boltgrid_market::effect::{Effect, JournalEntry, Slot};
 use boltgrid_market::input::Input;
+use boltgrid_market::payments::Means;
 use boltgrid_protocol::agreement::{self, Proposal};
 use boltgrid_protocol::charter::Schedule as Moments;
 use boltgrid_protocol::id::{BookHash, RosterIndex};
@@ -186,7 +187,7 @@ impl<'a> Schedule<'a> {
     fn market(&self, place: RosterIndex, journal: Vec<JournalEntry>) -> Market {
         let key = self.grid.person(place).key.clone();
         let charter = Arc::clone(&self.grid.charter);
-        let mut market = Market::new(charter, self.rosters.clone(), key, journal);
+        let mut market = Market::new(charter, self.rosters.clone(), key, journal, Means::Ledger);
         if self.sabotage == Some(Sabotage::LocksIgnored) {
             market.ignore_locks();
         }
