@@ -308,7 +308,7 @@ pub(crate) fn lightning_contact() -> LightningContact {
     let mut node = [0x79; 33];
     node[0] = 2;
     LightningContact {
-        node: LightningId::from_bytes(&node).unwrap(),
+        node: LightningId::from_bytes(&node).expect("a point of the curve"),
         addresses: vec!["192.0.2.7:9735".to_owned()],
         signature: "y".repeat(104),
     }
