@@ -268,7 +268,11 @@ fn lightning_contact() -> impl Strategy<Value = LightningContact> {
             let mut node = [0; 33];
             node[0] = 2 + u8::from(odd);
             node[1..].copy_from_slice(&x);
-            LightningContact { node: LightningId::from_bytes(&node).unwrap(), addresses, signature }
+            LightningContact {
+                node: LightningId::from_bytes(&node).expect("a point of the curve"),
+                addresses,
+                signature,
+            }
         },
     )
 }
