@@ -26,6 +26,7 @@ fn received(event: &LightningEvent) -> Option<LightningEvent> {
     matches!(event, LightningEvent::PaymentReceived { .. }).then(|| event.clone())
 }
 
+#[expect(clippy::panic, reason = "what was not sent fails the test")]
 async fn pays(payer: &mut Running, payee: &mut Running, amount: Msat) {
     let invoice = payee.handle.invoice(terms(amount)).await.unwrap();
     let order = PaymentOrder { bolt11: invoice.bolt11, fee_max: Msat::ZERO };
