@@ -4,7 +4,6 @@
 //! the tasks does.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use boltgrid_market::Market;
@@ -22,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::catch_up::{CatchUp, CatchUpEnds, Reach};
 use crate::clock::{self, Steadiness};
-use crate::config::{Config, LightningConfig};
+use crate::config::Config;
 use crate::grid::{Grid, GridError};
 use crate::history::History;
 use crate::keys::{self, KeyError};
@@ -155,7 +154,7 @@ async fn start(
 ) -> Result<Tasks<TaskFailure>, RunError> {
     let Identity { key, meter, participant, charter, rosters } = identity;
     let reach = reach(&charter, &config);
-    let payments = open_lightning(config.lightning, &config.data_dir, store).await?;
+    let payments = open_lightning(&config, &charter, store).await?;
     let binding = LightningContact::binding(&rosters.grid(), &participant);
     let contact = payments.as_ref().map(|it| it.lightning.contact(&binding));
     let network = NetworkConfig { lightning: contact, ..network_config(config.network) };
@@ -259,18 +258,23 @@ struct Payments {
 }
 
 async fn open_lightning(
-    config: Option<LightningConfig>,
-    data_dir: &Path,
+    config: &Config,
+    charter: &Charter,
     store: &Store,
 ) -> Result<Option<Payments>, RunError> {
-    let Some(config) = config else {
+    let Some(mut lightning) = config.lightning.clone() else {
         warn!(
             "no `[lightning]` in the config: this node keeps accounts of its trades and pays none \
              of them, nor is it paid"
         );
         return Ok(None);
     };
-    let (lightning, handle, events) = Lightning::open(config, data_dir, store.journal()).await?;
+    if lightning.forward && !charter.settlement.forwarding {
+        warn!("`lightning.forward` is set, but the charter lets nobody pass payments on: none are");
+        lightning.forward = false;
+    }
+    let (lightning, handle, events) =
+        Lightning::open(lightning, &config.data_dir, store.journal()).await?;
     Ok(Some(Payments { lightning, handle, events }))
 }
 

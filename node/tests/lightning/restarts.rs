@@ -21,7 +21,7 @@ async fn first_payment(node: &mut Running) -> boltgrid::lightning::Delivery {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_told_again_until_it_is_kept_and_never_after() {
+async fn an_event_is_told_again_until_it_is_kept_and_only_then_comes_the_next() {
     let Some(chain) = Bitcoind::start().await else { return };
     let ((_payer, first), (payee, mut second)) = two_with_a_channel(&chain).await;
     let invoice = second.handle.invoice(terms(msat(5_000))).await.unwrap();
@@ -43,7 +43,8 @@ async fn an_event_is_told_again_until_it_is_kept_and_never_after() {
     assert_eq!(*delivery.event(), told);
     delivery.kept();
 
-    // Once kept, the next event is another one.
+    // Then comes the next. The library may tell of the first once more, when it was stopped before it
+    // had written down that it need not.
     let invoice = second.handle.invoice(terms(msat(6_000))).await.unwrap();
     let usable = async || {
         let order = PaymentOrder { bolt11: invoice.bolt11.clone(), fee_max: Msat::ZERO };
@@ -51,11 +52,16 @@ async fn an_event_is_told_again_until_it_is_kept_and_never_after() {
     };
     first.handle.connect(second.handle.node_id(), payee.config.listen[0].clone()).await.unwrap();
     eventually("the channel is usable again", usable).await;
-    let next = first_payment(&mut second).await;
-    assert!(matches!(
-        next.event(), LightningEvent::PaymentReceived { amount, .. } if *amount == msat(6_000)
-    ));
-    next.kept();
+    let next = LightningEvent::PaymentReceived { hash: invoice.payment_hash, amount: msat(6_000) };
+    loop {
+        let delivery = first_payment(&mut second).await;
+        let is_next = *delivery.event() == next;
+        assert!(is_next || *delivery.event() == told, "{:?}", delivery.event());
+        delivery.kept();
+        if is_next {
+            break;
+        }
+    }
     first.stop().await;
     second.stop().await;
 }

@@ -2,16 +2,19 @@
 
 use std::num::NonZeroUsize;
 
+use boltgrid::network::NetworkConfig;
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::ParticipantId;
-use boltgrid_protocol::peer::PeerRecord;
+use boltgrid_protocol::peer::{LightningContact, PeerRecord};
 use boltgrid_protocol::signing::Keypair;
+use ldk_node::bitcoin::secp256k1::{Secp256k1, SecretKey};
+use ldk_node::lightning::util::message_signing;
 use libp2p::kad::store::RecordStore;
 use libp2p::kad::{Quorum, Record, RecordKey};
 
 use crate::fixture::{Grid, full_record, peer_record};
 use crate::raw::Raw;
-use crate::world::{TCP, World, clock, eventually};
+use crate::world::{Node, TCP, World, clock, eventually};
 
 /// Where a member's record belongs, worked out anew.
 pub(crate) fn key_of(grid: &Grid, participant: &ParticipantId) -> RecordKey {
@@ -108,4 +111,35 @@ async fn a_member_is_found_by_its_record_alone() {
     raw.runs_while(connected).await;
     assert_eq!(seeker.status().strangers, 0, "whom the owner names is no stranger");
     eventually("both know", || found.status().members_connected == 1).await;
+}
+
+#[tokio::test]
+async fn members_learn_where_each_others_lightning_nodes_are() {
+    let mut world = World::new();
+    let grid = world.grid.charter.grid_id();
+    let mut nodes: Vec<Node> = Vec::new();
+    let mut contacts = Vec::new();
+    for place in 0..2 {
+        let participant = world.grid.people[place].key.participant_id();
+        let secret = SecretKey::from_slice(&[u8::try_from(place).unwrap() + 1; 32]).unwrap();
+        let node = secret.public_key(&Secp256k1::new()).to_string().parse().unwrap();
+        let contact = LightningContact {
+            node,
+            addresses: vec![format!("192.0.2.{place}:9735")],
+            signature: message_signing::sign(
+                &LightningContact::binding(&grid, &participant),
+                &secret,
+            ),
+        };
+        let first: Vec<_> = nodes.first().map(Node::address).into_iter().collect();
+        let config = World::config(&[TCP], &first);
+        let config = NetworkConfig { lightning: Some(contact.clone()), ..config };
+        nodes.push(world.try_start(place, config).await.unwrap());
+        contacts.push(contact);
+    }
+    for (asking, asked) in [(0, 1), (1, 0)] {
+        let known = || nodes[asking].handle.lightning_contacts().get(&nodes[asked].id).cloned();
+        eventually("the other's Lightning node is known", || known().is_some()).await;
+        assert_eq!(known().as_ref(), Some(&contacts[asked]));
+    }
 }
