@@ -12,7 +12,7 @@
 //! 5. [`plan()`]: what this node does about its own channels, with the reason for each step.
 //! 6. [`naming()`]: whom an order names, so that the clearing's pairing follows the channels.
 //!
-//! The reasons stand in `docs/adr/0010-few-channels-that-last.md`, the numbers in `docs/channels.md`.
+//! The reasons stand in `docs/adr/0013-few-channels-that-last.md`, the numbers in `docs/channels.md`.
 //! Not for: carrying a plan out, finding routes, or anything that must be agreed upon: two nodes that
 //! see different histories at worst open a channel too many or too few.
 

@@ -1,5 +1,6 @@
-//! What needs more than one crate of the house: the deterministic simulator, and the table of how
-//! often and how soon a book is decided.
+//! What needs more than one crate of the house: the deterministic simulator, the table of how often
+//! and how soon a book is decided, and the economy of payment channels.
 
+pub mod economy;
 pub mod sim;
 pub mod table;

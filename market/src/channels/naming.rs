@@ -33,7 +33,7 @@ pub fn naming(
         it.state == ChannelState::Usable && it.spendable.max(it.receivable) >= least
     };
     let by_trade = |mut members: Vec<RosterIndex>, most: usize| {
-        members.sort_by_key(|it| (Reverse(flows.between(me, *it)), *it));
+        members.sort_by_cached_key(|it| (Reverse(flows.between(me, *it)), *it));
         members.dedup();
         members.truncate(most);
         members

@@ -19,6 +19,12 @@ const RESERVES_PERCENT: u64 = 3;
 /// … and the opener's part for anchors and the fee of the commitment.
 const COMMITMENT: Msat = Msat::from_satoshi_saturating(2_000);
 
+/// What leaves a channel may come back only within so many days. To be filled for them costs nothing on
+/// the chain, to be refilled does.
+const SWING_DAYS: u64 = 7;
+/// A channel stands still if less than one part in so many moves of what is expected to leave it.
+const STANDS_STILL_ONE_IN: u64 = 10;
+
 /// Something to be done with a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -162,7 +168,7 @@ impl Planner<'_> {
             return;
         };
         let limits = self.view.limits;
-        let net_out = self.net_out(seen, partner);
+        let net_out = self.net_out(channel, seen, partner);
         let spendable = channel.spendable;
         if net_out == Msat::ZERO || spendable >= net_out.saturating_mul(limits.refill_days) {
             return;
@@ -231,21 +237,31 @@ impl Planner<'_> {
         self.step(Action::Open { partner, capacity }, reason);
     }
 
-    /// Enough for what leaves on balance over some days and for what comes and goes within one.
+    /// Enough for what leaves on balance over some time and for what comes and goes within a week.
     fn capacity(&self, load: Load) -> Msat {
         let limits = self.view.limits;
-        let paid = load.net_out().saturating_mul(limits.fill_days).saturating_add(load.out);
+        let swing = load.out.saturating_mul(SWING_DAYS);
+        let paid = load.net_out().saturating_mul(limits.fill_days).saturating_add(swing);
         let unspendable = share(paid, 10_000).saturating_mul(RESERVES_PERCENT);
         let whole = paid.saturating_add(unspendable).saturating_add(COMMITMENT);
         whole.max(limits.capacity_min).min(limits.capacity_max.max(limits.capacity_min))
     }
 
     /// What leaves a channel on balance a day: what was seen to, or what is expected to where that is
-    /// more, as nothing leaves a channel that is dry.
-    fn net_out(&self, seen: SignedMsat, partner: RosterIndex) -> Msat {
+    /// more.
+    ///
+    /// Nothing leaves a channel that is dry, and nothing comes in either where the partner pays others
+    /// than was expected. Once it has not moved for days, whatever would leave it counts.
+    fn net_out(&self, channel: &OwnChannel, seen: SignedMsat, partner: RosterIndex) -> Msat {
+        let load = self.load(partner);
+        let moved = seen.to_millisatoshi().unsigned_abs();
+        let stands_still = moved.saturating_mul(STANDS_STILL_ONE_IN) < load.out.to_millisatoshi();
+        if channel.spendable < load.out && stands_still {
+            return load.out;
+        }
         let msat = u64::try_from(seen.to_millisatoshi()).unwrap_or(0);
         let seen = Msat::from_millisatoshi(msat).unwrap_or(Msat::MAX);
-        seen.max(self.load(partner).net_out())
+        seen.max(load.net_out())
     }
 
     fn load(&self, partner: RosterIndex) -> Load {

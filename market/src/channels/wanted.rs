@@ -39,6 +39,7 @@ pub fn wanted(
 ) -> Vec<Wanted> {
     let least = least_gain(limits, sat_per_vb);
     let most = channels_borne(members, flows, (limits, sat_per_vb));
+    let value = Value::of(flows);
     let mut graph = have.clone();
     let mut found = Vec::new();
     loop {
@@ -51,7 +52,7 @@ pub fn wanted(
         });
         let best = pairs
             .filter(|(one, other)| !graph.are_linked(*one, *other))
-            .map(|(one, other)| (Reverse(gain(&graph, flows, one, other)), one, other))
+            .map(|(one, other)| (Reverse(gain(&graph, &value, one, other)), one, other))
             .min();
         let Some((Reverse(gain), one, other)) = best.filter(|(Reverse(gain), ..)| *gain >= least)
         else {
@@ -59,6 +60,26 @@ pub fn wanted(
         };
         graph.link(one, other);
         found.push(Wanted { one, other, gain });
+    }
+}
+
+/// What each pair pays each other a day, worked out once as it is looked up often.
+struct Value {
+    pairs: BTreeMap<(RosterIndex, RosterIndex), Msat>,
+}
+
+impl Value {
+    fn of(flows: &Flows) -> Self {
+        let mut pairs: BTreeMap<_, Msat> = BTreeMap::new();
+        for (payer, payee, amount) in flows.iter() {
+            let sum = pairs.entry((payer.min(payee), payer.max(payee))).or_insert(Msat::ZERO);
+            *sum = sum.saturating_add(amount);
+        }
+        Self { pairs }
+    }
+
+    fn between(&self, one: RosterIndex, other: RosterIndex) -> Msat {
+        self.pairs.get(&(one.min(other), one.max(other))).copied().unwrap_or(Msat::ZERO)
     }
 }
 
@@ -104,10 +125,10 @@ const fn life(sat_per_vb: u64) -> u64 {
 
 /// What a channel between two would bring within reach a day: what they, and each with those that
 /// the other has channels with, pay each other and cannot yet within two channels.
-pub(super) fn gain(graph: &Graph, flows: &Flows, one: RosterIndex, other: RosterIndex) -> Msat {
+fn gain(graph: &Graph, value: &Value, one: RosterIndex, other: RosterIndex) -> Msat {
     let unreached = |from: RosterIndex, to: RosterIndex| {
         if from != to && graph.reach(from, to) == Reach::Beyond {
-            flows.between(from, to)
+            value.between(from, to)
         } else {
             Msat::ZERO
         }

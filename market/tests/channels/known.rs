@@ -36,8 +36,8 @@ fn whoever_pays_opens_and_fills_the_channel_for_the_days_to_come() {
     let [step] = plan.steps[..] else { panic!("{plan:?}") };
     let Action::Open { partner, capacity } = step.action else { panic!("{step:?}") };
     assert_eq!(partner, at(0));
-    // 1 000 a day for itself and 300 for member 2, for 60 days, and what cannot be spent of it.
-    assert!((sat(78_000)..sat(85_000)).contains(&capacity), "{capacity}");
+    // 1 000 a day for itself and 300 for member 2, for 60 days and a week, and what cannot be spent.
+    assert!((sat(87_100)..sat(93_000)).contains(&capacity), "{capacity}");
     assert_eq!(step.fee, sat(1_530));
     let explained = step.reason.to_string();
     assert!(explained.contains("1300 sat a day more"), "{explained}");
@@ -140,6 +140,17 @@ fn a_channel_that_runs_dry_is_refilled_before_it_is() {
     let [step] = steps(own(2_900, 2_000))[..] else { panic!("not one step") };
     let Action::SpliceIn { amount, .. } = step.action else { panic!("{step:?}") };
     assert_eq!(amount, sat(60 * 2_000 - 2_900));
+}
+
+#[test]
+fn a_dry_channel_that_stands_still_is_refilled_though_on_balance_we_are_paid_over_it() {
+    let world = with_channel(World::new(2, flows(&[(1, 0, 500), (0, 1, 800)])));
+    let steps = |channel| world.plan_with(1, &[channel]).steps;
+    let [step] = steps(own(10, 0))[..] else { panic!("not one step") };
+    let Action::SpliceIn { amount, .. } = step.action else { panic!("{step:?}") };
+    assert_eq!(amount, sat(83_000), "what makes its fee three percent; 60 days are less");
+    assert_eq!(steps(own(10, -300)), [], "it is filling by itself");
+    assert_eq!(steps(own(600, 0)), [], "it can pay what is expected of a day");
 }
 
 #[test]
