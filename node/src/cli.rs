@@ -2,6 +2,7 @@
 //! Not for: what the commands are about.
 
 mod channel;
+mod channel_plan;
 mod charter;
 mod enrol;
 mod error;

@@ -4,6 +4,7 @@
 //! node works with, typed and checked. Its parts are handed to whoever needs them.
 //! Not for: what the whole grid agrees on (the charter).
 
+mod channels;
 pub mod lightning;
 mod raw;
 mod render;
@@ -18,6 +19,7 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 
 use crate::site::SiteConfig;
+pub use channels::{ChannelsConfig, RawChannels};
 pub use lightning::{LightningConfig, RawLightning};
 pub use raw::{RawCatchUp, RawConfig, RawLog, RawNetwork, RawOwner, RawRpc};
 pub use render::render;
@@ -52,6 +54,8 @@ pub struct Config {
     pub seed_file: PathBuf,
     /// Payments; none where the file says nothing of them.
     pub lightning: Option<LightningConfig>,
+    /// What the channel policy may do; without payments, nothing.
+    pub channels: ChannelsConfig,
     /// What the owner wants.
     pub owner: OwnerConfig,
     /// Logs.
@@ -240,6 +244,7 @@ impl Config {
             site: raw.site.unwrap_or_default(),
             seed_file: lightning::seed_file(&raw.lightning)?,
             lightning: lightning::check(raw.lightning)?,
+            channels: raw.channels.check()?,
             owner: check_owner(&raw.owner)?,
             log: LogConfig {
                 filter: given(raw.log.filter, "log.filter")?,

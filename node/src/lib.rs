@@ -7,6 +7,7 @@
 //! | market | `market_task` | messages, readings, the clock | signed messages, set points, notices |
 //! | catch-up | [`catch_up`] | questions and answers about history | the same, what it learnt into the archive |
 //! | lightning | [`lightning`] | requests to pay, invoice, open, close | events, balances, channels |
+//! | channels | [`channels`] | books, balances | opens and closes channels, whom orders name |
 //! | network | [`network`] | gossip, questions of members | verified messages, answers |
 //!
 //! [`node::run`] opens everything that can fail and then starts the tasks, in the order in which they
@@ -14,6 +15,7 @@
 //! ([`cli`]) is part of the library so that a testnet can run nodes as processes of its own binary.
 
 pub mod catch_up;
+pub mod channels;
 pub mod cli;
 pub mod clock;
 pub mod config;

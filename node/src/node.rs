@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::catch_up::{CatchUp, CatchUpEnds, Reach};
+use crate::channels::{ChannelKeeper, ChannelPlans, KeeperEnds, OrderNames};
 use crate::clock::{self, Steadiness};
-use crate::config::Config;
+use crate::config::{ChannelsConfig, Config};
 use crate::grid::{Grid, GridError};
 use crate::history::History;
 use crate::keys::{self, KeyError};
@@ -34,7 +35,7 @@ use crate::network::{LightningContacts, Network, NetworkConfig, NetworkError};
 use crate::planner::Planner;
 use crate::rpc::{Answers, Rpc, RpcError};
 use crate::site::{Site, SiteError};
-use crate::store::{JournalError, Store, StoreError};
+use crate::store::{Archive, JournalError, Store, StoreError};
 use crate::tasks::{TaskError, Tasks};
 use crate::trading::Trading;
 
@@ -163,20 +164,18 @@ async fn start(
         Network::open(network, key.clone(), grid().0, grid().1, clock::now).await?;
     let contacts = handle.watch_lightning_contacts();
     let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
-    let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
+    let (set_points, commands) = mpsc::channel(COMMANDS_MAX);
     let (history, watched_history) = watch::channel(History::default());
     let around = (store.archive(), handle.clone(), history.clone());
     let (catch_up, CatchUpEnds { of_history, learnt, status: catch_up_status }) =
         CatchUp::new(reach, key.clone(), grid(), around);
-    let (site, site_state) = Site::open(
-        config.site,
-        (meter, participant),
-        grid(),
-        store.journal(),
-        (reading_sender, commands),
-    )
-    .await?;
+    let ends = (reading_sender, commands);
+    let (site, site_state) =
+        Site::open(config.site, (meter, participant), grid(), store.journal(), ends).await?;
     let (trading, trades) = Trading::new();
+    let around = (payments.as_ref(), contacts.clone());
+    let (keeper, channel_plans, named) =
+        keeper(config.channels, participant, grid(), store.archive(), around);
     let rpc = Rpc::open(
         config.rpc.listen,
         Answers {
@@ -191,18 +190,20 @@ async fn start(
             catch_up: catch_up_status,
             trading,
             lightning: payments.as_ref().map(|it| it.handle.clone()),
+            channel_plans,
         },
     )
     .await?;
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
     let mut journal = store.journal().load_since(oldest).await?;
     journal.extend(store.journal().load_payments().await?);
+    let planner = Planner::new(grid(), participant, config.owner, (site_state, named), set_points);
     let market = MarketTask {
         participant,
         charter: Arc::clone(&charter),
         gate: Gatekeeper::new(Arc::clone(&charter), rosters.clone()),
         market: Market::new(Arc::clone(&charter), rosters.clone(), key, journal, Means::Ledger),
-        planner: Planner::new(grid(), participant, config.owner, site_state, command_sender),
+        planner,
         steadiness: Steadiness::new(charter.interval.clock_skew_max_ms),
         network: handle,
         journal: store.journal(),
@@ -218,13 +219,14 @@ async fn start(
         words: BTreeMap::new(),
     };
     let payments = payments.map(|payments| (payments, contacts));
-    Ok(start_tasks(shutdown, (rpc, site, catch_up), (market, oldest), (network, payments)))
+    let work = (market, oldest, keeper);
+    Ok(start_tasks(shutdown, (rpc, site, catch_up), work, (network, payments)))
 }
 
 fn start_tasks(
     shutdown: CancellationToken,
     (rpc, site, catch_up): (Rpc, Site, CatchUp),
-    (market, oldest): (MarketTask, Interval),
+    (market, oldest, keeper): (MarketTask, Interval, Option<ChannelKeeper>),
     (network, payments): (Network, Option<(Payments, watch::Receiver<LightningContacts>)>),
 ) -> Tasks<TaskFailure> {
     let mut tasks = Tasks::new(shutdown);
@@ -238,6 +240,12 @@ fn start_tasks(
         catch_up.run(stop).await;
         Ok(())
     });
+    if let Some(keeper) = keeper {
+        tasks.start("channels", |stop| async move {
+            keeper.run(stop).await;
+            Ok(())
+        });
+    }
     tasks.start("market", |stop| async move { Ok(market.run(stop, oldest).await?) });
     tasks.start("network", |stop| async move { Ok(network.run(stop).await?) });
     if let Some((Payments { lightning, events, .. }, contacts)) = payments {
@@ -248,6 +256,22 @@ fn start_tasks(
         tasks.start("lightning", |stop| async move { Ok(lightning.run(stop, contacts).await?) });
     }
     tasks
+}
+
+/// The task that keeps the channels, and its ends. Without Lightning there is none, nobody plans and
+/// orders name nobody.
+fn keeper(
+    config: ChannelsConfig,
+    participant: ParticipantId,
+    grid: (Arc<Charter>, Rosters),
+    archive: Archive,
+    (payments, contacts): (Option<&Payments>, watch::Receiver<LightningContacts>),
+) -> (Option<ChannelKeeper>, Option<ChannelPlans>, watch::Receiver<OrderNames>) {
+    let Some(payments) = payments else { return (None, None, watch::channel(None).1) };
+    let around = (payments.handle.clone(), contacts);
+    let (keeper, KeeperEnds { plans, named }) =
+        ChannelKeeper::new(config, participant, grid, archive, around);
+    (Some(keeper), Some(plans), named)
 }
 
 /// Lightning, open but yet to be run, and its two ends.

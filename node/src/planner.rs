@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use boltgrid_market::GridPower;
+use boltgrid_market::channels::Named;
 use boltgrid_market::notice::Notice;
 use boltgrid_market::strategy::{
     self, Battery, Contracted, Dispatch, History, OwnerLimits, PvControl, Relations, Sample, Site,
@@ -22,6 +23,7 @@ use boltgrid_protocol::units::{Energy, Interval, NetEnergy, Power, Price, Timest
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 
+use crate::channels::OrderNames;
 use crate::config::OwnerConfig;
 use crate::site::{BatteryState, DispatchCommand, SiteState};
 
@@ -38,6 +40,8 @@ pub(crate) struct Planner {
     participant: ParticipantId,
     owner: OwnerConfig,
     site: watch::Receiver<Option<SiteState>>,
+    /// Whom orders name, so that pairing follows the channels.
+    named: watch::Receiver<OrderNames>,
     commands: mpsc::Sender<DispatchCommand>,
     /// The first sample of the latest interval that has one.
     edge: Option<(Interval, SiteState)>,
@@ -54,7 +58,7 @@ impl Planner {
         (charter, rosters): (Arc<Charter>, Rosters),
         participant: ParticipantId,
         owner: OwnerConfig,
-        site: watch::Receiver<Option<SiteState>>,
+        (site, named): (watch::Receiver<Option<SiteState>>, watch::Receiver<OrderNames>),
         commands: mpsc::Sender<DispatchCommand>,
     ) -> Self {
         Self {
@@ -64,6 +68,7 @@ impl Planner {
             participant,
             owner,
             site,
+            named,
             commands,
             edge: None,
             throttle: Throttle::OPEN,
@@ -101,7 +106,18 @@ impl Planner {
         prices: &[(Interval, Price)],
     ) -> Option<Order> {
         let (site, situation) = self.situation(now, interval, prices)?;
-        strategy::order(&self.charter, &site, &situation, grid, &Relations::default())
+        let named = self.named_in(interval);
+        let relations =
+            Relations { channel_partners: &named.partners, preferences: &named.preferences };
+        strategy::order(&self.charter, &site, &situation, grid, &relations)
+    }
+
+    /// Whom an order for `interval` names. Places are those of one roster, and near the end of an
+    /// epoch the interval may have another: then it names nobody rather than somebody else.
+    fn named_in(&mut self, interval: Interval) -> Named {
+        let roster = self.rosters.at(interval).hash();
+        let known = self.named.borrow().clone().filter(|(of, _)| *of == roster);
+        known.map_or_else(Named::default, |(_, named)| named)
     }
 
     /// When something is to be planned without anything being heard: at the confirms' deadline.

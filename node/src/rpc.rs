@@ -5,6 +5,7 @@
 //! there on loopback only.
 //! Not for: the shapes of the answers, which are in [`crate::status`].
 
+mod channel_plan;
 pub mod offer;
 pub mod wallet;
 
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
 use crate::catch_up::CatchUpStatus;
+use crate::channels::ChannelPlans;
 use crate::clock;
 use crate::history::History;
 use crate::lightning::LightningHandle;
@@ -39,6 +41,8 @@ use crate::status::{
 use crate::store::Archive;
 use crate::trading::Trading;
 
+pub use channel_plan::ChannelPlanRpcClient;
+use channel_plan::ChannelPlanRpcServer;
 pub use offer::{ForwardRpcClient, OfferRpcClient};
 use offer::{ForwardRpcServer, OfferRpcServer};
 pub use wallet::{ChannelRpcClient, WalletRpcClient};
@@ -101,6 +105,8 @@ pub struct Answers {
     pub trading: Trading,
     /// Lightning; none where the node runs without.
     pub lightning: Option<LightningHandle>,
+    /// The channel policy; none without Lightning.
+    pub channel_plans: Option<ChannelPlans>,
 }
 
 /// Why JSON-RPC cannot be served.
@@ -168,6 +174,7 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     let mut methods = Methods::from(NodeRpcServer::into_rpc(answers.clone()));
     methods.merge(MarketRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ForwardRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(ChannelPlanRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     if address.ip().is_loopback() {
         methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);

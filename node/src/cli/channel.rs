@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::error::CliError;
 use super::offer::{Node, json};
-use super::{rpc, show};
+use super::{channel_plan, rpc, show};
 use crate::rpc::ChannelRpcClient;
 use crate::rpc::wallet::{ChannelReport, ChannelStage, OpenTerms};
 
@@ -15,6 +15,8 @@ use crate::rpc::wallet::{ChannelReport, ChannelStage, OpenTerms};
 pub(super) enum Channel {
     /// Show all channels
     List(Node),
+    /// Show what the node would do about its channels by itself, and why; nothing is done
+    Plan(Node),
     /// Open a channel, paid for by this node
     Open(Open),
     /// Close a channel, together with the other side or by force
@@ -78,6 +80,7 @@ impl Channel {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         match self {
             Self::List(it) => list(it, out),
+            Self::Plan(it) => channel_plan::run(it, out),
             Self::Open(it) => it.run(out),
             Self::Close(it) => it.run(out),
             Self::Splice(it) => it.run(out),

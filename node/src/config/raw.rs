@@ -6,6 +6,7 @@ use boltgrid_protocol::units::Price;
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
+use super::channels::RawChannels;
 use super::lightning::RawLightning;
 use crate::site::SiteConfig;
 
@@ -33,6 +34,8 @@ pub struct RawConfig {
     pub rpc: RawRpc,
     /// Payments.
     pub lightning: RawLightning,
+    /// What the channel policy may do.
+    pub channels: RawChannels,
     /// What the owner wants.
     pub owner: RawOwner,
     /// Logs.
@@ -122,6 +125,7 @@ impl RawConfig {
             },
             rpc: RawRpc { listen: Some("127.0.0.1:8733".to_owned()) },
             lightning: RawLightning::defaults(),
+            channels: RawChannels::defaults(),
             owner: RawOwner {
                 trade: Some(true),
                 buy_at_most_msat_per_kwh: None,
@@ -161,6 +165,7 @@ impl RawConfig {
             network: self.network.over(below.network),
             rpc: RawRpc { listen: self.rpc.listen.or(below.rpc.listen) },
             lightning: self.lightning.over(below.lightning),
+            channels: self.channels.over(below.channels),
             owner: self.owner.over(&below.owner),
             log: RawLog {
                 filter: self.log.filter.or(below.log.filter),

@@ -147,6 +147,31 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "channels",
+        about: "What the node does about its payment channels by itself, where it pays over Lightning.\n\
+                `boltgrid channel plan` shows what it would do now, and why.",
+        keys: &[
+            key("automatic", "Whether plans are carried out; without, they are only shown."),
+            key("every_minutes", "How often the node plans, 1 to 10080."),
+            key("channels_max", "Most channels, those that others opened included; 0 to 8."),
+            key(
+                "anchor_reserve_sat",
+                "What stays on the chain for each, to close it when fees are high.",
+            ),
+            key("capacity_min_sat", "The smallest channel, 20000 or more."),
+            key("capacity_max_sat", "The largest channel, at most 16777215."),
+            key("fill_days", "How many days of payments a channel is filled with."),
+            key("refill_days", "A channel is refilled when it lasts for fewer days than this."),
+            key("horizon_days", "Within how many days channels must have paid for themselves."),
+            key("idle_days", "After how many days without a payment a channel is closed."),
+            key(
+                "fee_share_max_percent",
+                "Most of what is paid and received within the horizon that may go into fees.",
+            ),
+            key("splices", "Whether channels are refilled by splicing; without, they are not."),
+        ],
+    },
+    Section {
         name: "owner",
         about: "What the owner wants. Prices are in millisatoshi per kWh and may be negative.",
         keys: &[
