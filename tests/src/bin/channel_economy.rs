@@ -79,6 +79,8 @@ fn command(options: &Options) -> String {
     if options.summer_only {
         command.push_str(" --summer-only");
     }
-    command.push_str(" --write docs/channels.md");
+    if let Some(path) = &options.write {
+        command.push_str(&format!(" --write {}", path.display()));
+    }
     command
 }
