@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::chain::EmbeddedOptions;
 use crate::chain::alone::{self, AloneError, AloneOptions, Payee};
+use crate::chain::{Choice, EmbeddedOptions};
 use crate::run::process::be_a_node;
 use crate::run::report::Report;
 use crate::run::{RunError, RunOptions, run};
@@ -92,6 +92,13 @@ struct Run {
     /// What keys and copies of sites follow from
     #[arg(long, value_name = "S", default_value_t = RunOptions::default().seed)]
     seed: u64,
+    /// Pay over Lightning on this chain: a bitcoind to start on regtest, or the URL of one that runs,
+    /// such as <http://user:password@127.0.0.1:18443>; without, on an embedded chain
+    #[arg(long, value_name = "PATH|URL", conflicts_with = "no_lightning")]
+    bitcoind: Option<Choice>,
+    /// Compute what is due, and pay nothing
+    #[arg(long)]
+    no_lightning: bool,
     /// A TOML file of what is to go wrong: nodes, links, clocks, disks, hostile peers; see docs/faults.md
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
@@ -148,6 +155,7 @@ impl From<Run> for RunOptions {
             intervals: run.intervals,
             from: run.from,
             seed: run.seed,
+            chain: (!run.no_lightning).then(|| run.bitcoind.unwrap_or_default()),
             faults: run.faults,
             report: run.report,
             headless: run.headless,

@@ -25,6 +25,7 @@ pub mod hostile;
 pub mod hostility;
 pub mod invariants;
 pub mod links;
+pub mod money;
 pub mod observation;
 pub mod ports;
 pub mod process;
@@ -44,10 +45,12 @@ use std::path::{Path, PathBuf};
 use course::Course;
 use display::Display;
 use fleet::{Fleet, FleetError};
+use money::{Money, MoneyError};
 use report::Report;
 use rogues::{RogueError, Rogues};
 use stage::{Stage, StageError};
 
+use crate::chain::Choice;
 use crate::scenario::RURAL1;
 use crate::signals::Stop;
 
@@ -66,6 +69,8 @@ pub struct RunOptions {
     pub from: Option<String>,
     /// What keys, copies of sites and flicker follow from.
     pub seed: u64,
+    /// The chain that is paid on; none, and nothing is paid.
+    pub chain: Option<Choice>,
     /// A file that says what is to go wrong.
     pub faults: Option<PathBuf>,
     /// Where the report is written.
@@ -85,6 +90,7 @@ impl Default for RunOptions {
             intervals: None,
             from: None,
             seed: 1,
+            chain: Some(Choice::Embedded),
             faults: None,
             report: None,
             headless: false,
@@ -105,6 +111,9 @@ pub enum RunError {
     /// Its rogues.
     #[error("a rogue cannot play: {0}")]
     Rogues(#[from] RogueError),
+    /// Its money.
+    #[error(transparent)]
+    Money(#[from] MoneyError),
     /// Nodes that do not find the others.
     #[error(
         "after {seconds} s these nodes are not ready: {}; keep their logs with --keep, and take \
@@ -159,7 +168,8 @@ pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
     let tell = |node, pid| stage.node_is(node, pid);
     let fleet = Fleet::start(program, stage.places.clone(), &roles, &tell)?;
     let rogues = Rogues::start(&stage, options.seed, roles)?;
-    let mut course = Course::new(options, &stage, (fleet, rogues), &display);
+    let money = money(&stage, &fleet, options.seed)?;
+    let mut course = Course::new(options, &stage, (fleet, rogues), money, &display);
     let ran = tokio::select! {
         ran = course.run() => ran,
         () = stop.asked() => Ok(()),
@@ -177,10 +187,22 @@ pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
     drop(course);
     display.end(&table::summary(&report));
     stage.farm.stop().await;
+    let chain = match stage.chain {
+        Some(chain) => chain.stop().await.map_err(StageError::from),
+        None => Ok(()),
+    };
     ran?;
     stopped?;
     written?;
+    chain?;
     Ok(report)
+}
+
+/// The money of all nodes, where there is a chain.
+fn money(stage: &Stage, fleet: &Fleet, seed: u64) -> Result<Option<Money>, MoneyError> {
+    let Some(chain) = &stage.chain else { return Ok(None) };
+    let nodes = fleet.members.iter().filter(|member| member.is_up());
+    Money::new(chain.client(), seed, nodes.map(|member| &member.place)).map(Some)
 }
 
 fn write(path: &Path, report: &Report) -> Result<(), RunError> {

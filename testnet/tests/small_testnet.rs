@@ -101,6 +101,9 @@ fn four_nodes_trade_though_one_is_killed_and_a_peer_is_hostile() {
     for invariant in &report.invariants {
         assert!(invariant.checked > 0, "{} was never checked", invariant.name);
     }
+    let conserved =
+        report.invariants.iter().any(|it| it.name == "coins_and_channels_are_conserved");
+    assert!(conserved, "nobody counted the coins");
     assert!(report.rejected["votes"]["bad_signature"] > 0);
 }
 

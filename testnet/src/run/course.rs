@@ -22,6 +22,7 @@ use super::fleet::{Back, Fleet, Member};
 use super::hostility::Hostility;
 use super::invariants::{Invariants, Tally};
 use super::links::Links;
+use super::money::Money;
 use super::observation::{Observation, SiteObservation};
 use super::report::{IntervalRow, InvariantRow, NodeRow, Rejected, Report, add_rejected};
 use super::rogues::Rogues;
@@ -89,6 +90,9 @@ pub(super) struct Course<'a> {
     hostility: Hostility,
     deluge: Deluge,
     afterwards: Option<InvariantRow>,
+    money: Option<Money>,
+    /// Whether all coins are still there at the end.
+    conserved: Option<InvariantRow>,
     pub(super) rogues: Rogues,
 }
 
@@ -97,6 +101,7 @@ impl<'a> Course<'a> {
         options: &'a RunOptions,
         stage: &'a Stage,
         (fleet, rogues): (Fleet, Rogues),
+        money: Option<Money>,
         display: &'a Display,
     ) -> Self {
         let first = stage.timeline.first;
@@ -124,6 +129,8 @@ impl<'a> Course<'a> {
             hostility: Hostility::default(),
             deluge: Deluge::default(),
             afterwards: None,
+            money,
+            conserved: None,
             rogues,
         }
     }
@@ -135,6 +142,11 @@ impl<'a> Course<'a> {
     /// [`RunError`] when a node does not get ready, or ends by itself.
     pub(super) async fn run(&mut self) -> Result<(), RunError> {
         self.until_ready().await?;
+        if let Some(money) = &mut self.money {
+            money.begin(self.display).await?;
+        }
+        self.first = self.first.max(first_open(&self.stage.charter.interval, clock::now()));
+        self.next = self.first;
         self.agenda = Agenda::of(&self.stage.faults, &self.stage.charter.interval, self.first);
         self.display.row(&table::head());
         while self.options.intervals.is_none_or(|most| self.observed() < most.get()) {
@@ -151,6 +163,10 @@ impl<'a> Course<'a> {
         self.until_caught_up().await?;
         self.end_hostility().await?;
         self.compare_histories().await;
+        if let Some(money) = &mut self.money {
+            self.display.now("counting coins".to_owned());
+            self.conserved = money.verdict().await?;
+        }
         Ok(())
     }
 
@@ -184,12 +200,9 @@ impl<'a> Course<'a> {
             }
             tokio::time::sleep(self.pause()).await;
         }
-        let now = clock::now();
-        let waited_ms = i64::try_from(now.ms_since(began)).unwrap_or(i64::MAX);
+        let waited_ms = i64::try_from(clock::now().ms_since(began)).unwrap_or(i64::MAX);
         let waited = table::thousandths(waited_ms, 1);
         self.display.row(&format!("{nodes} nodes have found each other in {waited} s"));
-        self.first = self.first.max(first_open(&self.stage.charter.interval, now));
-        self.next = self.first;
         Ok(())
     }
 
@@ -387,6 +400,7 @@ impl<'a> Course<'a> {
         invariants.extend(self.hostility.row(&self.rejected()));
         invariants.extend(self.deluge.invariants(&self.rows, self.options.interval_ms));
         invariants.extend(self.afterwards.clone());
+        invariants.extend(self.conserved.clone());
         invariants.extend(self.verdicts());
         Report {
             scenario: self.stage.scenario.name.clone(),

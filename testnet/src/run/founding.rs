@@ -1,6 +1,7 @@
 //! Founds a grid in a folder: the charter, everybody's keys and enrolments, and one config per node.
 //!
-//! All keys follow from the seed, so that a run can be repeated. They guard nothing.
+//! All keys follow from the seed, so that a run can be repeated, but those of the wallets. They guard
+//! nothing.
 //! Not for: running anything.
 
 use std::fs;
@@ -8,9 +9,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use boltgrid::config::{CONFIG_FILE, RawConfig, RawLog, RawNetwork, RawRpc};
+use boltgrid::config::{CONFIG_FILE, RawConfig, RawLightning, RawLog, RawNetwork, RawRpc};
 use boltgrid::grid::ENROLMENT_EXTENSION;
 use boltgrid::keys::{self, KeyError};
+use boltgrid::lightning::seed::{Seed, SeedError};
 use boltgrid::site::{DeviceConfig, SiteConfig};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
@@ -19,6 +21,7 @@ use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::Interval;
 use libp2p::Multiaddr;
 
+use crate::chain::Access;
 use crate::devices::{BATTERY_UNIT, INVERTER_UNIT, METER_UNIT, SiteDescription};
 use crate::plant::Nameplate;
 use crate::scenario::splitmix64;
@@ -31,6 +34,10 @@ const DATA_DIR: &str = "data";
 const OFFSET_FILE: &str = "clock-offset-ms";
 /// The folder of enrolments.
 const ENROLMENTS_DIR: &str = "enrolments";
+/// The file with the password of the chain's bitcoind.
+const PASSWORD_FILE: &str = "bitcoind-password";
+/// The file with a node's wallet, inside its folder.
+const SEED_FILE: &str = "wallet.seed";
 /// How often a meter is read at most and at least.
 const SAMPLE_MS: std::ops::RangeInclusive<u64> = 100..=1_000;
 /// How long somebody is a member: longer than any run.
@@ -98,6 +105,8 @@ pub struct NodePorts {
     pub peers: u16,
     /// For JSON-RPC.
     pub rpc: u16,
+    /// For other Lightning nodes.
+    pub lightning: u16,
     /// Its proxy's for other nodes, where there is one.
     pub proxy: Option<u16>,
 }
@@ -116,6 +125,9 @@ pub enum FoundingError {
     /// A key file cannot be made.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A wallet's seed cannot be made.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
 }
 
 /// What all places of one grid share.
@@ -129,6 +141,8 @@ pub struct Founding<'a> {
     pub seed: u64,
     /// Whether clocks will be wrong.
     pub clocks_skewed: bool,
+    /// The bitcoind of the chain that is paid on.
+    pub chain: Option<&'a Access>,
 }
 
 impl Founding<'_> {
@@ -150,6 +164,9 @@ impl Founding<'_> {
         let charter = toml::to_string(self.charter).expect("a charter is plain data");
         write(&self.dir.join(CHARTER_FILE), charter.as_bytes())?;
         make_dir(&self.dir.join(ENROLMENTS_DIR))?;
+        if let Some(chain) = self.chain {
+            write(&self.dir.join(PASSWORD_FILE), chain.password.as_bytes())?;
+        }
         let mut places: Vec<Place> = Vec::new();
         for (number, (site, ports)) in sites.iter().zip(ports).enumerate() {
             let name = &site.nameplate.name;
@@ -169,13 +186,16 @@ impl Founding<'_> {
             make_dir(&self.dir.join(name))?;
             make_dir(&place.data)?;
             let bootstrap = places.first().map(|first| first.address.to_string());
-            let config = self.config(&place, site, bootstrap);
+            let config = self.config(&place, *ports, site, bootstrap);
             let config = toml::to_string(&config).expect("a config is plain data");
             write(&place.config, config.as_bytes())?;
             for (role, file) in [(Role::Participant, "participant.key"), (Role::Meter, "meter.key")]
             {
                 let path = self.dir.join(name).join(file);
                 keys::write(&path, &key(self.seed, role, number))?;
+            }
+            if self.chain.is_some() {
+                Seed::new()?.write(&self.dir.join(name).join(SEED_FILE))?;
             }
             places.push(place);
         }
@@ -210,6 +230,7 @@ impl Founding<'_> {
     fn config(
         &self,
         place: &Place,
+        ports: NodePorts,
         site: &SiteDescription,
         bootstrap: Option<String>,
     ) -> RawConfig {
@@ -232,6 +253,7 @@ impl Founding<'_> {
             },
             rpc: RawRpc { listen: Some(place.rpc.to_string()) },
             log: RawLog::default(),
+            lightning: self.chain.map(|chain| lightning(chain, ports)).unwrap_or_default(),
             site: Some(SiteConfig {
                 sample_every_ms: Some(tick_ms.clamp(*SAMPLE_MS.start(), *SAMPLE_MS.end())),
                 meter: Some(unit(METER_UNIT)),
@@ -241,6 +263,20 @@ impl Founding<'_> {
             }),
             ..RawConfig::default()
         }
+    }
+}
+
+/// How a node pays: it passes on what others pay, so that few channels reach everybody.
+fn lightning(chain: &Access, ports: NodePorts) -> RawLightning {
+    RawLightning {
+        network: Some("regtest".to_owned()),
+        seed_file: Some(PathBuf::from(SEED_FILE)),
+        bitcoind_url: Some(format!("http://{}:{}", chain.host, chain.port)),
+        bitcoind_user: Some(chain.user.clone()),
+        bitcoind_password_file: Some(Path::new("..").join(PASSWORD_FILE)),
+        listen: Some(vec![format!("127.0.0.1:{}", ports.lightning)]),
+        forward: Some(true),
+        ..RawLightning::default()
     }
 }
 
@@ -304,8 +340,12 @@ mod tests {
             clock: charter::tariff_clock(10_000, 1_800_000_000_000, 0).unwrap(),
         });
         let charter = charter.unwrap();
-        let founding = Founding { dir, charter: &charter, seed: SEED, clocks_skewed: false };
-        let ports = [(1, 2), (3, 4)].map(|(peers, rpc)| NodePorts { peers, rpc, proxy: None });
+        let access = Access::of_url("http://user:secret@127.0.0.1:18443").unwrap();
+        let chain = Some(&access);
+        let founding = Founding { dir, charter: &charter, seed: SEED, clocks_skewed: false, chain };
+        let ports = [(1, 2, 5), (3, 4, 6)];
+        let ports =
+            ports.map(|(peers, rpc, lightning)| NodePorts { peers, rpc, lightning, proxy: None });
         let places = founding.write(&[site("bus1", 11), site("bus2", 12)], &ports).unwrap();
         (charter, places)
     }

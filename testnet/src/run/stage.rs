@@ -19,9 +19,10 @@ use super::disks::{Disks, DisksError};
 use super::faults::{self, Fault, FaultKind, FaultsError, Who};
 use super::founding::{self, Founding, FoundingError, NodePorts, Place, Role};
 use super::links::Links;
-use super::ports;
-use super::timeline::Timeline;
+use super::ports::{self, Port};
+use super::timeline::{Timeline, startup_ms};
 use super::{RunError, RunOptions};
+use crate::chain::{Source, SourceError};
 use crate::devices::{DeviceFarm, FarmError, SharedPlant};
 use crate::plant::{Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
 use crate::rogue::Role as RogueRole;
@@ -29,6 +30,8 @@ use crate::scenario::{Scenario, ScenarioError, TimeError};
 
 /// Where a run begins where nothing is said and the scenario's data allow it.
 const FROM: &str = "2016-05-25T09:00:00";
+/// The folder of a bitcoind, inside the run's.
+const CHAIN_DIR: &str = "bitcoind";
 /// Shortest interval.
 const INTERVAL_MS_MIN: u64 = 1_000;
 
@@ -85,6 +88,9 @@ pub enum StageError {
         /// What is wrong with it.
         problem: KeepProblem,
     },
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] SourceError),
     /// The grid's files.
     #[error(transparent)]
     Founding(#[from] FoundingError),
@@ -160,6 +166,8 @@ pub struct Stage {
     pub faults: Vec<Fault>,
     /// The links between nodes, where faults concern them.
     pub links: Option<Links>,
+    /// The chain that is paid on.
+    pub chain: Option<Source>,
     /// The disks that are to be full; unmounted before the folder goes.
     pub disks: Disks,
     /// Where everything is.
@@ -188,16 +196,21 @@ impl Stage {
             None => Vec::new(),
         };
         let copies = nodes.div_ceil(sites(&scenario));
-        let plan = Plan { scenario: &scenario, interval_ms, nodes, copies, from_row, seed };
+        let pays = options.chain.is_some();
+        let plan = Plan { scenario: &scenario, interval_ms, nodes, copies, from_row, seed, pays };
         // Refuses what cannot be before anything is made.
         plan.charter(Timestamp::from_unix_ms(0))?;
         let folder = Folder::make(options.keep.as_deref())?;
 
-        let held = ports::hold(nodes * 2).map_err(StageError::Ports)?;
+        let chain = match &options.chain {
+            Some(choice) => Some(Source::start(choice, &folder.path().join(CHAIN_DIR)).await?),
+            None => None,
+        };
+        let held = ports::hold(nodes * 3).map_err(StageError::Ports)?;
         let mut ports: Vec<NodePorts> = held
-            .chunks_exact(2)
-            .map(|pair| (pair[0].number(), pair[1].number()))
-            .map(|(peers, rpc)| NodePorts { peers, rpc, proxy: None })
+            .chunks_exact(3)
+            .map(|three| [&three[0], &three[1], &three[2]].map(Port::number))
+            .map(|[peers, rpc, lightning]| NodePorts { peers, rpc, lightning, proxy: None })
             .collect();
         let links = links(&faults, &mut ports, seed).await?;
         let timeline = plan.timeline()?;
@@ -205,7 +218,13 @@ impl Stage {
         let plant = plan.plant(&timeline)?;
         let farm = DeviceFarm::start(Arc::clone(&plant), Arc::new(boltgrid::clock::now)).await?;
         let clocks_skewed = faults.iter().any(|fault| matches!(fault.kind, FaultKind::Skew { .. }));
-        let founding = Founding { dir: folder.path(), charter: &charter, seed, clocks_skewed };
+        let founding = Founding {
+            dir: folder.path(),
+            charter: &charter,
+            seed,
+            clocks_skewed,
+            chain: chain.as_ref().map(Source::access),
+        };
         let places = founding.write(farm.sites(), &ports)?;
         let disks = Disks::mount(to_be_full(&faults, &places))?;
         Ok(Self {
@@ -218,6 +237,7 @@ impl Stage {
             places,
             faults,
             links,
+            chain,
             disks,
             folder,
         })
@@ -272,6 +292,7 @@ struct Plan<'a> {
     copies: usize,
     from_row: usize,
     seed: u64,
+    pays: bool,
 }
 
 impl Plan<'_> {
@@ -304,7 +325,8 @@ impl Plan<'_> {
 
     fn timeline(&self) -> Result<Timeline, StageError> {
         let rows = (self.from_row, self.scenario.profiles.rows());
-        Ok(Timeline::plan(boltgrid::clock::now(), &self.timing()?, self.nodes, rows))
+        let startup_ms = startup_ms(self.nodes, self.pays);
+        Ok(Timeline::plan(boltgrid::clock::now(), &self.timing()?, startup_ms, rows))
     }
 
     fn plant(&self, timeline: &Timeline) -> Result<SharedPlant, StageError> {

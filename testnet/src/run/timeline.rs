@@ -12,6 +12,20 @@ const STARTUP_MS: u64 = 3_000;
 /// How much longer with every further node.
 const STARTUP_MS_PER_NODE: u64 = 400;
 
+/// How long it takes until the first node has coins and channels …
+const MONEY_MS: u64 = 14_000;
+/// … and how much longer with every further node.
+const MONEY_MS_PER_NODE: u64 = 500;
+
+/// How long until so many nodes can be ready; with coins and channels, where they pay.
+#[must_use]
+pub fn startup_ms(nodes: usize, pays: bool) -> u64 {
+    let nodes = u64::try_from(nodes).unwrap_or(u64::MAX);
+    let of = |base_ms: u64, each_ms: u64| base_ms.saturating_add(each_ms.saturating_mul(nodes));
+    let money_ms = if pays { of(MONEY_MS, MONEY_MS_PER_NODE) } else { 0 };
+    of(STARTUP_MS, STARTUP_MS_PER_NODE).saturating_add(money_ms)
+}
+
 /// When what begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeline {
@@ -24,16 +38,15 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// The earliest that `nodes` nodes started `now` can be ready for, from row `from_row` of `rows`.
+    /// The earliest that nodes which start `now` and take so long can be ready for, from row
+    /// `from_row` of `rows`.
     #[must_use]
     pub fn plan(
         now: Timestamp,
         timing: &Timing,
-        nodes: usize,
+        startup_ms: u64,
         (from_row, rows): (usize, usize),
     ) -> Self {
-        let nodes = u64::try_from(nodes).unwrap_or(u64::MAX);
-        let startup_ms = STARTUP_MS.saturating_add(STARTUP_MS_PER_NODE.saturating_mul(nodes));
         let first = first_open(timing, now.plus_ms(startup_ms));
         Self { epoch: timing.start_of(first), epoch_row: from_row % rows, first }
     }
@@ -95,14 +108,15 @@ mod tests {
     fn the_row_asked_for_is_that_of_the_first_interval() {
         for now_ms in (0..20_000).step_by(777) {
             for (from_row, rows) in [(500, 1000), (0, 1000), (1, 3), (0, 1)] {
-                let plan = Timeline::plan(at(now_ms), &TIMING, 13, (from_row, rows));
+                let startup_ms = startup_ms(13, false);
+                let plan = Timeline::plan(at(now_ms), &TIMING, startup_ms, (from_row, rows));
                 assert!(plan.epoch > at(now_ms));
                 assert_eq!(plan.epoch.to_unix_ms() % TIMING.interval_ms, 0);
                 assert!(plan.epoch_row < rows);
                 assert_eq!(plan.epoch, TIMING.start_of(plan.first));
                 assert_eq!(plan.epoch_row, from_row);
                 let opens = TIMING.schedule(plan.first).orders_open;
-                assert!(opens >= at(now_ms + STARTUP_MS + 13 * STARTUP_MS_PER_NODE));
+                assert!(opens >= at(now_ms + startup_ms));
             }
         }
     }

@@ -125,7 +125,11 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
     let now_s = boltgrid::clock::now().to_unix_ms() / 1_000;
-    let (status, body) = answer(&shared.kept, &body, now_s);
+    // Blocks and scripts take their time, and the devices answer from the same threads.
+    let asked = move || answer(&shared.kept, &body, now_s);
+    let Ok((status, body)) = tokio::task::spawn_blocking(asked).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, Json(body)).into_response()
 }

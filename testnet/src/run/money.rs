@@ -1,0 +1,147 @@
+//! The money of a run: coins for every node, channels between them, blocks, and whether all of it is
+//! still there at the end.
+//!
+//! Nodes open channels by their own policy as they see fit; a run begins with the same few for all,
+//! so that the first interval can be paid. Not for: paying, which the nodes do.
+
+mod channels;
+mod error;
+mod funding;
+mod truth;
+
+use std::time::Duration;
+
+use bitcoin::Amount;
+use boltgrid::rpc::{ChannelRpcClient, WalletRpcClient};
+use futures::future::join_all;
+use jsonrpsee::http_client::HttpClient;
+use tokio::time::{Instant, sleep};
+
+use super::display::Display;
+use super::founding::Place;
+use super::invariants::Tally;
+use super::report::InvariantRow;
+use crate::chain::{Client, Faucet, Mining};
+pub use error::MoneyError;
+use truth::Truth;
+
+/// How long anything may take that nodes do with the chain: they look every two seconds, and a slow
+/// machine has many of them.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a node may take to answer: opening a channel has to reach the other side first.
+const ANSWER_TIME: Duration = Duration::from_secs(70);
+/// How often a block is mined while the run goes on.
+const BLOCK_EVERY: Duration = Duration::from_secs(5);
+/// Blocks that make a channel usable.
+const CONFIRMATIONS: u32 = 6;
+
+/// A node that has a wallet.
+#[derive(Debug)]
+struct Holder {
+    name: String,
+    participant: String,
+    client: HttpClient,
+    given: Amount,
+}
+
+/// The money of a run.
+#[derive(Debug)]
+pub struct Money {
+    faucet: Faucet,
+    holders: Vec<Holder>,
+    truth: Truth,
+    mining: Option<Mining>,
+}
+
+impl Money {
+    /// The money of the nodes at these places.
+    ///
+    /// # Errors
+    ///
+    /// [`MoneyError::Client`].
+    pub fn new<'a>(
+        chain: Client,
+        seed: u64,
+        places: impl Iterator<Item = &'a Place>,
+    ) -> Result<Self, MoneyError> {
+        let holder = |place: &Place| {
+            let failed =
+                |source| MoneyError::Client { name: place.name.clone(), source: Box::new(source) };
+            let client = HttpClient::builder()
+                .request_timeout(ANSWER_TIME)
+                .build(format!("http://{}", place.rpc))
+                .map_err(failed)?;
+            let (name, participant) = (place.name.clone(), place.participant.to_string());
+            Ok(Holder { name, participant, client, given: Amount::ZERO })
+        };
+        let holders = places.map(holder).collect::<Result<_, MoneyError>>()?;
+        let truth = Truth::new(chain.clone());
+        Ok(Self { faucet: Faucet::new(chain, seed), holders, truth, mining: None })
+    }
+
+    /// Gives every node coins and channels, and mines from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`MoneyError`], naming who did not get there.
+    pub async fn begin(&mut self, display: &Display) -> Result<(), MoneyError> {
+        let began = Instant::now();
+        display.now("mining coins".to_owned());
+        self.fund(display).await?;
+        self.open_channels(display).await?;
+        let client = self.faucet.client().clone();
+        self.mining = Some(Mining::start(client, self.faucet.address(), BLOCK_EVERY));
+        let (nodes, seconds) = (self.holders.len(), began.elapsed().as_secs());
+        display.row(&format!("{nodes} nodes have coins and channels after {seconds} s"));
+        Ok(())
+    }
+
+    /// Whether coins and channels of all nodes and what the miner got are what they were given.
+    ///
+    /// Nothing is said where a node does not answer any more, or closed a channel: then part of the
+    /// money is on its way.
+    ///
+    /// # Errors
+    ///
+    /// [`MoneyError::Chain`].
+    pub async fn verdict(&mut self) -> Result<Option<InvariantRow>, MoneyError> {
+        self.mining = None;
+        self.faucet.mine(1).await?;
+        let mut tally = Tally::default();
+        let deadline = Instant::now() + PATIENCE;
+        let (has, expected) = loop {
+            let given: Amount = self.holders.iter().map(|holder| holder.given).sum();
+            let fees = self.truth.fees().await?;
+            let expected = given.checked_sub(fees).unwrap_or(Amount::ZERO);
+            let Some(has) = self.everything().await else { return Ok(None) };
+            if has == expected || Instant::now() >= deadline {
+                break (has, expected);
+            }
+            self.faucet.mine(1).await?;
+            sleep(LOOK_EVERY * 2).await;
+        };
+        tally.check(has == expected, || format!("nodes hold {has}, and should {expected}"));
+        Ok(Some(tally.row("coins_and_channels_are_conserved")))
+    }
+
+    /// What is in all wallets and open channels; nothing where a node does not say, or is closing
+    /// one.
+    async fn everything(&self) -> Option<Amount> {
+        let ask = |holder: &Holder| {
+            let client = holder.client.clone();
+            async move {
+                let balances = client.balances().await.ok()?;
+                let channels = client.channels().await.ok()?;
+                let own = channels.iter().filter(|channel| channel.is_outbound);
+                let in_channels: u64 = own.map(|channel| channel.size_sat).sum();
+                let is_settled = balances.closing_sat == 0;
+                is_settled.then_some(Amount::from_sat(balances.onchain_sat + in_channels))
+            }
+        };
+        let all: Option<Vec<Amount>> =
+            join_all(self.holders.iter().map(ask)).await.into_iter().collect();
+        Some(all?.into_iter().sum())
+    }
+}
