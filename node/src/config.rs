@@ -185,6 +185,7 @@ pub enum ConfigError {
 }
 
 /// A value that cannot be, before anyone knows which file it is from.
+#[derive(Debug)]
 struct BadValue {
     key: &'static str,
     problem: String,
