@@ -8,6 +8,7 @@ mod enrol;
 mod error;
 mod init;
 mod offer;
+mod payment;
 mod replay;
 mod rpc;
 mod run;
@@ -81,6 +82,9 @@ enum Command {
     /// Payment channels: list, open, close, splice
     #[command(subcommand)]
     Channel(channel::Channel),
+    /// See what was paid, what is owed and what is in dispute
+    #[command(subcommand)]
+    Payment(payment::Payment),
     /// Clear a past interval again from its stored book, and compare
     Replay(replay::Replay),
 }
@@ -123,6 +127,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Offer(offer) => offer.run(&mut out),
         Command::Wallet(wallet) => wallet.run(&mut out),
         Command::Channel(channel) => channel.run(&mut out),
+        Command::Payment(payment) => payment.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),
     };
     match done {

@@ -5,6 +5,7 @@
 //! Not for: deciding anything; that is the market's and the planner's.
 
 mod ahead;
+mod paying;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::{MessageHash, ParticipantId};
-use boltgrid_protocol::invoice::{InvoiceRefusal, InvoiceWord};
 use boltgrid_protocol::message::{Gatekeeper, Message};
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -171,10 +171,12 @@ impl MarketTask {
             NetworkEvent::Asked { from, question: Question::Reply { acceptance }, token } => {
                 self.asked_for_word(from, acceptance, token).await
             }
+            NetworkEvent::Asked { from, question: Question::Invoice { invoice }, token } => {
+                self.asked_to_pay(from, invoice, token).await
+            }
             NetworkEvent::Reply { from, bytes } => self.hear_word(from, bytes).await,
-            NetworkEvent::InvoiceWord { from, word, .. } => {
-                debug!(%from, ?word, "a word on an invoice that was not sent");
-                Ok(())
+            NetworkEvent::InvoiceWord { from, invoice, word } => {
+                self.hear_invoice_word(from, &invoice, word).await
             }
             NetworkEvent::Asked { question, token, .. } => {
                 if let Some(answer) = self.answer(&question) {
@@ -221,12 +223,12 @@ impl MarketTask {
                 let certificate = self.certificate(*interval).map(|bytes| bytes.to_vec());
                 Some(Answer::Certificate(certificate))
             }
-            // The network and the catch-up answer these themselves.
-            Question::Clock | Question::Reconcile { .. } | Question::Items { .. } => None,
+            // The network and the catch-up answer these themselves, and invoices the market.
+            Question::Clock
+            | Question::Reconcile { .. }
+            | Question::Items { .. }
+            | Question::Invoice { .. } => None,
             Question::Reply { .. } => Some(Answer::Reply(None)),
-            Question::Invoice { .. } => {
-                Some(Answer::Invoice(InvoiceWord::Refused(InvoiceRefusal::NoLightning)))
-            }
         }
     }
 
@@ -321,8 +323,7 @@ impl MarketTask {
                 let answer = Answer::Reply(bytes.map(|bytes| bytes.to_vec()));
                 self.tell_network(|network| network.answer(token, answer));
             }
-            // Without Lightning the market wants nothing done for payments.
-            Effect::Payment(wanted) => debug!(?wanted, "no Lightning"),
+            Effect::Payment(wanted) => self.want(wanted),
             Effect::Tell(notice) => self.note(&notice),
         }
         None
@@ -427,7 +428,7 @@ impl MarketTask {
             | Notice::AcceptanceRefused { .. }
             | Notice::AcceptanceVoid { .. }
             | Notice::ForwardMade(_) => ahead::log(notice),
-            Notice::Payment(_) => {}
+            Notice::Payment(told) => self.note_payment(told),
         }
     }
 

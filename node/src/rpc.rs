@@ -7,6 +7,7 @@
 
 mod channel_plan;
 pub mod offer;
+pub mod payment;
 pub mod wallet;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,8 @@ pub use offer::{ForwardRpcClient, OfferRpcClient};
 use offer::{ForwardRpcServer, OfferRpcServer};
 pub use wallet::{ChannelRpcClient, WalletRpcClient};
 use wallet::{ChannelRpcServer, WalletRpcServer};
+pub use payment::{DisputeRpcClient, PaymentRpcClient};
+use payment::{DisputeRpcServer, PaymentRpcServer};
 
 /// Connections served at once.
 const CONNECTIONS_MAX: u32 = 32;
@@ -175,6 +178,8 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     methods.merge(MarketRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ForwardRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ChannelPlanRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(PaymentRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(DisputeRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     if address.ip().is_loopback() {
         methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);

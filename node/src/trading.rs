@@ -13,6 +13,8 @@ use boltgrid_protocol::units::{Energy, Interval};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::rpc::payment::AccountReport;
+
 /// Commands waiting for the market task.
 const COMMANDS_MAX: usize = 16;
 /// How long the market task may take to answer.
@@ -117,6 +119,7 @@ pub(crate) enum Command {
     /// The answer is a second one to wait for: the word of the offer's author.
     Accept(Box<Wanted>, Answer<oneshot::Receiver<Outcome>>),
     Forwards(Answer<Vec<Held>>),
+    Accounts(Answer<Vec<AccountReport>>),
 }
 
 /// Where the market task is asked.
@@ -171,6 +174,15 @@ impl Trading {
     /// [`NotDone`].
     pub async fn forwards(&self) -> Result<Vec<Held>, NotDone> {
         self.ask(Command::Forwards).await
+    }
+
+    /// How this node stands with everyone it traded with.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`].
+    pub async fn accounts(&self) -> Result<Vec<AccountReport>, NotDone> {
+        self.ask(Command::Accounts).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, NotDone> {

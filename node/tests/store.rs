@@ -105,6 +105,24 @@ async fn entries_come_back_by_interval_and_pruning_keeps_the_last_reading() {
 }
 
 #[tokio::test]
+async fn what_was_paid_is_read_from_the_last_summary_on_and_outlives_pruning() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let journal = store.journal();
+    let record = |number, place| entry(Slot::Payment(at(number), place), &[3]);
+    let written =
+        [(5, 0), (5, 1), (7, 0), (7, 1), (9, 0)].map(|(number, place)| record(number, place));
+    journal.record(written.to_vec()).await.unwrap();
+    assert_eq!(journal.load_payments().await.unwrap(), written, "all, before there is a summary");
+    let summary = entry(Slot::Summary(at(7)), b"BG");
+    journal.record(vec![summary.clone(), entry(Slot::Ack(at(9)), b"ack")]).await.unwrap();
+    let since = vec![record(7, 0), record(7, 1), summary, record(9, 0)];
+    assert_eq!(journal.load_payments().await.unwrap(), since);
+    assert_eq!(journal.prune_before(at(100)).await.unwrap(), 3, "two records and the ack");
+    assert_eq!(journal.load_payments().await.unwrap(), since);
+}
+
+#[tokio::test]
 async fn closing_does_what_is_queued_and_later_requests_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::{MarketError, MarketTask};
 use crate::clock;
+use crate::rpc::payment::accounts;
 use crate::trading::{Command, NotDone, Outcome, Wanted};
 
 impl MarketTask {
@@ -76,6 +77,9 @@ impl MarketTask {
                         told
                     }),
                 );
+            }
+            Command::Accounts(answer) => {
+                reply(answer, Ok(accounts(self.market.payments())));
             }
             Command::Forwards(answer) => {
                 reply(answer, Ok(self.market.forwards().cloned().collect()));

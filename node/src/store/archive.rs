@@ -1,5 +1,5 @@
 //! The archive: what this node knows and could fetch again: readings, books, clearings,
-//! evidence, peers.
+//! evidence, peers; and what it shows of payments.
 //!
 //! sled, with a few fixed trees, big-endian keys and small values. It is never needed to keep a
 //! promise: sled's flush is no fsync, and an archive that does not open is moved aside.
@@ -10,6 +10,7 @@
 //! Not for: what this node signed (the journal).
 
 mod open;
+mod payments;
 mod record;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use serde::de::DeserializeOwned;
 use sled::{Batch, IVec, Tree};
 
 use super::FolderLock;
+pub use payments::DisputeRecord;
 pub use record::{BookRecord, ClearingRecord};
 
 /// Bytes of an interval at the start of a key.
@@ -47,6 +49,10 @@ pub struct Archive {
     clearings: Tree,
     /// `[interval] → settlement`
     settlements: Tree,
+    /// `[interval, payment hash] → Payment`
+    payments: Tree,
+    /// `[interval, cause] → DisputeRecord`
+    disputes: Tree,
     /// `[interval, culprit] → signed evidence`
     evidence: Tree,
     /// `[participant] → signed peer record`
@@ -338,14 +344,16 @@ impl Archive {
             .collect()
     }
 
-    /// Forgets everything of the intervals before `interval`, but evidence; returns how many values.
+    /// Forgets everything of the intervals before `interval`, but evidence and disputes; returns how
+    /// many values.
     ///
     /// # Errors
     ///
     /// [`ArchiveError`].
     pub fn prune_before(&self, interval: Interval) -> Result<usize, ArchiveError> {
         let mut pruned = 0_usize;
-        for tree in [&self.readings, &self.books, &self.clearings, &self.settlements] {
+        let trees = [&self.readings, &self.books, &self.clearings, &self.settlements];
+        for tree in trees.into_iter().chain([&self.payments]) {
             pruned += prune(tree, interval)?;
         }
         Ok(pruned)

@@ -74,6 +74,8 @@ impl Archive {
             books: tree("books")?,
             clearings: tree("clearings")?,
             settlements: tree("settlements")?,
+            payments: tree("payments")?,
+            disputes: tree("disputes")?,
             evidence: tree("evidence")?,
             peers: tree("peers")?,
             database,
@@ -88,7 +90,8 @@ impl Archive {
     /// Finds the damage that sled itself would find, or panic at, only when it comes by.
     fn read_all(&self) -> Result<(), sled::Error> {
         let intervals = [&self.readings, &self.books, &self.clearings, &self.settlements];
-        for tree in intervals.into_iter().chain([&self.evidence, &self.peers]) {
+        let others = [&self.payments, &self.disputes, &self.evidence, &self.peers];
+        for tree in intervals.into_iter().chain(others) {
             for entry in tree {
                 entry?;
             }

@@ -1,0 +1,275 @@
+//! `boltgrid payment`: what was paid for which interval, how one stands with everyone, and what is in
+//! dispute. Not for: the wallet or its channels.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use boltgrid_protocol::units::{Energy, SignedMsat, Timestamp};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::error::CliError;
+use super::{rpc, show};
+use crate::rpc::payment::{AccountReport, DisputeReport, PaymentReport, PaymentStage};
+use crate::rpc::{DisputeRpcClient, PaymentRpcClient};
+
+/// See what was paid, what is owed and what is in dispute.
+#[derive(Debug, Subcommand)]
+pub(super) enum Payment {
+    /// Show the latest payments
+    List(Since),
+    /// Write payments as CSV, one in a line
+    Export(Since),
+    /// Show what everyone owes and is owed, and how they have paid so far
+    Accounts(Node),
+    /// Show what is or was in dispute, and with what both sides signed
+    Disputes(Node),
+}
+
+/// Which node to ask, and how to print its answer.
+#[derive(Debug, Args)]
+pub(super) struct Node {
+    /// Where the node's JSON-RPC listens, instead of what the config file says
+    #[arg(long, value_name = "ADDR")]
+    rpc: Option<String>,
+    /// The node's config file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BOLTGRID_CONFIG",
+        default_value = "boltgrid/config.toml"
+    )]
+    config: PathBuf,
+    /// Print the node's answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// From when on.
+#[derive(Debug, Args)]
+pub(super) struct Since {
+    /// The first interval, by its number; all that are kept by default
+    #[arg(long, value_name = "INTERVAL", default_value_t = 0)]
+    from: u64,
+    #[command(flatten)]
+    node: Node,
+}
+
+impl Payment {
+    pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+        match self {
+            Self::List(since) => {
+                let (json, payments) = since.ask()?;
+                if json { print_json(out, &payments) } else { table(out, &payments) }
+            }
+            Self::Export(since) => csv(out, &since.ask()?.1),
+            Self::Accounts(node) => {
+                let address = rpc::address(node.rpc, &node.config)?;
+                let accounts = rpc::ask(address, |it| async move { it.accounts().await })?;
+                if node.json { print_json(out, &accounts) } else { standings(out, &accounts) }
+            }
+            Self::Disputes(node) => {
+                let address = rpc::address(node.rpc, &node.config)?;
+                let disputes = rpc::ask(address, |it| async move { it.disputes().await })?;
+                if node.json { print_json(out, &disputes) } else { quarrels(out, &disputes) }
+            }
+        }
+    }
+}
+
+impl Since {
+    fn ask(self) -> Result<(bool, Vec<PaymentReport>), CliError> {
+        let from = self.from.to_string();
+        let address = rpc::address(self.node.rpc, &self.node.config)?;
+        let payments =
+            rpc::ask(address, |node| async move { PaymentRpcClient::list(&node, from).await })?;
+        Ok((self.node.json, payments))
+    }
+}
+
+fn table(out: &mut impl Write, payments: &[PaymentReport]) -> Result<(), CliError> {
+    if payments.is_empty() {
+        writeln!(out, "no payments")?;
+    }
+    for it in payments {
+        writeln!(
+            out,
+            "{}  interval {}  {} {} of {}  {}  {} {}",
+            show::moment(Timestamp::from_unix_ms(it.at_unix_ms)),
+            it.interval,
+            what(it.trade, it.forward.as_deref()),
+            it.tranche,
+            it.tranches,
+            stage(it),
+            if it.is_received { "from" } else { "to" },
+            short(&it.counterparty),
+        )?;
+    }
+    Ok(())
+}
+
+fn what(trade: Option<u32>, forward: Option<&str>) -> String {
+    let forward = || format!("forward {}", short(forward.unwrap_or_default()));
+    trade.map_or_else(forward, |index| format!("trade {index}"))
+}
+
+fn stage(payment: &PaymentReport) -> String {
+    let amount = sat(payment.amount_msat);
+    match payment.stage {
+        PaymentStage::Paid => format!("{amount} paid"),
+        PaymentStage::Invoiced => format!("{amount} asked for"),
+        PaymentStage::Paying => format!("{amount} on the way"),
+        PaymentStage::Failed => format!("{amount} failed"),
+    }
+}
+
+/// One payment in a line. No field holds a comma, a quote or a line end.
+fn csv(out: &mut impl Write, payments: &[PaymentReport]) -> Result<(), CliError> {
+    writeln!(
+        out,
+        "at_unix_ms,interval,trade,forward,counterparty,direction,tranche,tranches,amount_msat,\
+         fee_msat,stage,payment_hash,preimage"
+    )?;
+    for it in payments {
+        let trade = it.trade.map_or_else(String::new, |trade| trade.to_string());
+        let stage = match it.stage {
+            PaymentStage::Invoiced => "invoiced",
+            PaymentStage::Paying => "paying",
+            PaymentStage::Paid => "paid",
+            PaymentStage::Failed => "failed",
+        };
+        writeln!(
+            out,
+            "{},{},{trade},{},{},{},{},{},{},{},{stage},{},{}",
+            it.at_unix_ms,
+            it.interval,
+            it.forward.as_deref().unwrap_or_default(),
+            it.counterparty,
+            if it.is_received { "received" } else { "sent" },
+            it.tranche,
+            it.tranches,
+            it.amount_msat,
+            it.fee_msat,
+            it.payment_hash,
+            it.preimage.as_deref().unwrap_or_default(),
+        )?;
+    }
+    Ok(())
+}
+
+fn standings(out: &mut impl Write, accounts: &[AccountReport]) -> Result<(), CliError> {
+    if accounts.is_empty() {
+        writeln!(out, "nothing was traded with anyone yet")?;
+    }
+    for it in accounts {
+        let owed = show::money(SignedMsat::from_millisatoshi(it.balance_msat.saturating_abs()));
+        let owes = if it.balance_msat < 0 { "is owed" } else { "owes" };
+        let energy = Energy::from_milliwatt_hours(it.energy_mwh.unsigned_abs());
+        writeln!(
+            out,
+            "{}  {owes} {owed}  {} {}  at worst {}  paid {} in time, {} defaults{}",
+            short(&it.counterparty),
+            if it.energy_mwh < 0 { "gave" } else { "took" },
+            show::energy(energy),
+            sat(it.exposure_msat),
+            sat(it.paid_msat),
+            it.defaults,
+            if it.open_defaults > 0 { ", not all made good: it gets no credit" } else { "" },
+        )?;
+    }
+    if accounts.iter().any(|it| !it.is_paid_by_lightning) {
+        writeln!(out, "this node has no Lightning: dues are kept in the ledger and not paid")?;
+    }
+    Ok(())
+}
+
+fn quarrels(out: &mut impl Write, disputes: &[DisputeReport]) -> Result<(), CliError> {
+    if disputes.is_empty() {
+        writeln!(out, "no disputes")?;
+    }
+    for it in disputes {
+        let open = || "open".to_owned();
+        let end = it.resolved_at_unix_ms.map(Timestamp::from_unix_ms);
+        writeln!(
+            out,
+            "{}  interval {}  {}  with {}  due {}, unpaid {}  {}  {}",
+            show::moment(Timestamp::from_unix_ms(it.at_unix_ms)),
+            it.interval,
+            what(it.trade, it.forward.as_deref()),
+            short(&it.counterparty),
+            show::money(SignedMsat::from_millisatoshi(it.due_msat)),
+            sat(it.unpaid_msat),
+            it.why,
+            end.map_or_else(open, |at| format!("paid in the end, {}", show::moment(at))),
+        )?;
+    }
+    if !disputes.is_empty() {
+        writeln!(out, "with --json, the signed readings, confirms and invoices are shown too")?;
+    }
+    Ok(())
+}
+
+fn sat(msat: u64) -> String {
+    show::money(SignedMsat::from_millisatoshi(i64::try_from(msat).unwrap_or(i64::MAX)))
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(8).collect()
+}
+
+fn print_json(out: &mut impl Write, answer: &impl Serialize) -> Result<(), CliError> {
+    serde_json::to_writer_pretty(&mut *out, answer).map_err(std::io::Error::from)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payment() -> PaymentReport {
+        PaymentReport {
+            interval: 7,
+            trade: Some(3),
+            forward: None,
+            counterparty: "ab".repeat(32),
+            is_received: true,
+            tranche: 1,
+            tranches: 2,
+            amount_msat: 20_500,
+            fee_msat: 0,
+            payment_hash: "cd".repeat(32),
+            preimage: None,
+            stage: PaymentStage::Paid,
+            at_unix_ms: 1_000,
+        }
+    }
+
+    #[test]
+    fn every_line_of_an_export_has_as_many_fields_as_its_head() {
+        let sent = PaymentReport {
+            trade: None,
+            forward: Some("ef".repeat(32)),
+            is_received: false,
+            preimage: Some("01".repeat(32)),
+            ..payment()
+        };
+        let mut out = Vec::new();
+        csv(&mut out, &[payment(), sent]).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let fields: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
+        assert_eq!(fields, [13, 13, 13], "{text}");
+        assert!(text.lines().nth(1).unwrap().starts_with("1000,7,3,,abab"), "{text}");
+    }
+
+    #[test]
+    fn a_payment_is_one_line_for_people() {
+        let mut out = Vec::new();
+        table(&mut out, &[payment()]).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.contains("interval 7  trade 3 1 of 2  20.5 sat paid  from abababab"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! The market task's part in payments: invoices that members ask about, what Lightning tells, and
+//! what is kept of it for the owner. Not for: deciding about any of it; that is the market's.
+
+use boltgrid_market::input::Input;
+use boltgrid_market::payments::{Happened, Payments, Stage, Told, Wanted};
+use boltgrid_protocol::direct::{Answer, Question};
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::invoice::{InvoiceRefusal, InvoiceWord};
+use boltgrid_protocol::message::Message;
+use tracing::{debug, info, warn};
+
+use super::{MarketError, MarketTask};
+use crate::clock;
+use crate::store::{ArchiveError, DisputeRecord};
+
+impl MarketTask {
+    /// A member asks for our word on its invoice.
+    pub(super) async fn asked_to_pay(
+        &mut self,
+        from: ParticipantId,
+        invoice: Vec<u8>,
+        token: u64,
+    ) -> Result<(), MarketError> {
+        match self.gate.admit(invoice, clock::now()) {
+            Ok(Message::Invoice(invoice)) if invoice.participant() == from => {
+                let invoice = Box::new(invoice);
+                self.put(Input::Payment(Happened::Asked { invoice, read: None, token })).await
+            }
+            Ok(_) | Err(_) => {
+                debug!(%from, "a member asked about something else than its own invoice");
+                let word = InvoiceWord::Refused(InvoiceRefusal::WrongTrade);
+                self.tell_network(|network| network.answer(token, Answer::Invoice(word)));
+                Ok(())
+            }
+        }
+    }
+
+    /// A member's word on an invoice of ours.
+    pub(super) async fn hear_invoice_word(
+        &mut self,
+        from: ParticipantId,
+        invoice: &[u8],
+        word: InvoiceWord,
+    ) -> Result<(), MarketError> {
+        let Some(payment_hash) = Payments::hash_of(invoice) else { return Ok(()) };
+        self.put(Input::Payment(Happened::Word { from, payment_hash, word })).await
+    }
+
+    /// Has done what a payment needs. What cannot be asked for now is wanted again.
+    pub(super) fn want(&self, wanted: Wanted) {
+        match wanted {
+            Wanted::Send { to, invoice } => {
+                self.ask(&[to], &Question::Invoice { invoice: invoice.to_vec() });
+            }
+            Wanted::Answer { token, word } => {
+                self.tell_network(|network| network.answer(token, Answer::Invoice(word)));
+            }
+            wanted @ (Wanted::Make { .. } | Wanted::Pay { .. } | Wanted::Inquire { .. }) => {
+                debug!(?wanted, "there is no Lightning in this node");
+            }
+        }
+    }
+
+    /// Keeps and logs what became of payments.
+    pub(super) fn note_payment(&self, told: &Told) {
+        log(told);
+        if let Err(error) = self.keep_payment(told) {
+            warn!(%error, "a payment is not in the archive; the journal has it");
+        }
+    }
+
+    fn keep_payment(&self, told: &Told) -> Result<(), ArchiveError> {
+        match told {
+            Told::Payment(payment) => self.archive.put_payment(payment),
+            Told::Disputed(dispute) => {
+                let dispute = (**dispute).clone();
+                self.archive.put_dispute(&DisputeRecord { dispute, resolved_at: None })
+            }
+            Told::Resolved { due } => self.archive.resolve_dispute(due, clock::now()),
+            Told::Cleared { .. } | Told::Refused { .. } | Told::OverLimit { .. } => Ok(()),
+        }
+    }
+}
+
+fn log(told: &Told) {
+    match told {
+        Told::Payment(it) => {
+            let (interval, amount_msat) = (it.due.interval, it.amount_msat.to_millisatoshi());
+            let (with, tranche, hash) =
+                (it.counterparty.short(), it.tranche, it.payment_hash.short());
+            match it.stage {
+                Stage::Invoiced | Stage::Paying => {
+                    debug!(%interval, with, tranche, hash, amount_msat, stage = ?it.stage, "payment");
+                }
+                Stage::Paid { fee_msat, .. } => info!(
+                    %interval, with, tranche, hash, amount_msat, to_us = it.to_me,
+                    fee_msat = fee_msat.to_millisatoshi(), "tranche paid"
+                ),
+                Stage::Failed => {
+                    warn!(%interval, with, tranche, hash, amount_msat, "payment failed");
+                }
+            }
+        }
+        Told::Cleared { due, counterparty, after_ms } => {
+            info!(interval = %due.interval, with = counterparty.short(), after_ms, "due paid");
+        }
+        Told::Refused { counterparty, due, why } => {
+            debug!(interval = %due.interval, with = counterparty.short(), %why, "invoice refused");
+        }
+        Told::Disputed(it) => warn!(
+            interval = %it.due.interval, with = it.counterparty.short(), why = %it.why,
+            due_msat = it.due_msat.to_millisatoshi(),
+            unpaid_msat = it.unpaid_msat.to_millisatoshi(),
+            "dispute: see `boltgrid payment disputes`"
+        ),
+        Told::Resolved { due } => info!(interval = %due.interval, "dispute over: all is paid"),
+        Told::OverLimit { interval, terms, counterparty, exposure_msat, limit_msat } => warn!(
+            %interval, trade = terms.index, with = counterparty.short(),
+            exposure_msat = exposure_msat.to_millisatoshi(),
+            limit_msat = limit_msat.to_millisatoshi(),
+            "trade not signed: the other side would owe too much"
+        ),
+    }
+}

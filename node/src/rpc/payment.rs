@@ -1,0 +1,283 @@
+//! JSON-RPC of payments: `payment.list`, `payment.accounts` and `dispute.list`. All of it only reads.
+//!
+//! Not for: the wallet behind the payments, or channels.
+
+use std::collections::BTreeMap;
+
+use boltgrid_market::ledger::Account as LedgerAccount;
+use boltgrid_market::payments::{Means, Payment, Payments, Stage};
+use boltgrid_protocol::invoice::Cause;
+use boltgrid_protocol::units::{Interval, Msat};
+use jsonrpsee::core::{RpcResult, async_trait};
+use jsonrpsee::proc_macros::rpc;
+use jsonrpsee::types::ErrorObjectOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Answers, parse, unreadable};
+use crate::status::quoted;
+use crate::store::DisputeRecord;
+
+/// Most payments in one answer: a day of a household's.
+pub const LIST_MAX: usize = 4096;
+/// The market did not answer.
+const CODE_NOT_DONE: i32 = -32012;
+
+/// What was paid, and what each member owes.
+#[rpc(server, client, namespace = "payment", namespace_separator = ".")]
+pub trait PaymentRpc {
+    /// The payments for an interval and all after it, at most [`LIST_MAX`], the latest first. Only
+    /// those that are kept: see `keep_days` in the config.
+    #[method(name = "list", param_kind = map)]
+    async fn list(&self, from_interval: String) -> RpcResult<Vec<PaymentReport>>;
+
+    /// What every counterparty owes and is owed, and what it may owe.
+    #[method(name = "accounts")]
+    async fn accounts(&self) -> RpcResult<Vec<AccountReport>>;
+}
+
+/// What is in dispute.
+#[rpc(server, client, namespace = "dispute", namespace_separator = ".")]
+pub trait DisputeRpc {
+    /// All disputes, the latest first, also those that are over.
+    #[method(name = "list")]
+    async fn disputes(&self) -> RpcResult<Vec<DisputeReport>>;
+}
+
+/// How far a payment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStage {
+    /// The invoice is out.
+    Invoiced,
+    /// It is on its way.
+    Paying,
+    /// It arrived.
+    Paid,
+    /// It has failed for good; another one takes its place.
+    Failed,
+}
+
+/// One payment: one tranche of what is due for one trade or forward of one interval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentReport {
+    /// The interval that was delivered.
+    #[serde(with = "quoted")]
+    pub interval: u64,
+    /// The trade's place in the clearing; null for a forward.
+    pub trade: Option<u32>,
+    /// The hash of the forward's acceptance; null for a trade.
+    pub forward: Option<String>,
+    /// The other side.
+    pub counterparty: String,
+    /// Whether this node is paid; otherwise it pays.
+    pub is_received: bool,
+    /// Which tranche, from one.
+    pub tranche: u32,
+    /// Of how many.
+    pub tranches: u32,
+    /// How much.
+    #[serde(with = "quoted")]
+    pub amount_msat: u64,
+    /// What it cost this node on the way; zero where it is paid.
+    #[serde(with = "quoted")]
+    pub fee_msat: u64,
+    /// What the payment is known by.
+    pub payment_hash: String,
+    /// The payer's receipt; null before it arrived, and where this node is paid.
+    pub preimage: Option<String>,
+    /// How far it is.
+    pub stage: PaymentStage,
+    /// Since when.
+    #[serde(with = "quoted")]
+    pub at_unix_ms: u64,
+}
+
+/// How this node stands with one counterparty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountReport {
+    /// Who.
+    pub counterparty: String,
+    /// What it still owes this node; negative: what this node owes it.
+    #[serde(with = "quoted")]
+    pub balance_msat: i64,
+    /// What it took of this node's energy in all; negative: what it gave.
+    #[serde(with = "quoted")]
+    pub energy_mwh: i64,
+    /// What it owes at worst: what was delivered, and what is signed and not settled.
+    #[serde(with = "quoted")]
+    pub exposure_msat: u64,
+    /// What it has paid in time since its last default: the limit of its credit grows with it.
+    #[serde(with = "quoted")]
+    pub paid_msat: u64,
+    /// How often it did not pay in time.
+    pub defaults: u32,
+    /// How many of these dues are not paid yet.
+    pub open_defaults: u32,
+    /// Whether dues are paid at all; otherwise they are only kept in the ledger.
+    pub is_paid_by_lightning: bool,
+}
+
+/// One dispute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisputeReport {
+    /// The interval that was delivered.
+    #[serde(with = "quoted")]
+    pub interval: u64,
+    /// The trade's place in the clearing; null for a forward.
+    pub trade: Option<u32>,
+    /// The hash of the forward's acceptance; null for a trade.
+    pub forward: Option<String>,
+    /// With whom.
+    pub counterparty: String,
+    /// What is due, to this node positive.
+    #[serde(with = "quoted")]
+    pub due_msat: i64,
+    /// What was not paid of it when the dispute began.
+    #[serde(with = "quoted")]
+    pub unpaid_msat: u64,
+    /// What it is about.
+    pub why: String,
+    /// When it began.
+    #[serde(with = "quoted")]
+    pub at_unix_ms: u64,
+    /// When it was over; null while it is not.
+    #[serde(with = "quoted::option")]
+    pub resolved_at_unix_ms: Option<u64>,
+    /// The signed readings and confirms that show it.
+    pub proof_hex: Vec<String>,
+    /// The signed invoice, where there is one.
+    pub invoice_hex: Option<String>,
+}
+
+fn trade(cause: Cause) -> (Option<u32>, Option<String>) {
+    match cause {
+        Cause::Trade { index } => (Some(index), None),
+        Cause::Forward { acceptance } => (None, Some(acceptance.to_string())),
+    }
+}
+
+impl From<&Payment> for PaymentReport {
+    fn from(payment: &Payment) -> Self {
+        let (trade, forward) = trade(payment.due.cause);
+        let (stage, preimage, fee_msat) = match payment.stage {
+            Stage::Invoiced => (PaymentStage::Invoiced, None, Msat::ZERO),
+            Stage::Paying => (PaymentStage::Paying, None, Msat::ZERO),
+            Stage::Paid { preimage, fee_msat } => (PaymentStage::Paid, preimage, fee_msat),
+            Stage::Failed => (PaymentStage::Failed, None, Msat::ZERO),
+        };
+        Self {
+            interval: payment.due.interval.to_number(),
+            trade,
+            forward,
+            counterparty: payment.counterparty.to_string(),
+            is_received: payment.to_me,
+            tranche: payment.tranche.saturating_add(1),
+            tranches: payment.tranches,
+            amount_msat: payment.amount_msat.to_millisatoshi(),
+            fee_msat: fee_msat.to_millisatoshi(),
+            payment_hash: payment.payment_hash.to_string(),
+            preimage: preimage.map(|it| it.to_string()),
+            stage,
+            at_unix_ms: payment.at.to_unix_ms(),
+        }
+    }
+}
+
+impl From<&DisputeRecord> for DisputeReport {
+    fn from(record: &DisputeRecord) -> Self {
+        let dispute = &record.dispute;
+        let (trade, forward) = trade(dispute.due.cause);
+        Self {
+            interval: dispute.due.interval.to_number(),
+            trade,
+            forward,
+            counterparty: dispute.counterparty.to_string(),
+            due_msat: dispute.due_msat.to_millisatoshi(),
+            unpaid_msat: dispute.unpaid_msat.to_millisatoshi(),
+            why: dispute.why.to_string(),
+            at_unix_ms: dispute.at.to_unix_ms(),
+            resolved_at_unix_ms: record.resolved_at.map(|at| at.to_unix_ms()),
+            proof_hex: dispute.proof.iter().map(hex::encode).collect(),
+            invoice_hex: dispute.invoice.as_ref().map(hex::encode),
+        }
+    }
+}
+
+/// How this node stands with everyone it ever traded with.
+pub(crate) fn accounts(payments: &Payments) -> Vec<AccountReport> {
+    let report = |(account, balance): (LedgerAccount, boltgrid_market::ledger::Balance)| {
+        let LedgerAccount::Counterparty(who) = account else { return None };
+        let standing = payments.standing(&who);
+        Some(AccountReport {
+            counterparty: who.to_string(),
+            // What an account receives is what is owed to it, so what it owes is the opposite.
+            balance_msat: balance.money.to_millisatoshi().saturating_neg(),
+            energy_mwh: balance.energy.to_milliwatt_hours(),
+            exposure_msat: payments.exposure(&who).to_millisatoshi(),
+            paid_msat: standing.paid_msat.to_millisatoshi(),
+            defaults: standing.defaults,
+            open_defaults: standing.open_defaults,
+            is_paid_by_lightning: payments.means() != Means::Ledger,
+        })
+    };
+    payments.ledger().balances().filter_map(report).collect()
+}
+
+#[async_trait]
+impl PaymentRpcServer for Answers {
+    async fn list(&self, from_interval: String) -> RpcResult<Vec<PaymentReport>> {
+        let from: Interval = parse(&from_interval)?;
+        let payments = self.archive.payments(from).take(LIST_MAX);
+        payments.map(|it| Ok(PaymentReport::from(&it.map_err(unreadable)?))).collect()
+    }
+
+    async fn accounts(&self) -> RpcResult<Vec<AccountReport>> {
+        self.trading.accounts().await.map_err(|why| {
+            ErrorObjectOwned::owned(CODE_NOT_DONE, why.to_string(), None::<BTreeMap<(), ()>>)
+        })
+    }
+}
+
+#[async_trait]
+impl DisputeRpcServer for Answers {
+    async fn disputes(&self) -> RpcResult<Vec<DisputeReport>> {
+        let disputes = self.archive.disputes().take(LIST_MAX);
+        disputes.map(|it| Ok(DisputeReport::from(&it.map_err(unreadable)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use boltgrid_market::payments::DueId;
+    use boltgrid_protocol::id::ParticipantId;
+    use boltgrid_protocol::lightning::{PaymentHash, Preimage};
+    use boltgrid_protocol::units::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_payment_is_shown_with_strings_for_long_numbers_and_its_receipt() {
+        let payment = Payment {
+            due: DueId { interval: Interval::from_number(7), cause: Cause::Trade { index: 3 } },
+            counterparty: ParticipantId::from_bytes([1; 32]),
+            to_me: false,
+            tranche: 0,
+            tranches: 2,
+            amount_msat: Msat::from_millisatoshi(20_000).unwrap(),
+            payment_hash: PaymentHash::from_bytes([2; 32]),
+            stage: Stage::Paid {
+                preimage: Some(Preimage::from_bytes([3; 32])),
+                fee_msat: Msat::ZERO,
+            },
+            at: Timestamp::from_unix_ms(9),
+        };
+        let shown = serde_json::to_value(PaymentReport::from(&payment)).unwrap();
+        let expected = serde_json::json!({
+            "interval": "7", "trade": 3, "forward": null, "counterparty": "01".repeat(32),
+            "is_received": false, "tranche": 1, "tranches": 2, "amount_msat": "20000",
+            "fee_msat": "0", "payment_hash": "02".repeat(32), "preimage": "03".repeat(32),
+            "stage": "paid", "at_unix_ms": "9",
+        });
+        assert_eq!(shown, expected);
+    }
+}
