@@ -14,7 +14,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use boltgrid_protocol::units::Price;
+use boltgrid_market::payments::CreditTerms;
+use boltgrid_protocol::units::{Msat, Price};
 use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +133,8 @@ pub struct OwnerConfig {
     pub wear: Price,
     /// What arrives of what is moved into the battery, and again out of it, in parts per million.
     pub battery_efficiency_ppm: u32,
+    /// What others may owe the node for energy.
+    pub credit: CreditTerms,
 }
 
 /// Logs.
@@ -324,7 +327,16 @@ fn check_owner(raw: &RawOwner) -> Result<OwnerConfig, BadValue> {
         reserve_state_of_charge_percent: percent,
         wear,
         battery_efficiency_ppm: u32::from(efficiency) * 10_000,
+        credit: CreditTerms {
+            first_msat: sat(given(raw.newcomer_credit_sat, "owner.newcomer_credit_sat")?),
+            most_msat: sat(given(raw.credit_max_sat, "owner.credit_max_sat")?),
+        },
     })
+}
+
+/// No 32-bit number of satoshi is more than there are.
+fn sat(sat: u32) -> Msat {
+    Msat::from_millisatoshi(u64::from(sat) * 1000).unwrap_or(Msat::MAX)
 }
 
 fn given<T>(value: Option<T>, key: &'static str) -> Result<T, BadValue> {

@@ -8,6 +8,7 @@
 //! | catch-up | [`catch_up`] | questions and answers about history | the same, what it learnt into the archive |
 //! | lightning | [`lightning`] | requests to pay, invoice, open, close | events, balances, channels |
 //! | channels | [`channels`] | books, balances | opens and closes channels, whom orders name |
+//! | settling | `settling` | what the market wants of Lightning, its events | what happened |
 //! | network | [`network`] | gossip, questions of members | verified messages, answers |
 //!
 //! [`node::run`] opens everything that can fail and then starts the tasks, in the order in which they
@@ -30,6 +31,7 @@ pub mod network;
 pub mod node;
 mod planner;
 pub mod rpc;
+mod settling;
 pub mod site;
 pub mod status;
 pub mod store;

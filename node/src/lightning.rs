@@ -22,6 +22,7 @@ pub mod handle;
 mod ldk;
 mod logs;
 pub mod payment;
+mod reading;
 mod restore;
 pub mod seed;
 mod serve;
@@ -41,6 +42,7 @@ pub use handle::{LightningError, LightningHandle, Request, Sending};
 pub use payment::{
     Direction, Invoice, InvoiceTerms, KnownPayment, PaymentOrder, PaymentState, ReadInvoice,
 };
+pub use reading::read;
 pub use restore::{RestoreError, restore};
 pub use seed::{Seed, SeedError};
 pub use status::{Balances, LightningStatus};

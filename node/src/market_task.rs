@@ -39,6 +39,8 @@ use crate::store::{
 };
 use crate::trading::{Command, Outcome};
 
+pub(crate) use paying::Paying;
+
 /// Past intervals are pruned once in so many intervals.
 const PRUNE_EVERY_INTERVALS: u64 = 64;
 
@@ -70,6 +72,8 @@ pub(crate) struct MarketTask {
     pub(crate) learnt: mpsc::Receiver<Message>,
     /// From the owner, what to trade ahead.
     pub(crate) trades: mpsc::Receiver<Command>,
+    /// Lightning, where the node has any.
+    pub(crate) paying: Option<Paying>,
     /// Who waits for the word on an acceptance of ours; at most as many as the market has open.
     pub(crate) words: BTreeMap<MessageHash, oneshot::Sender<Outcome>>,
 }
@@ -109,6 +113,7 @@ impl MarketTask {
                 Some(reading) = self.readings.recv() => self.meter(reading).await?,
                 Some(message) = self.learnt.recv() => self.learn(message).await?,
                 Some(command) = self.trades.recv() => self.trade(command).await?,
+                Some(it) = Paying::next(&mut self.paying) => self.take_payment(it).await?,
                 () = tokio::time::sleep(sleep) => self.put(Input::Tick).await?,
                 _ = looks.tick() => self.put(Input::Tick).await?,
             }

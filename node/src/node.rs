@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use boltgrid_market::Market;
+use boltgrid_market::effect::JournalEntry;
 use boltgrid_market::payments::Means;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::ParticipantId;
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 use crate::catch_up::{CatchUp, CatchUpEnds, Reach};
 use crate::channels::{ChannelKeeper, ChannelPlans, KeeperEnds, OrderNames};
 use crate::clock::{self, Steadiness};
+use crate::config::lightning::BitcoinNetwork;
 use crate::config::{ChannelsConfig, Config};
 use crate::grid::{Grid, GridError};
 use crate::history::History;
@@ -29,11 +31,12 @@ use crate::keys::{self, KeyError};
 use crate::lightning::{
     Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
 };
-use crate::market_task::{MarketError, MarketTask};
+use crate::market_task::{MarketError, MarketTask, Paying};
 use crate::network::behaviour::Openness;
 use crate::network::{LightningContacts, Network, NetworkConfig, NetworkError};
 use crate::planner::Planner;
 use crate::rpc::{Answers, Rpc, RpcError};
+use crate::settling::Settling;
 use crate::site::{Site, SiteError};
 use crate::store::{Archive, JournalError, Store, StoreError};
 use crate::tasks::{TaskError, Tasks};
@@ -155,6 +158,7 @@ async fn start(
 ) -> Result<Tasks<TaskFailure>, RunError> {
     let Identity { key, meter, participant, charter, rosters } = identity;
     let reach = reach(&charter, &config);
+    let (bitcoin, means) = means(&config);
     let payments = open_lightning(&config, &charter, store).await?;
     let binding = LightningContact::binding(&rosters.grid(), &participant);
     let contact = payments.as_ref().map(|it| it.lightning.contact(&binding));
@@ -194,15 +198,15 @@ async fn start(
         },
     )
     .await?;
+    let (started, paying) = payments.zip(bitcoin).map(Payments::settle).unzip();
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
-    let mut journal = store.journal().load_since(oldest).await?;
-    journal.extend(store.journal().load_payments().await?);
     let planner = Planner::new(grid(), participant, config.owner, (site_state, named), set_points);
     let market = MarketTask {
         participant,
         charter: Arc::clone(&charter),
         gate: Gatekeeper::new(Arc::clone(&charter), rosters.clone()),
-        market: Market::new(Arc::clone(&charter), rosters.clone(), key, journal, Means::Ledger),
+        market: Market::new(grid().0, grid().1, key, load(store, oldest).await?, means),
+        paying,
         planner,
         steadiness: Steadiness::new(charter.interval.clock_skew_max_ms),
         network: handle,
@@ -218,16 +222,15 @@ async fn start(
         trades,
         words: BTreeMap::new(),
     };
-    let payments = payments.map(|payments| (payments, contacts));
     let work = (market, oldest, keeper);
-    Ok(start_tasks(shutdown, (rpc, site, catch_up), work, (network, payments)))
+    Ok(start_tasks(shutdown, (rpc, site, catch_up), work, (network, started.zip(Some(contacts)))))
 }
 
 fn start_tasks(
     shutdown: CancellationToken,
     (rpc, site, catch_up): (Rpc, Site, CatchUp),
     (market, oldest, keeper): (MarketTask, Interval, Option<ChannelKeeper>),
-    (network, payments): (Network, Option<(Payments, watch::Receiver<LightningContacts>)>),
+    (network, payments): (Network, Option<Started>),
 ) -> Tasks<TaskFailure> {
     let mut tasks = Tasks::new(shutdown);
     // In the order in which they stop: what takes work in first, what work rests on last.
@@ -248,9 +251,9 @@ fn start_tasks(
     }
     tasks.start("market", |stop| async move { Ok(market.run(stop, oldest).await?) });
     tasks.start("network", |stop| async move { Ok(network.run(stop).await?) });
-    if let Some((Payments { lightning, events, .. }, contacts)) = payments {
-        tasks.start("lightning events", |stop| async move {
-            note_events(events, stop).await;
+    if let Some(((lightning, settling), contacts)) = payments {
+        tasks.start("settling", |stop| async move {
+            settling.run(stop).await;
             Ok(())
         });
         tasks.start("lightning", |stop| async move { Ok(lightning.run(stop, contacts).await?) });
@@ -274,11 +277,35 @@ fn keeper(
     (Some(keeper), Some(plans), named)
 }
 
+/// Lightning and what stands between it and the market, yet to be run.
+type Started = ((Lightning, Settling), watch::Receiver<LightningContacts>);
+
+/// How what is due is settled: without Lightning it is only kept in the ledger.
+fn means(config: &Config) -> (Option<BitcoinNetwork>, Means) {
+    let bitcoin = config.lightning.as_ref().map(|lightning| lightning.network);
+    (bitcoin, bitcoin.map_or(Means::Ledger, |_| Means::Lightning(config.owner.credit)))
+}
+
 /// Lightning, open but yet to be run, and its two ends.
 struct Payments {
     lightning: Lightning,
     handle: LightningHandle,
     events: LightningEvents,
+}
+
+impl Payments {
+    /// Puts the settling between Lightning and the market.
+    fn settle((this, network): (Self, BitcoinNetwork)) -> ((Lightning, Settling), Paying) {
+        let (settling, ends) = Settling::new(this.handle, this.events);
+        ((this.lightning, settling), Paying::new(ends, network))
+    }
+}
+
+/// What the market takes up again: what it signed lately, and what is due and paid.
+async fn load(store: &Store, oldest: Interval) -> Result<Vec<JournalEntry>, JournalError> {
+    let mut journal = store.journal().load_since(oldest).await?;
+    journal.extend(store.journal().load_payments().await?);
+    Ok(journal)
 }
 
 async fn open_lightning(
@@ -300,20 +327,6 @@ async fn open_lightning(
     let (lightning, handle, events) =
         Lightning::open(lightning, &config.data_dir, store.journal()).await?;
     Ok(Some(Payments { lightning, handle, events }))
-}
-
-/// Writes events into the log, and nowhere else.
-async fn note_events(mut events: LightningEvents, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            delivery = events.next() => {
-                let Some(delivery) = delivery else { return stop.cancelled().await };
-                info!(event = ?delivery.event(), "Lightning");
-                delivery.kept();
-            }
-        }
-    }
 }
 
 fn network_config(config: crate::config::NetworkConfig) -> NetworkConfig {

@@ -46,10 +46,10 @@ pub use channel_plan::ChannelPlanRpcClient;
 use channel_plan::ChannelPlanRpcServer;
 pub use offer::{ForwardRpcClient, OfferRpcClient};
 use offer::{ForwardRpcServer, OfferRpcServer};
-pub use wallet::{ChannelRpcClient, WalletRpcClient};
-use wallet::{ChannelRpcServer, WalletRpcServer};
 pub use payment::{DisputeRpcClient, PaymentRpcClient};
 use payment::{DisputeRpcServer, PaymentRpcServer};
+pub use wallet::{ChannelRpcClient, WalletRpcClient};
+use wallet::{ChannelRpcServer, WalletRpcServer};
 
 /// Connections served at once.
 const CONNECTIONS_MAX: u32 = 32;

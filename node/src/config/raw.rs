@@ -92,6 +92,10 @@ pub struct RawOwner {
     pub wear_msat_per_kwh: Option<Price>,
     /// What arrives of what is moved into the battery, and again out of it.
     pub battery_efficiency_percent: Option<u8>,
+    /// What a newcomer may owe.
+    pub newcomer_credit_sat: Option<u32>,
+    /// What anyone may owe.
+    pub credit_max_sat: Option<u32>,
 }
 
 /// `[log]`
@@ -133,6 +137,8 @@ impl RawConfig {
                 reserve_state_of_charge_percent: Some(10),
                 wear_msat_per_kwh: Some(Price::from_msat_per_kwh(40_000)),
                 battery_efficiency_percent: Some(95),
+                newcomer_credit_sat: Some(0),
+                credit_max_sat: Some(10_000),
             },
             log: RawLog { filter: Some("info".to_owned()), format: Some(LogFormat::Text) },
             site: None,
@@ -220,6 +226,8 @@ impl RawOwner {
             battery_efficiency_percent: self
                 .battery_efficiency_percent
                 .or(below.battery_efficiency_percent),
+            newcomer_credit_sat: self.newcomer_credit_sat.or(below.newcomer_credit_sat),
+            credit_max_sat: self.credit_max_sat.or(below.credit_max_sat),
         }
     }
 }

@@ -196,6 +196,12 @@ const SECTIONS: &[Section] = &[
                 "battery_efficiency_percent",
                 "What arrives of a kWh on its way into the battery, and again out of it; 1 to 100.",
             ),
+            key(
+                "newcomer_credit_sat",
+                "What a member that never paid yet may owe; at least what one tranche of the charter\n\
+                 costs. The limit grows by half of what it pays in time, and a default cuts it.",
+            ),
+            key("credit_max_sat", "What any member may owe at most, whatever it has paid."),
         ],
     },
     Section {

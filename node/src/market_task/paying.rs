@@ -2,16 +2,46 @@
 //! what is kept of it for the owner. Not for: deciding about any of it; that is the market's.
 
 use boltgrid_market::input::Input;
-use boltgrid_market::payments::{Happened, Payments, Stage, Told, Wanted};
+use boltgrid_market::payments::{Bolt11, Happened, Payments, Stage, Told, Wanted};
 use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::invoice::{InvoiceRefusal, InvoiceWord};
 use boltgrid_protocol::message::Message;
+use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use super::{MarketError, MarketTask};
 use crate::clock;
+use crate::config::lightning::BitcoinNetwork;
+use crate::lightning;
+use crate::settling::{Happening, SettlingEnds};
 use crate::store::{ArchiveError, DisputeRecord};
+
+/// The market task's end of Lightning, where the node has any.
+#[derive(Debug)]
+pub(crate) struct Paying {
+    wanted: mpsc::Sender<Wanted>,
+    happened: mpsc::Receiver<Happening>,
+    network: BitcoinNetwork,
+}
+
+impl Paying {
+    pub(crate) fn new(ends: SettlingEnds, network: BitcoinNetwork) -> Self {
+        Self { wanted: ends.wanted, happened: ends.happened, network }
+    }
+
+    /// What happened next; none, where there is no Lightning, or where it has ended.
+    pub(super) async fn next(paying: &mut Option<Self>) -> Option<Happening> {
+        paying.as_mut()?.happened.recv().await
+    }
+
+    /// What a BOLT11 text says, if it is one of our network.
+    fn read(&self, bolt11: &str) -> Option<Bolt11> {
+        let read = lightning::read(bolt11, self.network)?;
+        let (payment_hash, expires_at) = (read.payment_hash, read.expires_at);
+        Some(Bolt11 { payment_hash, amount_msat: read.amount, expires_at })
+    }
+}
 
 impl MarketTask {
     /// A member asks for our word on its invoice.
@@ -23,8 +53,10 @@ impl MarketTask {
     ) -> Result<(), MarketError> {
         match self.gate.admit(invoice, clock::now()) {
             Ok(Message::Invoice(invoice)) if invoice.participant() == from => {
+                let paying = self.paying.as_ref();
+                let read = paying.and_then(|paying| paying.read(&invoice.body().bolt11));
                 let invoice = Box::new(invoice);
-                self.put(Input::Payment(Happened::Asked { invoice, read: None, token })).await
+                self.put(Input::Payment(Happened::Asked { invoice, read, token })).await
             }
             Ok(_) | Err(_) => {
                 debug!(%from, "a member asked about something else than its own invoice");
@@ -46,6 +78,16 @@ impl MarketTask {
         self.put(Input::Payment(Happened::Word { from, payment_hash, word })).await
     }
 
+    /// Takes what Lightning tells, and says so once everything that follows is on disk.
+    pub(super) async fn take_payment(&mut self, happening: Happening) -> Result<(), MarketError> {
+        let Happening { happened, delivery } = happening;
+        self.put(Input::Payment(happened)).await?;
+        if let Some(delivery) = delivery {
+            delivery.kept();
+        }
+        Ok(())
+    }
+
     /// Has done what a payment needs. What cannot be asked for now is wanted again.
     pub(super) fn want(&self, wanted: Wanted) {
         match wanted {
@@ -56,7 +98,10 @@ impl MarketTask {
                 self.tell_network(|network| network.answer(token, Answer::Invoice(word)));
             }
             wanted @ (Wanted::Make { .. } | Wanted::Pay { .. } | Wanted::Inquire { .. }) => {
-                debug!(?wanted, "there is no Lightning in this node");
+                let sent = self.paying.as_ref().map(|paying| paying.wanted.try_send(wanted));
+                if let Some(Err(error)) = sent {
+                    warn!(%error, "too much is wanted of Lightning at once; it is wanted again");
+                }
             }
         }
     }
