@@ -8,6 +8,9 @@ use ldk_node::logger::{LogLevel, LogRecord, LogWriter};
 /// The target of the library's log, for `log.filter`: "info,ldk=debug".
 const TARGET: &str = "ldk";
 
+/// Said twelve times at every block where a chain is too young or too quiet to tell of fees.
+const EXPECTED: &str = "Failed to retrieve fee rate estimates";
+
 /// Passes the library's log on, and remembers the last thing that went wrong: its errors say what
 /// failed, but only its log says why.
 #[derive(Debug, Default)]
@@ -32,10 +35,13 @@ impl LogWriter for Logs {
             LogLevel::Info => tracing::debug!(target: TARGET, module, "{args}"),
             LogLevel::Warn => tracing::info!(target: TARGET, module, "{args}"),
             LogLevel::Error => {
-                let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-                *last = Some(args.to_string());
-                drop(last);
-                tracing::warn!(target: TARGET, module, "{args}");
+                let text = args.to_string();
+                if text.starts_with(EXPECTED) {
+                    tracing::debug!(target: TARGET, module, "{text}");
+                } else {
+                    tracing::warn!(target: TARGET, module, "{text}");
+                }
+                *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
             }
         }
     }
