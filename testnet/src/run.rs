@@ -27,6 +27,7 @@ pub mod invariants;
 pub mod links;
 pub mod money;
 pub mod observation;
+pub mod payments;
 pub mod ports;
 pub mod process;
 pub mod report;

@@ -4,6 +4,7 @@
 //! One loop with one clock; nothing here decides anything for the nodes.
 
 mod acting;
+mod paying;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use super::invariants::{Invariants, Tally};
 use super::links::Links;
 use super::money::Money;
 use super::observation::{Observation, SiteObservation};
+use super::payments::Payments;
 use super::report::{IntervalRow, InvariantRow, NodeRow, Rejected, Report, add_rejected};
 use super::rogues::Rogues;
 use super::spans::Spans;
@@ -91,6 +93,8 @@ pub(super) struct Course<'a> {
     deluge: Deluge,
     afterwards: Option<InvariantRow>,
     money: Option<Money>,
+    /// What nodes told of their payments.
+    payments: Payments,
     /// Whether all coins are still there at the end.
     conserved: Option<InvariantRow>,
     pub(super) rogues: Rogues,
@@ -130,6 +134,7 @@ impl<'a> Course<'a> {
             deluge: Deluge::default(),
             afterwards: None,
             money,
+            payments: Payments::default(),
             conserved: None,
             rogues,
         }
@@ -163,6 +168,7 @@ impl<'a> Course<'a> {
         self.until_caught_up().await?;
         self.end_hostility().await?;
         self.compare_histories().await;
+        self.until_paid().await?;
         if let Some(money) = &mut self.money {
             self.display.now("counting coins".to_owned());
             self.conserved = money.verdict().await?;
@@ -279,6 +285,7 @@ impl<'a> Course<'a> {
         }
         self.fleet.members.iter_mut().for_each(Member::mark_start);
         self.rows.push(row);
+        self.hear_of_payments().await;
         self.next = interval.next();
         self.last_words.retain(|(of, _), _| *of > interval);
     }
@@ -400,6 +407,7 @@ impl<'a> Course<'a> {
         invariants.extend(self.hostility.row(&self.rejected()));
         invariants.extend(self.deluge.invariants(&self.rows, self.options.interval_ms));
         invariants.extend(self.afterwards.clone());
+        invariants.extend(self.payment_verdicts());
         invariants.extend(self.conserved.clone());
         invariants.extend(self.verdicts());
         Report {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use boltgrid::rpc::payment::{PaymentReport, PaymentRpcClient};
 use boltgrid::rpc::{MarketRpcClient, NodeRpcClient};
 use boltgrid::status::{IntervalReport, NodeStatus};
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -188,6 +189,17 @@ impl Fleet {
     pub async fn report(&self, number: usize, interval: Interval) -> Option<IntervalReport> {
         let member = self.members.get(number).filter(|member| member.answers())?;
         member.client.interval(interval.to_string()).await.ok().flatten()
+    }
+
+    /// Asks every node that is up, by its participant id, for its payments since an interval. Who
+    /// does not answer is asked again later.
+    pub async fn payments(&self, from: Interval) -> Vec<(String, Vec<PaymentReport>)> {
+        let ask = |member: &Member| {
+            let (client, participant) = (member.client.clone(), member.place.participant);
+            async move { Some((participant.to_string(), client.list(from.to_string()).await.ok()?)) }
+        };
+        let up = self.members.iter().filter(|member| member.answers());
+        join_all(up.map(ask)).await.into_iter().flatten().collect()
     }
 
     /// Kills a node at once. One that is down already stays so.

@@ -105,6 +105,21 @@ pub struct IntervalRow {
     /// Contracted in confirmed trades and not delivered.
     #[serde(with = "quoted")]
     pub deviation_mwh: u64,
+    /// Paid for it by the end of the run, by all payers together.
+    #[serde(default, with = "quoted")]
+    pub paid_msat: u64,
+    /// In so many payments.
+    #[serde(default)]
+    pub payments: u32,
+    /// Payments that failed for good; what was due was paid by others, or is not paid.
+    #[serde(default)]
+    pub payments_failed: u32,
+    /// From the end of delivery to the receipt, the median of the payments.
+    #[serde(default, with = "quoted::option")]
+    pub settle_ms_p50: Option<u64>,
+    /// The same for all but the slowest twentieth.
+    #[serde(default, with = "quoted::option")]
+    pub settle_ms_p95: Option<u64>,
 }
 
 /// One node over the whole run.
@@ -225,7 +240,7 @@ fn most_common<'a>(decided: &[&'a IntervalReport]) -> Option<&'a IntervalReport>
 }
 
 /// The smallest of sorted values that `percent` of them do not exceed.
-fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+pub(super) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied()
 }

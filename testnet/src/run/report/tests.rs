@@ -26,6 +26,7 @@ fn a_row_sums_up_what_the_nodes_say() {
         trades_confirmed: 2,
         due_msat: 60 + 30,
         deviation_mwh: 100,
+        ..IntervalRow::default()
     };
     assert_eq!(row(&sample::observation()), expected);
 }
