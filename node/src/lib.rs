@@ -20,6 +20,10 @@ pub mod channels;
 pub mod cli;
 pub mod clock;
 pub mod config;
+#[cfg(test)]
+#[expect(dead_code, reason = "the sample grid has more to it than these tests need")]
+#[path = "../../protocol/tests/wire/fixture.rs"]
+mod fixture;
 pub mod grid;
 pub mod history;
 pub mod keys;

@@ -2,9 +2,6 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test that cannot go on should stop")]
 
-#[allow(dead_code, reason = "the sample grid has more to it than history needs")]
-#[path = "../../../protocol/tests/wire/fixture.rs"]
-mod fixture;
 mod hostile;
 
 use std::collections::BTreeSet;
@@ -26,10 +23,10 @@ use super::rejected::HistoryRejected;
 use super::session::{Next, Outcome, ROUNDS_MAX, Session};
 use super::set::ItemSet;
 use super::verify::{Certified, Found, Verifier};
+use crate::fixture::{self, Grid, INTERVAL, order, reading};
 use crate::history::History;
 use crate::status::IntervalOutcome;
 use crate::store::{Archive, Store};
-use fixture::{Grid, INTERVAL, order, reading};
 
 /// The stretch of all tests.
 const STRETCH: Stretch = Stretch { from: INTERVAL.minus(20), until: INTERVAL };

@@ -1,17 +1,13 @@
 //! Reading certified books of a made-up grid.
 
-#[allow(dead_code, reason = "the sample grid has more to it than books need")]
-#[path = "../../../../protocol/tests/wire/fixture.rs"]
-mod fixture;
-
 use boltgrid_market::channels::Reach;
 use boltgrid_protocol::agreement::{Book, BookEntry, Stage, Vote};
 use boltgrid_protocol::order::{Order, Side};
 use boltgrid_protocol::units::Msat;
 
 use super::*;
+use crate::fixture::{self, Grid, INTERVAL};
 use crate::store::Store;
-use fixture::{Grid, INTERVAL};
 
 const fn at(index: u32) -> RosterIndex {
     RosterIndex::new(index)
