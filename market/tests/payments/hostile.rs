@@ -209,3 +209,19 @@ fn words_of_others_about_an_invoice_move_nothing() {
     world.input(0, Happened::Word { from, payment_hash, word });
     assert!(world.disputes(0).is_empty());
 }
+
+#[test]
+fn that_nothing_was_known_before_a_payment_was_begun_again_does_not_fail_it() {
+    let (mut world, first) = owing();
+    assert_eq!(ask(&mut world, FIRST, &first), None);
+    world.nodes[HONEST].jobs.clear();
+    world.pass(30_001);
+    world.pass(30_001);
+    let [earlier, later] = std::mem::take(&mut world.nodes[HONEST].jobs).try_into().unwrap();
+    world.work(HONEST, earlier);
+    assert_eq!(jobs(&world), 1, "it is to be paid again");
+    world.pass(3_600_000);
+    world.work(HONEST, later);
+    let second = Invoice { payment_hash: hash(&mut world), ..first };
+    assert_eq!(ask(&mut world, FIRST, &second), Some(InvoiceRefusal::Paying));
+}
