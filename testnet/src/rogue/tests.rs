@@ -169,6 +169,8 @@ fn an_equivocating_leader_proposes_two_valid_books() {
 fn with_enough_accomplices_an_equivocating_leader_splits_the_grid() {
     // Four voters bear one rogue; these are two, and the other one says nothing of its own.
     let mut grid = Grid::with_accomplices(Role::EquivocatingLeader, 4, 5, 1);
+    // Votes travel without delay here, and of all of them both would see the same quorum first.
+    grid.votes_held_up = true;
     let interval = grid.start_where_rogue_leads();
     grid.run_intervals(1);
     let books: BTreeSet<_> =

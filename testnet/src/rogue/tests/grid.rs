@@ -90,6 +90,8 @@ pub(super) struct Grid {
     pub(super) deeds: Vec<Done>,
     /// Messages of the rogue that an honest gatekeeper refused.
     pub(super) refused: u64,
+    /// Whether honest nodes hear no votes of each other, nor those that others pass on.
+    pub(super) votes_held_up: bool,
     /// The latest edge that was metered.
     metered: Interval,
 }
@@ -142,6 +144,7 @@ impl Grid {
             mail: VecDeque::new(),
             deeds: Vec::new(),
             refused: 0,
+            votes_held_up: false,
             metered: charter.interval.interval_at(now),
             charter,
         }
@@ -292,6 +295,9 @@ impl Grid {
     }
 
     fn publish(&mut self, from: ParticipantId, topic: Topic, bytes: &Arc<[u8]>) {
+        if self.votes_held_up && topic == Topic::Votes && from != self.rogue_id() {
+            return;
+        }
         let members: Vec<_> =
             self.roster.members().iter().map(|it| it.enrolment.participant).collect();
         for to in members.into_iter().filter(|to| *to != from) {
