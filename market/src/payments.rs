@@ -215,7 +215,9 @@ impl Payments {
         let exposure = self.exposure_but(&counterparty, &id).checked_add(worst);
         let exposure_msat = exposure.unwrap_or(Msat::MAX);
         let standing = self.standing(&counterparty);
-        let limit_msat = standing.limit(&credit, &self.charter.settlement, price);
+        let retail =
+            self.charter.tariff.at(self.charter.interval.start_of(interval)).retail_msat_per_kwh;
+        let limit_msat = standing.limit(&credit, &self.charter.settlement, (price, retail));
         if !is_signed && exposure_msat > limit_msat {
             let terms = *terms;
             return Err(tell(Told::OverLimit {

@@ -2,8 +2,8 @@
 //! it has not (P34).
 //!
 //! `limit = min(cap, (first + paid / 2) / 2^defaults)`, and zero as long as a default is open.
-//! `first` is the value of one tranche at the trade's price, or what the owner gives newcomers if
-//! that is more; `paid` is what it has paid us in time since its last default. So whoever means to
+//! `first` is the value of one tranche at the trade's price or at retail, whichever is dearer (what is
+//! owed of an hour ago was dear, too), or what the owner gives newcomers if that is more; `paid` is what it has paid us in time since its last default. So whoever means to
 //! run away must first pay twice what it gains beyond its first tranche.
 //! Not for: what we owe others; that is bounded by what we sign.
 
@@ -40,13 +40,19 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// What it may owe, where a trade is at this price.
+    /// What it may owe, where a trade is at this price, and the supplier's retail price is that.
     #[must_use]
-    pub fn limit(&self, credit: &CreditTerms, terms: &PaymentTerms, price: Price) -> Msat {
+    pub fn limit(
+        &self,
+        credit: &CreditTerms,
+        terms: &PaymentTerms,
+        (price, retail): (Price, Price),
+    ) -> Msat {
         if self.open_defaults > 0 {
             return Msat::ZERO;
         }
-        let tranche = price.amount_floor(terms.tranche_mwh).unwrap_or(Msat::MAX);
+        let worth = |price: Price| price.amount_floor(terms.tranche_mwh).unwrap_or(Msat::MAX);
+        let tranche = worth(price).max(worth(retail));
         let first = tranche.max(credit.first_msat).to_millisatoshi();
         let grown = self.paid_msat.to_millisatoshi().div_euclid(GROWTH_DIVISOR);
         let cut = first.saturating_add(grown).checked_shr(self.defaults).unwrap_or_default();
@@ -116,8 +122,15 @@ mod tests {
     }
 
     fn limit(standing: &Standing, credit: &CreditTerms) -> u64 {
-        let price = Price::from_msat_per_kwh(80_000);
-        standing.limit(credit, &PaymentTerms::default(), price).to_millisatoshi()
+        let [price, retail] = [80_000, 60_000].map(Price::from_msat_per_kwh);
+        standing.limit(credit, &PaymentTerms::default(), (price, retail)).to_millisatoshi()
+    }
+
+    #[test]
+    fn a_trade_for_nothing_does_not_make_what_is_owed_already_too_much() {
+        let [free, retail] = [0, 60_000].map(Price::from_msat_per_kwh);
+        let limit = Standing::default().limit(&CREDIT, &PaymentTerms::default(), (free, retail));
+        assert_eq!(limit, msat(15_000));
     }
 
     #[test]
