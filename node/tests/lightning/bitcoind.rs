@@ -12,6 +12,7 @@ use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use jsonrpsee::rpc_params;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::world::eventually;
 
@@ -27,8 +28,12 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// One test at a time: beside each other, the timers of a dozen Lightning nodes outlast any patience.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// The running bitcoind.
 pub(crate) struct Bitcoind {
+    _turn: MutexGuard<'static, ()>,
     process: Child,
     client: HttpClient,
     port: u16,
@@ -49,6 +54,7 @@ impl Bitcoind {
             eprintln!("NOT CHECKED: BITCOIND_EXE names no bitcoind, so Lightning has no chain");
             return None;
         };
+        let _turn = TURN.lock().await;
         let dir = TempDir::with_prefix("boltgrid-bitcoind-").unwrap();
         let port = free_port();
         let log = File::create(dir.path().join("output")).unwrap();
@@ -66,7 +72,7 @@ impl Bitcoind {
         let url = format!("http://{USER}:{PASSWORD}@127.0.0.1:{port}");
         let client =
             HttpClientBuilder::default().request_timeout(Duration::from_secs(30)).build(url);
-        let chain = Self { process, client: client.unwrap(), port, dir };
+        let chain = Self { _turn, process, client: client.unwrap(), port, dir };
         eventually("bitcoind answers", async || chain.height().await.is_some()).await;
         chain.mine(1).await;
         Some(chain)

@@ -57,7 +57,8 @@ async fn two_nodes_pay_each_other_to_the_millisatoshi_and_close_together() {
     };
     eventually("the channel holds what was paid", spent).await;
 
-    let ours = first.handle.status().balances.onchain_sat;
+    // Asked anew: what was known last may be of before the channel.
+    let ours = first.handle.refresh().await.unwrap().balances.onchain_sat;
     let channel = first.channel().await.unwrap().id;
     first.handle.close_channel(channel).await.unwrap();
     eventually("the close is sent out", async || chain.waiting().await > 0).await;

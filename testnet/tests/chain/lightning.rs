@@ -11,7 +11,7 @@ use boltgrid_testnet::run::ports;
 use ldk_node::bitcoin::Network;
 use ldk_node::lightning::ln::msgs::SocketAddress;
 use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
-use ldk_node::{Builder, Event, Node, UserChannelId};
+use ldk_node::{Builder, Event, LightningBalance, Node, UserChannelId};
 use tokio::runtime::Runtime;
 
 use super::world::{Ground, choices, turn};
@@ -149,6 +149,19 @@ impl Pair {
         id
     }
 
+    /// No payment is on its way any more: both have the same last state, without an output for it.
+    fn until_settled(&self) {
+        for peer in [&self.alice, &self.bob] {
+            until("channel without payments on their way", || {
+                let balances = peer.0.list_balances().lightning_balances;
+                let at_rest = |it: &LightningBalance| {
+                    matches!(it, LightningBalance::ClaimableOnChannelClose { .. })
+                };
+                balances.iter().all(at_rest).then_some(())
+            });
+        }
+    }
+
     fn until_closed(&self) {
         for peer in [&self.alice, &self.bob] {
             peer.event_of("closed channel", |event| matches!(event, Event::ChannelClosed { .. }));
@@ -203,6 +216,7 @@ fn lives_on(name: &'static str, choice: &Choice) {
     let (alice_has, bob_has) = (pair.alice.onchain(), pair.bob.onchain());
     let channel = pair.open();
     pair.alice.pay(&pair.bob, 30_000_000);
+    pair.until_settled();
     pair.alice.0.force_close_channel(&channel, pair.bob.0.node_id(), None).unwrap();
     pair.until_closed();
     pair.mine(SWEEP_BLOCKS);
