@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bitcoind::{Bitcoind, free_port};
 
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long anything may take on a busy machine. A Lightning node looks once a minute whether it has
+/// lost a partner, and what is on its way to that one waits as long.
+const PATIENCE: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Waits until something holds, and fails with `what` where it does not.
