@@ -208,7 +208,7 @@ async fn start(
         market: Market::new(grid().0, grid().1, key, load(store, oldest).await?, means),
         paying,
         planner,
-        steadiness: Steadiness::new(charter.interval.clock_skew_max_ms),
+        steadiness: Steadiness::begin(charter.interval.clock_skew_max_ms),
         network: handle,
         journal: store.journal(),
         archive: store.archive(),

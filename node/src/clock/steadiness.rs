@@ -23,14 +23,22 @@ pub(crate) struct Steadiness {
     jump_ms: u64,
     pause: Duration,
     last: Option<(Timestamp, Instant)>,
+    /// Whether the node has looked since it runs: how long it took to start is no pause.
+    has_looked: bool,
 }
 
 impl Steadiness {
-    pub(crate) fn new(clock_skew_max_ms: u64) -> Self {
+    /// Counts from now, so that a clock that is set while the node starts has jumped, too.
+    pub(crate) fn begin(clock_skew_max_ms: u64) -> Self {
+        Self { last: read_both(), ..Self::new(clock_skew_max_ms) }
+    }
+
+    fn new(clock_skew_max_ms: u64) -> Self {
         Self {
             jump_ms: clock_skew_max_ms.max(JUMP_MIN_MS),
             pause: STOPPED_AFTER + Duration::from_millis(clock_skew_max_ms),
             last: None,
+            has_looked: false,
         }
     }
 
@@ -43,6 +51,7 @@ impl Steadiness {
     /// The machine's sleep stops the monotonic clock, and so is a jump; a process that is stopped
     /// has both clocks go on, and so is a pause.
     fn compare(&mut self, wall: Timestamp, now: Instant) -> Option<ClockCheck> {
+        let is_first = !std::mem::replace(&mut self.has_looked, true);
         let (last_wall, last) = self.last.replace((wall, now))?;
         let passed = now.saturating_duration_since(last);
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
@@ -51,7 +60,7 @@ impl Steadiness {
         if by_ms.unsigned_abs() > self.jump_ms {
             Some(ClockCheck::Jumped { by_ms })
         } else {
-            (passed > self.pause).then_some(ClockCheck::Paused)
+            (passed > self.pause && !is_first).then_some(ClockCheck::Paused)
         }
     }
 }
@@ -76,6 +85,21 @@ mod tests {
         assert_eq!(steadiness.compare(WALL, start), None, "one look says nothing");
         let wall = Timestamp::from_unix_ms(WALL.to_unix_ms().saturating_add_signed(wall_ms));
         steadiness.compare(wall, start + Duration::from_millis(passed_ms))
+    }
+
+    #[test]
+    fn a_slow_start_is_no_pause_and_a_clock_that_is_set_meanwhile_has_jumped() {
+        let first_look = |wall_ms: u64, passed_ms| {
+            let mut steadiness = Steadiness::begin(300);
+            let (wall, now) = steadiness.last.expect("nothing came between");
+            let passed = Duration::from_millis(passed_ms);
+            let first = steadiness.compare(wall.plus_ms(wall_ms), now + passed);
+            let again = steadiness.compare(wall.plus_ms(wall_ms + 9_000), now + passed * 10);
+            (first, again)
+        };
+        assert_eq!(first_look(1_000, 1_000), (None, Some(ClockCheck::Paused)));
+        assert_eq!(first_look(9_000, 9_000).0, None);
+        assert_eq!(first_look(31_000, 1_000).0, Some(ClockCheck::Jumped { by_ms: 30_000 }));
     }
 
     #[test]
