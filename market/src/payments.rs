@@ -22,7 +22,7 @@ mod record;
 mod said;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use boltgrid_protocol::charter::Charter;
@@ -35,7 +35,7 @@ use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Interval, Msat, Price, Timestamp};
 
 use crate::effect::{Effect, JournalEntry, Slot};
-use crate::ledger::Ledger;
+use crate::ledger::{Account, Ledger};
 use crate::notice::Notice;
 use crate::settlement::Settlement;
 use credit::Pledges;
@@ -65,6 +65,19 @@ pub enum Means {
     Ledger,
     /// It is paid over Lightning, on these terms of credit.
     Lightning(CreditTerms),
+}
+
+/// How a node stands with all others together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// What others still have to pay for what was delivered.
+    pub due_to_me_msat: Msat,
+    /// What this node still has to pay for what was delivered.
+    pub due_by_me_msat: Msat,
+    /// What all others together owe at worst.
+    pub exposure_msat: Msat,
+    /// Dues in dispute that are not paid.
+    pub disputes_open: u32,
 }
 
 /// What is being done about a due, forgotten by a restart.
@@ -188,10 +201,58 @@ impl Payments {
         self.exposure_but(counterparty, &none)
     }
 
+    /// What a counterparty may owe us at most when a trade of this interval is to be signed that costs
+    /// no more than retail; `None` where everyone is trusted without limit.
+    #[must_use]
+    pub fn limit(&self, counterparty: &ParticipantId, interval: Interval) -> Option<Msat> {
+        let Means::Lightning(credit) = self.means else { return None };
+        Some(self.limit_at(&credit, counterparty, (interval, Price::from_msat_per_kwh(0))))
+    }
+
+    fn limit_at(
+        &self,
+        credit: &CreditTerms,
+        counterparty: &ParticipantId,
+        (interval, price): (Interval, Price),
+    ) -> Msat {
+        let starts = self.charter.interval.start_of(interval);
+        let retail = self.charter.tariff.at(starts).retail_msat_per_kwh;
+        self.standing(counterparty).limit(credit, &self.charter.settlement, (price, retail))
+    }
+
+    /// Everyone that this node ever traded with, or has signed a trade with that is not settled.
+    #[must_use]
+    pub fn counterparties(&self) -> BTreeSet<ParticipantId> {
+        let settled = self.state.ledger.balances().filter_map(|(account, _)| match account {
+            Account::Counterparty(who) => Some(who),
+            Account::Me | Account::Supplier | Account::Losses => None,
+        });
+        settled.chain(self.pledges.counterparties()).collect()
+    }
+
     /// Every due that is not paid, with what is left of it.
     pub fn unpaid(&self) -> impl Iterator<Item = (&Due, Msat)> {
         let unpaid = self.state.open.values().filter(|open| !open.is_paid());
         unpaid.map(|open| (&open.due, open.unpaid()))
+    }
+
+    /// How this node stands with all others together.
+    #[must_use]
+    pub fn outline(&self) -> Outline {
+        let add = |sum: Msat, more: Msat| sum.checked_add(more).unwrap_or(Msat::MAX);
+        let mut outline = Outline::default();
+        for open in self.state.open.values().filter(|open| !open.is_paid()) {
+            let side = if open.due.is_to_me() {
+                &mut outline.due_to_me_msat
+            } else {
+                &mut outline.due_by_me_msat
+            };
+            *side = add(*side, open.unpaid());
+            let is_disputed = u32::from(open.disputed.is_some());
+            outline.disputes_open = outline.disputes_open.saturating_add(is_disputed);
+        }
+        outline.exposure_msat = add(outline.due_to_me_msat, self.pledges.sum());
+        outline
     }
 
     fn exposure_but(&self, counterparty: &ParticipantId, but: &DueId) -> Msat {
@@ -214,10 +275,7 @@ impl Payments {
         let worst = Pledges::worst(terms.energy_mwh, price);
         let exposure = self.exposure_but(&counterparty, &id).checked_add(worst);
         let exposure_msat = exposure.unwrap_or(Msat::MAX);
-        let standing = self.standing(&counterparty);
-        let retail =
-            self.charter.tariff.at(self.charter.interval.start_of(interval)).retail_msat_per_kwh;
-        let limit_msat = standing.limit(&credit, &self.charter.settlement, (price, retail));
+        let limit_msat = self.limit_at(&credit, &counterparty, (interval, price));
         if !is_signed && exposure_msat > limit_msat {
             let terms = *terms;
             return Err(tell(Told::OverLimit {

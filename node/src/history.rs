@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use boltgrid_market::abstention::Sight;
 use boltgrid_market::notice::{ClearedInterval, Notice};
+use boltgrid_market::payments::Outline;
 use boltgrid_market::settlement::Settlement;
 use boltgrid_protocol::confirm::TradeTerms;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
@@ -13,7 +14,8 @@ use boltgrid_protocol::roster::Roster;
 use boltgrid_protocol::units::{Interval, Price};
 
 use crate::status::{
-    IntervalOutcome, IntervalReport, SettlementReport, StepReport, TradeReport, TradeState,
+    IntervalOutcome, IntervalReport, PaymentsStatus, SettlementReport, StepReport, TradeReport,
+    TradeState,
 };
 use crate::store::ClearingRecord;
 
@@ -27,6 +29,7 @@ pub struct History {
     not_taken: BTreeMap<&'static str, u64>,
     outcomes: Outcomes,
     sight: Sight,
+    payments: PaymentsStatus,
 }
 
 /// How the intervals ended since the start.
@@ -61,6 +64,17 @@ impl History {
     #[must_use]
     pub const fn outcomes(&self) -> Outcomes {
         self.outcomes
+    }
+
+    /// Payments since the start, and how the node stands with all others together.
+    #[must_use]
+    pub const fn payments(&self) -> PaymentsStatus {
+        self.payments
+    }
+
+    /// Takes over how the node stands with others.
+    pub const fn set_payments(&mut self, outline: &Outline) {
+        self.payments.set(outline);
     }
 
     /// How far the node can trust its view, and whether it abstains.
@@ -120,6 +134,7 @@ impl History {
                 self.note_trade(*interval, terms, TradeState::Lapsed);
             }
             Notice::Settled(settlement) => self.note_settled(settlement),
+            Notice::Payment(told) => self.payments.count(told),
             Notice::NotSettled(..)
             | Notice::Barred { .. }
             | Notice::Abstains(_)
@@ -128,8 +143,7 @@ impl History {
             | Notice::Accepted { .. }
             | Notice::AcceptanceRefused { .. }
             | Notice::AcceptanceVoid { .. }
-            | Notice::ForwardMade(_)
-            | Notice::Payment(_) => {}
+            | Notice::ForwardMade(_) => {}
         }
     }
 

@@ -1,7 +1,8 @@
 //! Lightning: the node's wallet, its channels and payments, by an embedded `ldk-node`.
 //!
 //! ```text
-//!   open ──► Lightning::run        the task: requests, events, a look every second
+//!   open ──► bitcoind              is it on the network that is meant?
+//!        └─► Lightning::run        the task: requests, events, a look every second
 //!              ├─ serve            the library's blocking calls, on threads of their own
 //!              ├─ events           what happened, told until it is kept
 //!              ├─ store, guard     what is on disk, and that it is not an old copy
@@ -13,6 +14,7 @@
 //! [`handle`] (what can be asked) and [`event`] (what happens), in plain types.
 //! Not for: what is owed, or with whom channels should be; those are the market's.
 
+mod bitcoind;
 pub mod channel;
 mod convert;
 pub mod event;
@@ -35,6 +37,7 @@ pub mod verify;
 use std::io;
 use std::path::PathBuf;
 
+pub use bitcoind::BitcoindError;
 pub use channel::{Channel, ChannelId, ChannelState, ChannelTerms};
 pub use event::{Delivery, LightningEvent, LightningEvents};
 pub use guard::GuardError;
@@ -85,6 +88,9 @@ pub enum LightningStartError {
         /// What is wrong.
         source: io::Error,
     },
+    /// The chain's bitcoind.
+    #[error(transparent)]
+    Bitcoind(#[from] BitcoindError),
     /// An address or id that the library does not take.
     #[error("the config's `[lightning]` does not hold: {0}")]
     Address(String),

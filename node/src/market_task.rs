@@ -146,6 +146,7 @@ impl MarketTask {
             }
             interval = interval.next();
         }
+        self.show_payments();
         self.put(Input::Tick).await
     }
 
@@ -271,6 +272,9 @@ impl MarketTask {
             }
         }
         self.show_sight();
+        if told.iter().any(paying::changes_outline) {
+            self.show_payments();
+        }
         Ok(told)
     }
 

@@ -65,6 +65,7 @@ impl Collector for Metrics {
         let mut page = Page { encoder };
         self.encode_market(&mut page)?;
         self.encode_network(&mut page)?;
+        self.encode_payments(&mut page)?;
         self.encode_lightning(&mut page)
     }
 }
@@ -111,6 +112,23 @@ impl Metrics {
 }
 
 impl Metrics {
+    fn encode_payments(&self, page: &mut Page<'_>) -> fmt::Result {
+        let it = self.history.borrow().payments();
+        let outcomes = [("sent", it.sent), ("received", it.received), ("failed", it.failed)];
+        let outcomes = outcomes.map(|(name, n)| ([("outcome", name)], n));
+        page.counters("payments", "Payments for trades, by outcome", outcomes)?;
+        let amounts = [("sent", it.sent_msat), ("received", it.received_msat)];
+        let amounts = amounts.map(|(name, msat)| ([("direction", name)], msat));
+        page.counters("paid_msat", "Paid for trades, in millisatoshi", amounts)?;
+        let dues = [("to_us", it.due_to_us_msat), ("by_us", it.due_by_us_msat)];
+        let dues = dues.map(|(name, msat)| ([("direction", name)], msat));
+        let help = "Due for what was delivered and not paid yet, in millisatoshi";
+        page.gauges("due_msat", help, dues)?;
+        let help = "What all others together owe at worst, in millisatoshi";
+        page.gauge("exposure_msat", help, it.exposure_msat)?;
+        page.gauge("disputes_open", "Dues in dispute that are not paid", it.disputes_open)
+    }
+
     fn encode_lightning(&self, page: &mut Page<'_>) -> fmt::Result {
         let Some(lightning) = &self.lightning else { return Ok(()) };
         let status = lightning.status();
@@ -132,6 +150,11 @@ impl Metrics {
             ([("state", name)], count(such.count()))
         });
         page.gauges("channels", "Lightning channels, by state", channels)?;
+        let (send, receive) = status.room();
+        let room = [("send", send.to_millisatoshi()), ("receive", receive.to_millisatoshi())];
+        let room = room.map(|(name, msat)| ([("direction", name)], msat));
+        let help = "What can go through usable channels now, in millisatoshi";
+        page.gauges("channel_room_msat", help, room)?;
         page.gauge("chain_height_blocks", "The latest block that is known", status.height)?;
         page.gauge("lightning_peers", "Lightning nodes connected", count(status.peers))
     }

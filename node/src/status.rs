@@ -5,6 +5,7 @@
 
 mod abstention;
 mod lightning;
+mod payments;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use crate::catch_up::CatchUpStatus;
 
 pub use abstention::{AbstentionStatus, ClockStatus, HearingStatus};
 pub use lightning::LightningStatus;
+pub use payments::PaymentsStatus;
 
 /// Serde for 64-bit integers as strings.
 pub mod quoted {

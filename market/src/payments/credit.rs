@@ -102,6 +102,18 @@ impl Pledges {
         self.of.retain(|id, _| fits(id));
     }
 
+    /// Whose there are, each as often as it has one.
+    pub(super) fn counterparties(&self) -> impl Iterator<Item = ParticipantId> + '_ {
+        self.of.values().map(|(who, _)| *who)
+    }
+
+    /// The sum of all.
+    pub(super) fn sum(&self) -> Msat {
+        self.of
+            .values()
+            .fold(Msat::ZERO, |sum, (_, worst)| sum.checked_add(*worst).unwrap_or(Msat::MAX))
+    }
+
     /// The sum of one counterparty's, but for this one.
     pub(super) fn of(&self, counterparty: &ParticipantId, but: &DueId) -> Msat {
         self.of

@@ -57,6 +57,9 @@ fn a_creditor_signs_up_to_the_limit_and_counts_what_is_signed_and_not_settled() 
     assert_eq!(grid.nodes[0].confirmed(first), 1);
     let payments = grid.nodes[0].market.as_ref().unwrap().payments();
     assert_eq!(payments.exposure(&id(&grid, 1)).to_millisatoshi(), WORST_MSAT);
+    assert_eq!(payments.limit(&id(&grid, 1), first).unwrap().to_millisatoshi(), WORST_MSAT);
+    assert!(payments.counterparties().contains(&id(&grid, 1)), "though nothing is settled");
+    assert_eq!(payments.outline().exposure_msat.to_millisatoshi(), WORST_MSAT);
     grid.run_market(first.next());
     assert_eq!(over_limit(&grid, 0), [(id(&grid, 1), 2 * WORST_MSAT, WORST_MSAT)]);
     // Nobody reads a meter here, so nothing is due for the first one, and there is room again.
@@ -84,4 +87,6 @@ fn where_dues_are_only_kept_in_the_ledger_everyone_is_trusted() {
         grid.run_market(interval);
         assert_eq!(grid.nodes[0].confirmed(interval), 1);
     }
+    let payments = grid.nodes[0].market.as_ref().unwrap().payments();
+    assert_eq!(payments.limit(&id(&grid, 1), first), None);
 }

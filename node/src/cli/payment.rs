@@ -167,11 +167,12 @@ fn standings(out: &mut impl Write, accounts: &[AccountReport]) -> Result<(), Cli
         let energy = Energy::from_milliwatt_hours(it.energy_mwh.unsigned_abs());
         writeln!(
             out,
-            "{}  {owes} {owed}  {} {}  at worst {}  paid {} in time, {} defaults{}",
+            "{}  {owes} {owed}  {} {}  at worst {}{}  paid {} in time, {} defaults{}",
             short(&it.counterparty),
             if it.energy_mwh < 0 { "gave" } else { "took" },
             show::energy(energy),
             sat(it.exposure_msat),
+            it.limit_msat.map_or_else(String::new, |limit| format!(" of {}", sat(limit))),
             sat(it.paid_msat),
             it.defaults,
             if it.open_defaults > 0 { ", not all made good: it gets no credit" } else { "" },

@@ -1,6 +1,7 @@
 //! How Lightning is: balances, channels and the chain, as last seen.
 
 use boltgrid_protocol::lightning::LightningId;
+use boltgrid_protocol::units::Msat;
 
 use super::channel::{Channel, ChannelState};
 
@@ -37,6 +38,16 @@ pub struct LightningStatus {
 }
 
 impl LightningStatus {
+    /// What can be sent and what can be received through usable channels now, in sum.
+    #[must_use]
+    pub fn room(&self) -> (Msat, Msat) {
+        let usable = self.channels.iter().filter(|it| it.state == ChannelState::Usable);
+        let add = |sum: Msat, more: Msat| sum.checked_add(more).unwrap_or(Msat::MAX);
+        usable.fold((Msat::ZERO, Msat::ZERO), |(send, receive), it| {
+            (add(send, it.sendable), add(receive, it.receivable))
+        })
+    }
+
     /// With whom a channel can be used now, each once.
     #[must_use]
     pub fn partners(&self) -> Vec<LightningId> {

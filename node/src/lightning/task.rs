@@ -23,14 +23,15 @@ use tokio_util::sync::CancellationToken;
 use super::event::{Delivery, LightningEvents};
 use super::guard::Guard;
 use super::handle::{LightningHandle, Request};
-use super::ldk::{self, Parts};
+use super::ldk::{self, Credentials, Parts};
 use super::logs::Logs;
 use super::seed::Seed;
 use super::status::LightningStatus;
 use super::store::{Health, Store};
 use super::strangers::{Closing, Strangers};
-use super::{LightningFailure, LightningStartError, convert, events, serve};
+use super::{LightningFailure, LightningStartError, bitcoind, convert, events, serve};
 use crate::config::LightningConfig;
+use crate::config::lightning::ChainSource;
 use crate::network::LightningContacts;
 use crate::store::JournalHandle;
 
@@ -124,7 +125,8 @@ impl std::fmt::Debug for Lightning {
 }
 
 impl Lightning {
-    /// Reads the seed, checks that the store is not an old copy, and starts the library's node, its
+    /// Reads the seed, checks that the chain is the one that is meant and that the store is not an old
+    /// copy, and starts the library's node, its
     /// store in [`LIGHTNING_DIR`] under `data_dir`.
     ///
     /// # Errors
@@ -136,6 +138,9 @@ impl Lightning {
         journal: JournalHandle,
     ) -> Result<(Self, LightningHandle, LightningEvents), LightningStartError> {
         let seed = Seed::read(&config.seed_file)?;
+        if let ChainSource::Bitcoind { host, port, login } = &config.chain {
+            bitcoind::check((host, *port), &Credentials::read(login)?, config.network).await?;
+        }
         let threads = Threads::start()?;
         let dir = data_dir.join(LIGHTNING_DIR);
         let store = open_store(&threads, &dir).await?;

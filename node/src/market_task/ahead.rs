@@ -79,7 +79,8 @@ impl MarketTask {
                 );
             }
             Command::Accounts(answer) => {
-                reply(answer, Ok(accounts(self.market.payments())));
+                let current = self.charter.interval.interval_at(clock::now());
+                reply(answer, Ok(accounts(self.market.payments(), current)));
             }
             Command::Forwards(answer) => {
                 reply(answer, Ok(self.market.forwards().cloned().collect()));

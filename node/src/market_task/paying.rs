@@ -2,6 +2,7 @@
 //! what is kept of it for the owner. Not for: deciding about any of it; that is the market's.
 
 use boltgrid_market::input::Input;
+use boltgrid_market::notice::Notice;
 use boltgrid_market::payments::{Bolt11, Happened, Payments, Stage, Told, Wanted};
 use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::id::ParticipantId;
@@ -114,6 +115,12 @@ impl MarketTask {
         }
     }
 
+    /// Shows how the node stands with others.
+    pub(super) fn show_payments(&self) {
+        let outline = self.market.payments().outline();
+        self.history.send_modify(|history| history.set_payments(&outline));
+    }
+
     fn keep_payment(&self, told: &Told) -> Result<(), ArchiveError> {
         match told {
             Told::Payment(payment) => self.archive.put_payment(payment),
@@ -125,6 +132,18 @@ impl MarketTask {
             Told::Cleared { .. } | Told::Refused { .. } | Told::OverLimit { .. } => Ok(()),
         }
     }
+}
+
+/// Whether a notice means that something is due, paid or risked that was not before, or no longer is.
+pub(super) const fn changes_outline(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::Settled(_)
+            | Notice::Payment(_)
+            | Notice::Cleared(_)
+            | Notice::Confirmed { .. }
+            | Notice::Lapsed { .. }
+    )
 }
 
 fn log(told: &Told) {

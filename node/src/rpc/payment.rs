@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use boltgrid_market::ledger::Account as LedgerAccount;
 use boltgrid_market::payments::{Means, Payment, Payments, Stage};
+use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::invoice::Cause;
 use boltgrid_protocol::units::{Interval, Msat};
 use jsonrpsee::core::{RpcResult, async_trait};
@@ -106,6 +107,10 @@ pub struct AccountReport {
     /// What it owes at worst: what was delivered, and what is signed and not settled.
     #[serde(with = "quoted")]
     pub exposure_msat: u64,
+    /// What it may owe for a trade to be signed now, where that costs no more than retail; null where
+    /// dues are only kept in the ledger, and everyone is trusted.
+    #[serde(with = "quoted::option", default)]
+    pub limit_msat: Option<u64>,
     /// What it has paid in time since its last default: the limit of its credit grows with it.
     #[serde(with = "quoted")]
     pub paid_msat: u64,
@@ -203,24 +208,25 @@ impl From<&DisputeRecord> for DisputeReport {
     }
 }
 
-/// How this node stands with everyone it ever traded with.
-pub(crate) fn accounts(payments: &Payments) -> Vec<AccountReport> {
-    let report = |(account, balance): (LedgerAccount, boltgrid_market::ledger::Balance)| {
-        let LedgerAccount::Counterparty(who) = account else { return None };
+/// How this node stands with everyone it ever traded with, in the current interval.
+pub(crate) fn accounts(payments: &Payments, current: Interval) -> Vec<AccountReport> {
+    let report = |who: ParticipantId| {
+        let balance = payments.ledger().balance(LedgerAccount::Counterparty(who));
         let standing = payments.standing(&who);
-        Some(AccountReport {
+        AccountReport {
             counterparty: who.to_string(),
             // What an account receives is what is owed to it, so what it owes is the opposite.
             balance_msat: balance.money.to_millisatoshi().saturating_neg(),
             energy_mwh: balance.energy.to_milliwatt_hours(),
             exposure_msat: payments.exposure(&who).to_millisatoshi(),
+            limit_msat: payments.limit(&who, current).map(Msat::to_millisatoshi),
             paid_msat: standing.paid_msat.to_millisatoshi(),
             defaults: standing.defaults,
             open_defaults: standing.open_defaults,
             is_paid_by_lightning: payments.means() != Means::Ledger,
-        })
+        }
     };
-    payments.ledger().balances().filter_map(report).collect()
+    payments.counterparties().into_iter().map(report).collect()
 }
 
 #[async_trait]
@@ -249,7 +255,6 @@ impl DisputeRpcServer for Answers {
 #[cfg(test)]
 mod tests {
     use boltgrid_market::payments::DueId;
-    use boltgrid_protocol::id::ParticipantId;
     use boltgrid_protocol::lightning::{PaymentHash, Preimage};
     use boltgrid_protocol::units::Timestamp;
 

@@ -31,6 +31,12 @@ pub struct LightningStatus {
     pub channels: u32,
     /// Of those, the ones that can be used now.
     pub channels_usable: u32,
+    /// What can be sent through these now, in sum.
+    #[serde(with = "quoted", default)]
+    pub sendable_msat: u64,
+    /// What can be received through these now, in sum.
+    #[serde(with = "quoted", default)]
+    pub receivable_msat: u64,
     /// Lightning nodes connected.
     pub peers: u32,
     /// Members whose Lightning node is known.
@@ -46,6 +52,7 @@ impl LightningStatus {
             status.balances;
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let usable = status.channels.iter().filter(|it| it.state == ChannelState::Usable);
+        let (sendable, receivable) = status.room();
         Self {
             node_id: lightning.node_id().to_string(),
             synced_at_unix_s: status.synced_at_unix_s,
@@ -56,6 +63,8 @@ impl LightningStatus {
             closing_sat,
             channels: count(status.channels.len()),
             channels_usable: count(usable.count()),
+            sendable_msat: sendable.to_millisatoshi(),
+            receivable_msat: receivable.to_millisatoshi(),
             peers: count(status.peers),
             members_known: count(members_known),
         }
