@@ -1,6 +1,7 @@
 //! JSON-RPC of a node, on loopback by default: how it is, and what it knows of an interval.
 //!
-//! HTTP and WebSocket share one port, and so do `/metrics` and `/health` ([`crate::metrics`]).
+//! HTTP only, on one port with `/metrics` and `/health` ([`crate::metrics`]). On loopback it answers
+//! whoever calls it by a name of this machine, so that no web page reaches it by a name of its own.
 //! Everything here only reads, but for `offer` ([`offer`]), `wallet` and `channel` ([`wallet`]), which are
 //! there on loopback only.
 //! Not for: the shapes of the answers, which are in [`crate::status`].
@@ -21,6 +22,7 @@ use boltgrid_protocol::roster::Rosters;
 use boltgrid_protocol::units::{Interval, Timestamp};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
+use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::{Methods, Server, ServerConfig, ServerHandle};
 use jsonrpsee::types::ErrorObjectOwned;
 use tokio::sync::watch;
@@ -57,6 +59,9 @@ const CONNECTIONS_MAX: u32 = 32;
 const REQUEST_MAX: u32 = 64 * 1024;
 /// Most bytes of an answer: the book of a thousand members.
 const RESPONSE_MAX: u32 = 8 * 1024 * 1024;
+
+/// The names by which this machine calls itself, with any port.
+const OWN_HOSTS: [&str; 3] = ["127.0.0.1:*", "localhost:*", "[::1]:*"];
 
 /// The archive cannot be read; the cause is in the node's log.
 const CODE_ARCHIVE: i32 = -32001;
@@ -143,6 +148,8 @@ impl Rpc {
             .max_connections(CONNECTIONS_MAX)
             .max_request_body_size(REQUEST_MAX)
             .max_response_body_size(RESPONSE_MAX)
+            // A browser opens a WebSocket to whatever address a page names, and asks nobody.
+            .http_only()
             .build();
         let failed = |source| RpcError { address, source };
         let metrics = MetricsLayer::new(Metrics::new(
@@ -152,7 +159,7 @@ impl Rpc {
         ));
         let server = Server::builder()
             .set_config(config)
-            .set_http_middleware(ServiceBuilder::new().layer(metrics))
+            .set_http_middleware(ServiceBuilder::new().layer(hosts(address)).layer(metrics))
             .build(address)
             .await
             .map_err(failed)?;
@@ -168,6 +175,16 @@ impl Rpc {
         if self.handle.stop().is_ok() {
             self.handle.stopped().await;
         }
+    }
+}
+
+/// Refuses on loopback what was sent to another host's name: a page whose name was made to mean this
+/// machine (DNS rebinding). Elsewhere nothing can be spent, and any name may be right.
+fn hosts(address: SocketAddr) -> HostFilterLayer {
+    if address.ip().is_loopback() {
+        HostFilterLayer::new(OWN_HOSTS).expect("the names are well formed")
+    } else {
+        HostFilterLayer::disable()
     }
 }
 

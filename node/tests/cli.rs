@@ -290,12 +290,20 @@ impl Running {
 
     /// The status and the body that a path of its HTTP port answers.
     fn get(&self, path: &str) -> (u16, String) {
+        let own = format!("Host: {}\r\nConnection: close", self.rpc);
+        let (code, mut answer) = self.ask(path, &own);
+        let mut rest = String::new();
+        answer.read_to_string(&mut rest).unwrap();
+        (code, rest.split_once("\r\n\r\n").unwrap().1.to_owned())
+    }
+
+    /// Asks with headers of one's own: the code, and what comes after it.
+    fn ask(&self, path: &str, headers: &str) -> (u16, BufReader<TcpStream>) {
         let mut stream = TcpStream::connect(&self.rpc).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        write!(stream, "GET {path} HTTP/1.1\r\n{headers}\r\n\r\n").unwrap();
+        let (mut answer, mut first) = (BufReader::new(stream), String::new());
+        answer.read_line(&mut first).unwrap();
+        (first.split(' ').nth(1).unwrap().parse().unwrap(), answer)
     }
 
     /// Sends SIGTERM and waits for the end: the exit code, and the last line of the log.
@@ -313,6 +321,27 @@ impl Drop for Running {
         drop(self.process.kill());
         self.process.wait().unwrap();
     }
+}
+
+#[test]
+fn no_web_page_reaches_a_node_by_another_name_or_by_a_websocket() {
+    let dir = enrolled();
+    let node = Running::start(dir.path(), &[]);
+    let port = node.rpc.rsplit(':').next().unwrap();
+    for own in ["127.0.0.1", "localhost", "[::1]"] {
+        let headers = format!("Host: {own}:{port}\r\nConnection: close");
+        assert_eq!(node.ask("/health", &headers).0, 200, "{own}");
+    }
+    let foreign = format!("Host: rebound.example:{port}\r\nConnection: close");
+    assert_eq!(node.ask("/health", &foreign).0, 403);
+
+    let upgrade = format!(
+        "Host: {}\r\nOrigin: http://page.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        node.rpc
+    );
+    let (code, _) = node.ask("/", &upgrade);
+    assert_eq!(code, 403, "not upgraded");
 }
 
 /// A folder with a node that is the only member of its grid.
