@@ -107,6 +107,8 @@ struct Identity {
     participant: ParticipantId,
     charter: Arc<Charter>,
     rosters: Rosters,
+    /// The clock as it was when the node began to start.
+    steadiness: Steadiness,
 }
 
 /// Runs a node until `shutdown` is cancelled or something gives up.
@@ -146,7 +148,8 @@ fn identity(config: &Config, now: Timestamp) -> Result<Identity, RunError> {
         ),
         Some(_) => {}
     }
-    Ok(Identity { key, meter, participant, charter, rosters })
+    let steadiness = Steadiness::begin(charter.interval.clock_skew_max_ms);
+    Ok(Identity { key, meter, participant, charter, rosters, steadiness })
 }
 
 async fn start(
@@ -156,7 +159,7 @@ async fn start(
     started_at: Timestamp,
     shutdown: CancellationToken,
 ) -> Result<Tasks<TaskFailure>, RunError> {
-    let Identity { key, meter, participant, charter, rosters } = identity;
+    let Identity { key, meter, participant, charter, rosters, steadiness } = identity;
     let reach = reach(&charter, &config);
     let (bitcoin, means) = means(&config);
     let payments = open_lightning(&config, &charter, store).await?;
@@ -208,7 +211,7 @@ async fn start(
         market: Market::new(grid().0, grid().1, key, load(store, oldest).await?, means),
         paying,
         planner,
-        steadiness: Steadiness::begin(charter.interval.clock_skew_max_ms),
+        steadiness,
         network: handle,
         journal: store.journal(),
         archive: store.archive(),
@@ -222,8 +225,8 @@ async fn start(
         trades,
         words: BTreeMap::new(),
     };
-    let work = (market, oldest, keeper);
-    Ok(start_tasks(shutdown, (rpc, site, catch_up), work, (network, started.zip(Some(contacts)))))
+    let started = started.zip(Some(contacts));
+    Ok(start_tasks(shutdown, (rpc, site, catch_up), (market, oldest, keeper), (network, started)))
 }
 
 fn start_tasks(
