@@ -35,6 +35,8 @@ use super::CONNECTIONS_MAX;
 const TICK: Duration = Duration::from_millis(10);
 /// Pours per second.
 const TICKS_PER_S: u32 = 100;
+/// Whoever was sent away makes up for it when let in again, at so many times its pace at most.
+const CATCH_UP: u64 = 4;
 /// Of so many messages one is a direct request.
 const DIRECT_EVERY: u64 = 50;
 /// Honest messages that are kept, to be sent again and to be forged.
@@ -80,6 +82,8 @@ struct Name<'a> {
     flood: &'a Flood,
     key: &'a Keypair,
     swarm: Swarm<Behaviour>,
+    /// When the flood began, under its first name.
+    began: Instant,
 }
 
 impl Flood {
@@ -87,7 +91,8 @@ impl Flood {
     pub async fn run(self, stop: CancellationToken) -> Poured {
         let mut poured = Poured::default();
         let mut heard = Vec::new();
-        let until = Instant::now() + Duration::from_millis(self.for_ms);
+        let began = Instant::now();
+        let until = began + Duration::from_millis(self.for_ms);
         let pour = async {
             for number in 0.. {
                 // Other names than those of the peer that forges.
@@ -96,7 +101,7 @@ impl Flood {
                     Some(member) => key(self.seed, Role::Participant, member),
                     None => key(self.seed, Role::Stranger, number),
                 };
-                match Name::new(&self, &key) {
+                match Name::new(&self, &key, began) {
                     Ok(name) => name.pour(&mut heard, &mut poured).await,
                     Err(error) => {
                         warn!(%error, "the flood cannot begin");
@@ -118,7 +123,7 @@ impl Flood {
 }
 
 impl<'a> Name<'a> {
-    fn new(flood: &'a Flood, key: &'a Keypair) -> Result<Self, NetworkError> {
+    fn new(flood: &'a Flood, key: &'a Keypair, began: Instant) -> Result<Self, NetworkError> {
         let openness =
             Openness { connections_max: CONNECTIONS_MAX, mdns: false, hides_listen: false };
         let (mut swarm, _) = swarm(&identity_of(key), &flood.charter.grid_id(), openness)?;
@@ -127,7 +132,7 @@ impl<'a> Name<'a> {
                 debug!(%node, %error, "not dialled");
             }
         }
-        Ok(Self { flood, key, swarm })
+        Ok(Self { flood, key, swarm, began })
     }
 
     /// Pours until it is sent away by all.
@@ -165,8 +170,11 @@ impl<'a> Name<'a> {
 
     fn pour_once(&mut self, listeners: &[PeerId], heard: &[Vec<u8>], poured: &mut Poured) {
         let each = u64::try_from(listeners.len()).unwrap_or(1);
-        let meant = u64::from(self.flood.messages_per_s.div_ceil(TICKS_PER_S));
-        for _ in 0..meant.div_ceil(each) {
+        let pace = u64::from(self.flood.messages_per_s);
+        let passed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let due = pace.saturating_mul(passed).div_ceil(1000).saturating_sub(poured.meant);
+        let most = pace.div_ceil(TICKS_PER_S.into()) * CATCH_UP;
+        for _ in 0..due.min(most).div_ceil(each) {
             let number = poured.meant;
             poured.meant += each;
             if (number / each).is_multiple_of(DIRECT_EVERY) {
