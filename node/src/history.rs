@@ -108,6 +108,14 @@ impl History {
         self.note_book(cleared);
     }
 
+    /// Notes how long after the end of its delivery an interval was settled.
+    pub fn set_settled_ms(&mut self, interval: Interval, settled_ms: u64) {
+        let report = self.intervals.get_mut(&interval);
+        if let Some(settlement) = report.and_then(|report| report.settlement.as_mut()) {
+            settlement.settled_ms = Some(settled_ms);
+        }
+    }
+
     /// Notes what the market told.
     pub fn note(&mut self, notice: &Notice, me: &ParticipantId, roster: &Roster) {
         match notice {
@@ -205,6 +213,7 @@ impl From<&Settlement> for SettlementReport {
             deviation_mwh: settlement.deviation_mwh.to_milliwatt_hours(),
             trades_due_msat: settlement.trades_due().map_or(0, |it| it.to_millisatoshi()),
             is_balanced: settlement.entry().is_ok(),
+            settled_ms: None,
         }
     }
 }

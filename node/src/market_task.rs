@@ -391,7 +391,13 @@ impl MarketTask {
         }
         let roster = notice_interval(notice).map(|interval| self.market.roster(interval));
         let roster = roster.unwrap_or_else(|| self.market.roster(Interval::default()));
-        self.history.send_modify(|history| history.note(notice, &self.participant, &roster));
+        self.history.send_modify(|history| {
+            history.note(notice, &self.participant, &roster);
+            if let Notice::Settled(settlement) = notice {
+                let ended = self.charter.interval.schedule(settlement.interval).delivery_ends;
+                history.set_settled_ms(settlement.interval, clock::now().ms_since(ended));
+            }
+        });
     }
 
     fn log(&self, notice: &Notice) {

@@ -237,6 +237,7 @@ impl NodeRpcServer for Answers {
             lightning: self.lightning.as_ref().map(|lightning| {
                 LightningStatus::new(lightning, self.network.lightning_contacts().len())
             }),
+            payments: history.payments(),
             catch_up: self.catch_up.borrow().clone(),
             not_taken: history.not_taken(),
             last_interval: history.last_concluded().cloned(),

@@ -132,6 +132,9 @@ pub struct NodeStatus {
     /// Payments over Lightning; null where the node runs without, and only keeps accounts.
     #[serde(default)]
     pub lightning: Option<LightningStatus>,
+    /// What was paid for trades, and what is still to be paid; all zero where only accounts are kept.
+    #[serde(default)]
+    pub payments: PaymentsStatus,
     /// How far it has caught up with what it missed.
     pub catch_up: CatchUpStatus,
     /// Messages not taken, by reason.
@@ -321,6 +324,10 @@ pub struct SettlementReport {
     pub trades_due_msat: i64,
     /// Whether the ledger entry of the interval sums to zero in energy and in money.
     pub is_balanced: bool,
+    /// From the end of delivery until this node had reckoned all this, on its clock; null for what was
+    /// reckoned before it last started.
+    #[serde(default, with = "quoted::option")]
+    pub settled_ms: Option<u64>,
 }
 
 /// A stored book, to be cleared again: the result of `market.book`.

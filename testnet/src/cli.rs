@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::{self, BenchError, BenchOptions, PeerOptions, RestartOptions, be_a_peer};
 use crate::chain::alone::{self, AloneError, AloneOptions, Payee};
 use crate::chain::{Choice, EmbeddedOptions};
 use crate::run::process::be_a_node;
@@ -27,6 +28,8 @@ Examples:
     boltgrid-testnet run --nodes 50 --interval-ms 30000
   A chain for Lightning nodes to play with, one block every five seconds:
     boltgrid-testnet chain --folder chain --block-every-ms 5000
+  How fast trades are paid, beside bare Lightning payments:
+    boltgrid-testnet bench --nodes 2,13 --intervals 10
   What happens when nodes die:
     boltgrid-testnet run --faults faults.toml
 
@@ -63,6 +66,8 @@ enum Command {
         /// A folder with grid.csv, lines.csv, devices.csv and profiles.csv
         dir: PathBuf,
     },
+    /// Compare how fast trades are paid with bare Lightning payments; build with --release
+    Bench(Bench),
     /// Be a node of a testnet
     #[command(hide = true)]
     Node {
@@ -70,6 +75,31 @@ enum Command {
         #[arg(last = true)]
         args: Vec<OsString>,
     },
+    /// Be a bare Lightning node
+    #[command(hide = true)]
+    Bare(PeerOptions),
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    /// How many nodes; several runs, one after the other, where there are several numbers
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "2,13,30")]
+    nodes: Vec<NonZeroUsize>,
+    /// How many intervals each run has
+    #[arg(long, value_name = "K", default_value = "10")]
+    intervals: NonZeroU64,
+    /// How long an interval is
+    #[arg(long, value_name = "MS", default_value_t = RunOptions::default().interval_ms)]
+    interval_ms: u64,
+    /// What keys and copies of sites follow from
+    #[arg(long, value_name = "S", default_value_t = RunOptions::default().seed)]
+    seed: u64,
+    /// Instead: how soon a node starts again that has made or received so many payments
+    #[arg(long, value_name = "PAYMENTS", conflicts_with_all = ["nodes", "intervals", "interval_ms"])]
+    restart_after: Option<NonZeroU32>,
+    /// Write the results as JSON
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -179,6 +209,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match command {
         Some(Command::Node { args }) => be_a_node(args),
+        Some(Command::Bare(options)) => be_a_peer(&options),
+        Some(Command::Bench(bench)) => measure(&bench),
         Some(Command::Check { dir }) => check(&dir.to_string_lossy()),
         Some(Command::Chain(args)) => mine(args.into()),
         Some(Command::Run(run)) => watch(&run.into()),
@@ -214,6 +246,35 @@ fn watch(options: &RunOptions) -> ExitCode {
         Ok(_) => ExitCode::FAILURE,
         Err(error) => fail(&error),
     }
+}
+
+fn measure(bench: &Bench) -> ExitCode {
+    log();
+    // Fails only where a provider is there already, which does as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match measure_to_end(bench) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn measure_to_end(bench: &Bench) -> Result<(), BenchError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(RunError::Runtime)?;
+    if let Some(payments) = bench.restart_after {
+        let options = RestartOptions { payments, seed: bench.seed };
+        let restart = runtime.block_on(bench::restart(options)).map_err(BenchError::from)?;
+        drop(writeln!(io::stdout(), "{}", bench::told(&restart)));
+        return bench.report.as_deref().map_or(Ok(()), |path| bench::write(path, &restart));
+    }
+    let mut comparisons = Vec::new();
+    for nodes in bench.nodes.iter().copied() {
+        let Bench { intervals, interval_ms, seed, .. } = *bench;
+        let options = BenchOptions { nodes, intervals, interval_ms, seed };
+        comparisons.push(runtime.block_on(bench::compare(options))?);
+    }
+    drop(writeln!(io::stdout(), "{}", bench::table(&comparisons)));
+    bench.report.as_deref().map_or(Ok(()), |path| bench::write(path, &comparisons))
 }
 
 fn run_to_end(options: &RunOptions) -> Result<Report, RunError> {
@@ -274,9 +335,7 @@ mod tests {
         match command {
             Some(Command::Run(run)) => run.into(),
             None => run.into(),
-            Some(Command::Check { .. } | Command::Chain(_) | Command::Node { .. }) => {
-                panic!("another command")
-            }
+            Some(_) => panic!("another command"),
         }
     }
 

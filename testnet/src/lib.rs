@@ -1,6 +1,7 @@
 //! A whole microgrid on one machine: measured profiles, plant physics and the devices of every site,
 //! and real nodes that trade over it while everything is watched and checked.
 
+pub mod bench;
 pub mod chain;
 pub mod cli;
 pub mod devices;

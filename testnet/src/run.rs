@@ -47,6 +47,7 @@ use course::Course;
 use display::Display;
 use fleet::{Fleet, FleetError};
 use money::{Money, MoneyError};
+use payments::Settlement;
 use report::Report;
 use rogues::{RogueError, Rogues};
 use stage::{Stage, StageError};
@@ -159,6 +160,15 @@ pub enum RunError {
 ///
 /// [`RunError`]; nodes are stopped and the report of what was seen is written all the same.
 pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
+    run_and_tell(options).await.map(|(report, _)| report)
+}
+
+/// The same, and tells of every tranche that was paid.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_and_tell(options: &RunOptions) -> Result<(Report, Vec<Settlement>), RunError> {
     let program = std::env::current_exe().map_err(RunError::Program)?;
     let mut stop = Stop::new().map_err(RunError::Signals)?;
     let display = Display::new(options.headless);
@@ -178,7 +188,7 @@ pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
     display.now("stopping".to_owned());
     course.rogues.end().await;
     let stopped = course.fleet.stop().await;
-    let report = course.report();
+    let (report, settlements) = (course.report(), course.settlements());
     let written = options.report.as_deref().map_or(Ok(()), |path| write(path, &report));
     if let Ok(slow) = stopped.as_deref()
         && !slow.is_empty()
@@ -196,7 +206,7 @@ pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
     stopped?;
     written?;
     chain?;
-    Ok(report)
+    Ok((report, settlements))
 }
 
 /// The money of all nodes, where there is a chain.

@@ -11,8 +11,8 @@ use super::{rpc, show};
 use crate::catch_up::{CatchUpState, CatchUpStatus};
 use crate::rpc::NodeRpcClient;
 use crate::status::{
-    HearingStatus, IntervalOutcome, IntervalReport, LightningStatus, NodeStatus, SettlementReport,
-    SiteStatus, TradeReport, TradeState,
+    HearingStatus, IntervalOutcome, IntervalReport, LightningStatus, NodeStatus, PaymentsStatus,
+    SettlementReport, SiteStatus, TradeReport, TradeState,
 };
 
 /// Arguments of `status`.
@@ -86,6 +86,7 @@ fn rows(status: &NodeStatus) -> Rows {
         status.not_taken.iter().map(|(why, count)| ("not taken", format!("{count} {why}"))),
     );
     rows.extend(lightning_rows(status.lightning.as_ref()));
+    rows.extend(status.lightning.is_some().then(|| ("payments", payments(&status.payments))));
     rows.push(("history", history(&status.catch_up)));
     match &status.site {
         Some(site) => rows.extend(site_rows(site)),
@@ -111,10 +112,35 @@ fn lightning_rows(status: Option<&LightningStatus>) -> Rows {
         ("Lightning", format!("{}, {synced}", it.node_id)),
         (
             "channels",
-            format!("{usable} of {channels} usable, with {} sat of ours", it.channels_sat),
+            format!(
+                "{usable} of {channels} usable, with {} sat of ours; {} can be sent, {} received",
+                it.channels_sat,
+                sat(it.sendable_msat),
+                sat(it.receivable_msat),
+            ),
         ),
         ("wallet", format!("{} sat on-chain, {} of it to spend", it.onchain_sat, it.spendable_sat)),
     ]
+}
+
+fn payments(it: &PaymentsStatus) -> String {
+    format!(
+        "{} sent, {} received, {} failed since the start; {} to pay, {} to come, {} at worst; {}",
+        it.sent,
+        it.received,
+        it.failed,
+        sat(it.due_by_us_msat),
+        sat(it.due_to_us_msat),
+        sat(it.exposure_msat),
+        match it.disputes_open {
+            0 => "no open disputes".to_owned(),
+            open => format!("{open} open disputes, see `boltgrid payment disputes`"),
+        },
+    )
+}
+
+fn sat(msat: u64) -> String {
+    show::money(SignedMsat::from_millisatoshi(i64::try_from(msat).unwrap_or(i64::MAX)))
 }
 
 fn history(status: &CatchUpStatus) -> String {

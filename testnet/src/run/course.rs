@@ -285,6 +285,7 @@ impl<'a> Course<'a> {
         }
         self.fleet.members.iter_mut().for_each(Member::mark_start);
         self.rows.push(row);
+        self.note_settled(&observation);
         self.hear_of_payments().await;
         self.next = interval.next();
         self.last_words.retain(|(of, _), _| *of > interval);

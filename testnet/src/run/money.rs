@@ -22,7 +22,9 @@ use super::founding::Place;
 use super::invariants::Tally;
 use super::report::InvariantRow;
 use crate::chain::{Client, Faucet, Mining};
+pub(crate) use channels::{HUBS, PUSH_MSAT, SIZE_SAT};
 pub use error::MoneyError;
+pub(crate) use funding::given;
 use truth::Truth;
 
 /// How long anything may take that nodes do with the chain: they look every two seconds, and a slow
@@ -33,9 +35,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a node may take to answer: opening a channel has to reach the other side first.
 const ANSWER_TIME: Duration = Duration::from_secs(70);
 /// How often a block is mined while the run goes on.
-const BLOCK_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const BLOCK_EVERY: Duration = Duration::from_secs(5);
 /// Blocks that make a channel usable.
-const CONFIRMATIONS: u32 = 6;
+pub(crate) const CONFIRMATIONS: u32 = 6;
 
 /// A node that has a wallet.
 #[derive(Debug)]

@@ -49,17 +49,59 @@ pub struct Told {
     pub at_unix_ms: u64,
 }
 
+/// A tranche that was paid, and how long that took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// For what.
+    pub tranche: Tranche,
+    /// How much.
+    pub amount_msat: u64,
+    /// When the delivery that it is for had ended.
+    pub ended_unix_ms: u64,
+    /// When both sides had reckoned what was due for it.
+    pub due_at_unix_ms: u64,
+    /// When the payer had its receipt.
+    pub paid_at_unix_ms: u64,
+}
+
 /// All payments of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Payments {
     /// What either side last told, by payment hash.
     told: BTreeMap<(String, bool), Told>,
+    /// How long after the end of delivery a participant had reckoned what was due for an interval.
+    settled_ms: BTreeMap<(u64, String), u64>,
 }
 
 impl Payments {
     /// Notes what a node tells of the payment with this hash.
     pub fn note(&mut self, hash: String, told: Told) {
         self.told.insert((hash, told.by_payee), told);
+    }
+
+    /// Notes how long after the end of delivery a participant had reckoned what was due.
+    pub fn note_settled(&mut self, interval: u64, participant: String, settled_ms: u64) {
+        self.settled_ms.insert((interval, participant), settled_ms);
+    }
+
+    /// All tranches that were paid, as far as both sides told when they had reckoned them; `ended`
+    /// says when an interval's delivery did.
+    pub fn settlements(&self, ended: impl Fn(u64) -> u64) -> Vec<Settlement> {
+        let paid = self.by_payers().map(|(_, told)| told).filter(|told| told.is_paid);
+        let settlement = |told: &Told| {
+            let tranche = told.tranche.clone();
+            let ended_unix_ms = ended(tranche.interval);
+            let settled = |who: &String| self.settled_ms.get(&(tranche.interval, who.clone()));
+            let settled_ms = *settled(&tranche.payer)?.max(settled(&tranche.payee)?);
+            Some(Settlement {
+                amount_msat: told.amount_msat,
+                ended_unix_ms,
+                due_at_unix_ms: ended_unix_ms.saturating_add(settled_ms),
+                paid_at_unix_ms: told.at_unix_ms,
+                tranche,
+            })
+        };
+        paid.filter_map(settlement).collect()
     }
 
     /// Payments as their payers tell them, with their hashes.

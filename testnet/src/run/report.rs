@@ -240,7 +240,7 @@ fn most_common<'a>(decided: &[&'a IntervalReport]) -> Option<&'a IntervalReport>
 }
 
 /// The smallest of sorted values that `percent` of them do not exceed.
-pub(super) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied()
 }

@@ -6,7 +6,8 @@ use boltgrid::rpc::payment::{PaymentReport, PaymentStage};
 use boltgrid_protocol::units::Interval;
 
 use super::{Course, RunError};
-use crate::run::payments::{Told, Tranche};
+use crate::run::observation::Observation;
+use crate::run::payments::{Settlement, Told, Tranche};
 use crate::run::report::InvariantRow;
 
 /// So many intervals back nodes are asked again, each time that one is observed: what is paid later
@@ -58,6 +59,24 @@ impl Course<'_> {
             self.display.now("waiting for what is still to be paid".to_owned());
             tokio::time::sleep(self.pause()).await;
         }
+    }
+
+    /// Notes when nodes had reckoned what was due for an interval.
+    pub(super) fn note_settled(&mut self, observation: &Observation) {
+        for (site, report) in observation.reports() {
+            let settled_ms = report.settlement.as_ref().and_then(|it| it.settled_ms);
+            if let Some(settled_ms) = settled_ms {
+                let participant = site.participant.clone();
+                self.payments.note_settled(observation.interval, participant, settled_ms);
+            }
+        }
+    }
+
+    /// All tranches that were paid, and how long that took.
+    pub(in crate::run) fn settlements(&self) -> Vec<Settlement> {
+        let timing = &self.stage.charter.interval;
+        let next = |interval| Interval::from_number(interval).next();
+        self.payments.settlements(|interval| timing.start_of(next(interval)).to_unix_ms())
     }
 
     /// What must hold of all payments; nothing where nobody pays.

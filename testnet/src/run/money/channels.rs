@@ -12,11 +12,11 @@ use super::{CONFIRMATIONS, Holder, LOOK_EVERY, Money, MoneyError, PATIENCE};
 use crate::run::display::Display;
 
 /// How many nodes all others have a channel with.
-const HUBS: usize = 2;
+pub(crate) const HUBS: usize = 2;
 /// What is in a channel.
-const SIZE_SAT: u64 = 1_000_000;
+pub(crate) const SIZE_SAT: u64 = 1_000_000;
 /// What of it is the hub's from the start.
-const PUSH_MSAT: u64 = SIZE_SAT / 2 * 1_000;
+pub(crate) const PUSH_MSAT: u64 = SIZE_SAT / 2 * 1_000;
 
 impl Money {
     /// Opens the channels, and waits until they can be used: one hub after the other, since a node

@@ -15,11 +15,16 @@ const GIVEN: Amount = Amount::from_sat(4_000_000);
 /// What a node is given on top for every other node, as it may keep a channel's reserve for each.
 const GIVEN_PER_NODE: Amount = Amount::from_sat(50_000);
 
+/// What each of so many nodes is given.
+pub(crate) fn given(nodes: usize) -> Amount {
+    GIVEN + GIVEN_PER_NODE * u64::try_from(nodes).unwrap_or(u64::MAX)
+}
+
 impl Money {
     /// Gives every node coins, and waits until it sees them.
     pub(super) async fn fund(&mut self, display: &Display) -> Result<(), MoneyError> {
         let others = u64::try_from(self.holders.len()).unwrap_or(u64::MAX);
-        let given = GIVEN + GIVEN_PER_NODE * others;
+        let given = given(self.holders.len());
         let ask = |holder: &Holder| address(holder.name.clone(), holder.client.clone());
         let asked = join_all(self.holders.iter().map(ask)).await;
         let addresses: Vec<Address> = asked.into_iter().collect::<Result<_, _>>()?;
