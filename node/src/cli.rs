@@ -6,8 +6,10 @@ mod channel_plan;
 mod charter;
 mod enrol;
 mod error;
+mod export;
 mod init;
 mod offer;
+mod past;
 mod payment;
 mod replay;
 mod rpc;
@@ -76,15 +78,17 @@ enum Command {
     /// Trade ahead of the auction: offer, withdraw, list, accept
     #[command(subcommand)]
     Offer(offer::Offer),
-    /// The bitcoin wallet: address, balances, send, restore
+    /// The bitcoin wallet: address, balances, history, send, restore
     #[command(subcommand)]
     Wallet(wallet::Wallet),
-    /// Payment channels: list, open, close, splice
+    /// Payment channels: list, open, close, splice, history
     #[command(subcommand)]
     Channel(channel::Channel),
     /// See what was paid, what is owed and what is in dispute
     #[command(subcommand)]
     Payment(payment::Payment),
+    /// Write all that is kept about money into CSV files
+    Export(export::Export),
     /// Clear a past interval again from its stored book, and compare
     Replay(replay::Replay),
 }
@@ -128,6 +132,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Wallet(wallet) => wallet.run(&mut out),
         Command::Channel(channel) => channel.run(&mut out),
         Command::Payment(payment) => payment.run(&mut out),
+        Command::Export(export) => export.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),
     };
     match done {

@@ -44,6 +44,7 @@ pub use guard::GuardError;
 pub use handle::{LightningError, LightningHandle, Request, Sending};
 pub use payment::{
     Direction, Invoice, InvoiceTerms, KnownPayment, PaymentOrder, PaymentState, ReadInvoice,
+    Transaction,
 };
 pub use reading::read;
 pub use restore::{RestoreError, restore};

@@ -36,7 +36,7 @@ use crate::network::behaviour::Openness;
 use crate::network::{LightningContacts, Network, NetworkConfig, NetworkError};
 use crate::planner::Planner;
 use crate::rpc::{Answers, Rpc, RpcError};
-use crate::settling::Settling;
+use crate::settling::{Books, Settling};
 use crate::site::{Site, SiteError};
 use crate::store::{Archive, JournalError, Store, StoreError};
 use crate::tasks::{TaskError, Tasks};
@@ -176,9 +176,8 @@ async fn start(
     let around = (store.archive(), handle.clone(), history.clone());
     let (catch_up, CatchUpEnds { of_history, learnt, status: catch_up_status }) =
         CatchUp::new(reach, key.clone(), grid(), around);
-    let ends = (reading_sender, commands);
-    let (site, site_state) =
-        Site::open(config.site, (meter, participant), grid(), store.journal(), ends).await?;
+    let (from, ends) = ((meter, participant), (reading_sender, commands));
+    let (site, site_state) = Site::open(config.site, from, grid(), store.journal(), ends).await?;
     let (trading, trades) = Trading::new();
     let around = (payments.as_ref(), contacts.clone());
     let (keeper, channel_plans, named) =
@@ -201,7 +200,8 @@ async fn start(
         },
     )
     .await?;
-    let (started, paying) = payments.zip(bitcoin).map(Payments::settle).unzip();
+    let books = Books::new(store.archive(), charter.interval);
+    let (started, paying) = settle(payments.zip(bitcoin), books).unzip();
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
     let planner = Planner::new(grid(), participant, config.owner, (site_state, named), set_points);
     let market = MarketTask {
@@ -225,8 +225,8 @@ async fn start(
         trades,
         words: BTreeMap::new(),
     };
-    let started = started.zip(Some(contacts));
-    Ok(start_tasks(shutdown, (rpc, site, catch_up), (market, oldest, keeper), (network, started)))
+    let bottom = (network, started.zip(Some(contacts)));
+    Ok(start_tasks(shutdown, (rpc, site, catch_up), (market, oldest, keeper), bottom))
 }
 
 fn start_tasks(
@@ -296,12 +296,14 @@ struct Payments {
     events: LightningEvents,
 }
 
-impl Payments {
-    /// Puts the settling between Lightning and the market.
-    fn settle((this, network): (Self, BitcoinNetwork)) -> ((Lightning, Settling), Paying) {
-        let (settling, ends) = Settling::new(this.handle, this.events);
-        ((this.lightning, settling), Paying::new(ends, network))
-    }
+/// Puts the settling between Lightning and the market.
+fn settle(
+    payments: Option<(Payments, BitcoinNetwork)>,
+    books: Books,
+) -> Option<((Lightning, Settling), Paying)> {
+    let (Payments { lightning, handle, events }, network) = payments?;
+    let (settling, ends) = Settling::new(handle, events, books);
+    Some(((lightning, settling), Paying::new(ends, network)))
 }
 
 /// What the market takes up again: what it signed lately, and what is due and paid.

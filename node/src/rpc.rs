@@ -8,6 +8,7 @@
 
 mod channel_plan;
 pub mod offer;
+pub mod past;
 pub mod payment;
 pub mod wallet;
 
@@ -48,6 +49,8 @@ pub use channel_plan::ChannelPlanRpcClient;
 use channel_plan::ChannelPlanRpcServer;
 pub use offer::{ForwardRpcClient, OfferRpcClient};
 use offer::{ForwardRpcServer, OfferRpcServer};
+pub use past::{ChannelPastRpcClient, WalletPastRpcClient};
+use past::{ChannelPastRpcServer, WalletPastRpcServer};
 pub use payment::{DisputeRpcClient, PaymentRpcClient};
 use payment::{DisputeRpcServer, PaymentRpcServer};
 pub use wallet::{ChannelRpcClient, WalletRpcClient};
@@ -200,6 +203,8 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     if address.ip().is_loopback() {
         methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+        methods.merge(WalletPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+        methods.merge(ChannelPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(ChannelRpcServer::into_rpc(answers)).expect(no_overlap);
     } else {
         tracing::warn!(%address, "JSON-RPC is not on loopback, so nothing can be offered or spent by it");

@@ -11,6 +11,7 @@
 //! pay only what it knows nothing of: so a payment of a hash is begun at most once, ever.
 //! Not for: deciding what is paid; that is [`boltgrid_market::payments`].
 
+mod books;
 #[cfg(test)]
 mod tests;
 
@@ -28,10 +29,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::clock;
 use crate::lightning::{
     Delivery, Direction, InvoiceTerms, LightningError, LightningEvent, LightningEvents,
     LightningHandle, PaymentOrder, PaymentState,
 };
+
+pub(crate) use books::Books;
 
 /// What the market wants and Lightning has not been asked for yet: all tranches of a busy interval.
 /// What is beyond is lost and wanted again.
@@ -66,16 +70,21 @@ pub(crate) struct Settling {
     events: LightningEvents,
     wanted: mpsc::Receiver<Wanted>,
     happened: mpsc::Sender<Happening>,
+    books: Books,
 }
 
 /// A request to Lightning under way: the hash that it is about, and what it comes to.
 type Work = Pin<Box<dyn Future<Output = (Option<PaymentHash>, Option<Happened>)> + Send>>;
 
 impl Settling {
-    pub(crate) fn new(lightning: LightningHandle, events: LightningEvents) -> (Self, SettlingEnds) {
+    pub(crate) fn new(
+        lightning: LightningHandle,
+        events: LightningEvents,
+        books: Books,
+    ) -> (Self, SettlingEnds) {
         let (want, wanted) = mpsc::channel(WANTED_MAX);
         let (happen, happened) = mpsc::channel(HAPPENED_MAX);
-        let settling = Self { lightning, events, wanted, happened: happen };
+        let settling = Self { lightning, events, wanted, happened: happen, books };
         (settling, SettlingEnds { wanted: want, happened })
     }
 
@@ -83,6 +92,7 @@ impl Settling {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
         let mut busy: BTreeSet<PaymentHash> = BTreeSet::new();
+        let mut status = self.lightning.watch();
         loop {
             let happening = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -91,14 +101,23 @@ impl Settling {
                     None
                 }
                 Some((hash, happened)) = work.next() => {
-                    hash.map(|hash| busy.remove(&hash));
+                    if let Some(hash) = hash {
+                        busy.remove(&hash);
+                    }
                     happened.map(|happened| Happening { happened, delivery: None })
                 }
                 delivery = self.events.next() => match delivery {
-                    Some(delivery) => take(delivery),
+                    Some(delivery) => {
+                        self.books.note_event(delivery.event(), clock::now());
+                        take(delivery)
+                    }
                     // Whoever else runs sees Lightning end as well, and says why.
                     None => return shutdown.cancelled().await,
                 },
+                Ok(()) = status.changed() => {
+                    self.books.note_status(&status.borrow_and_update(), clock::now());
+                    None
+                }
             };
             let Some(happening) = happening else { continue };
             tokio::select! {

@@ -8,10 +8,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use boltgrid::store::{BookRecord, ClearingRecord, JournalError, Store, StoreError};
+use boltgrid::store::{
+    BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord, JournalError, Store,
+    StoreError,
+};
 use boltgrid_market::effect::{JournalEntry, Slot};
 use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
-use boltgrid_protocol::units::{Energy, Interval, Price};
+use boltgrid_protocol::units::{Energy, Interval, Price, Timestamp};
 use futures::StreamExt;
 
 fn at(number: u64) -> Interval {
@@ -304,6 +307,39 @@ fn pruning_forgets_by_age_and_leaves_peers_alone() {
     assert_eq!(archive.clearing(at(255)).unwrap(), None);
     assert_eq!(archive.settlement::<u64>(at(257)).unwrap(), Some(257));
     assert_eq!(archive.peers().unwrap().len(), 1);
+}
+
+#[test]
+fn balances_and_what_became_of_channels_come_back_by_interval_and_channels_outlive_pruning() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let balance = |onchain_sat| BalanceRecord { onchain_sat, ..BalanceRecord::default() };
+    for number in 1..=4 {
+        archive.put_balance(at(number), &balance(number)).unwrap();
+    }
+    archive.put_balance(at(4), &balance(40)).unwrap();
+    let change = |change| ChannelRecord {
+        at: Timestamp::from_unix_ms(9),
+        channel: "0f".repeat(16),
+        counterparty: None,
+        change,
+        reason: None,
+    };
+    let (opened, closed) = (change(ChannelChange::Ready), change(ChannelChange::Closed));
+    archive.put_channel(at(1), &opened).unwrap();
+    archive.put_channel(at(1), &opened).unwrap();
+    archive.put_channel(at(3), &closed).unwrap();
+    let kept = |from, before| -> Vec<u64> {
+        let balances = archive.balances(at(from), at(before));
+        balances.map(|it| it.unwrap().1.onchain_sat).collect()
+    };
+    assert_eq!(kept(2, 9), [40, 3, 2], "the latest first, the last of an interval counts");
+    assert_eq!(kept(2, 4), [3, 2]);
+    assert_eq!(kept(9, 2), [0; 0]);
+    assert_eq!(archive.prune_before(at(4)).unwrap(), 3);
+    assert_eq!(kept(0, 9), [40]);
+    let log = archive.channel_log(at(0), at(9)).map(Result::unwrap);
+    assert_eq!(log.collect::<Vec<_>>(), [(at(3), closed), (at(1), opened)]);
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 
 use super::error::CliError;
 use super::offer::{Node, json};
-use super::{channel_plan, rpc, show};
+use super::wallet::Since;
+use super::{channel_plan, past, rpc, show};
 use crate::rpc::ChannelRpcClient;
 use crate::rpc::wallet::{ChannelReport, ChannelStage, OpenTerms};
 
@@ -21,6 +22,8 @@ pub(super) enum Channel {
     Open(Open),
     /// Close a channel, together with the other side or by force
     Close(Close),
+    /// Show what became of channels
+    History(Since),
     /// Move money between a channel and the on-chain wallet
     Splice(Splice),
 }
@@ -83,6 +86,7 @@ impl Channel {
             Self::Plan(it) => channel_plan::run(it, out),
             Self::Open(it) => it.run(out),
             Self::Close(it) => it.run(out),
+            Self::History(since) => past::channels(since.node, since.from, out),
             Self::Splice(it) => it.run(out),
         }
     }

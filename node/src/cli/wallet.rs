@@ -8,7 +8,7 @@ use tokio::runtime;
 
 use super::error::CliError;
 use super::offer::{Node, json};
-use super::{rpc, show};
+use super::{past, rpc, show};
 use crate::config::{Config, RawConfig};
 use crate::lightning::{self, Seed};
 use crate::rpc::WalletRpcClient;
@@ -24,6 +24,10 @@ pub(super) enum Wallet {
     Address(Node),
     /// Show where the node's money is
     Balances(Node),
+    /// Show where the money was at the end of each interval
+    History(Since),
+    /// Show the transactions of the on-chain wallet
+    Transactions(Node),
     /// Send bitcoin on-chain
     Send(Send),
     /// Bring a wallet back from its 24 words, read from standard input
@@ -33,6 +37,16 @@ pub(super) enum Wallet {
     /// partner to close its channel by force; what the library can still claim comes to the wallet.
     /// The node must not be running.
     Restore(Restore),
+}
+
+/// Arguments of `wallet history` and `channel history`.
+#[derive(Debug, Args)]
+pub(super) struct Since {
+    /// The first interval, by its number; all that are kept by default
+    #[arg(long, value_name = "INTERVAL", default_value_t = 0)]
+    pub(super) from: u64,
+    #[command(flatten)]
+    pub(super) node: Node,
 }
 
 /// Arguments of `wallet send`.
@@ -70,6 +84,8 @@ impl Wallet {
         match self {
             Self::Address(it) => address(it, out),
             Self::Balances(it) => balances(it, out),
+            Self::History(since) => past::balances(since.node, since.from, out),
+            Self::Transactions(it) => past::transactions(it, out),
             Self::Send(it) => it.run(out),
             Self::Restore(it) => it.run(out),
         }

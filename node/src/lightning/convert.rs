@@ -9,12 +9,14 @@ use ldk_node::bitcoin::Network;
 use ldk_node::bitcoin::secp256k1::PublicKey;
 use ldk_node::lightning::ln::msgs::SocketAddress;
 use ldk_node::lightning_invoice::Bolt11Invoice;
-use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentKind, PaymentStatus};
+use ldk_node::payment::{
+    ConfirmationStatus, PaymentDetails, PaymentDirection, PaymentKind, PaymentStatus,
+};
 use ldk_node::{ChannelDetails, NodeError};
 
 use super::channel::{Channel, ChannelId, ChannelState};
 use super::handle::LightningError;
-use super::payment::{Direction, Invoice, KnownPayment, PaymentState};
+use super::payment::{Direction, Invoice, KnownPayment, PaymentState, Transaction};
 use crate::config::lightning::BitcoinNetwork;
 
 pub(super) const fn network(network: BitcoinNetwork) -> Network {
@@ -89,12 +91,32 @@ pub(super) fn payment(details: &PaymentDetails) -> Option<KnownPayment> {
     };
     Some(KnownPayment {
         payment_hash: PaymentHash::from_bytes(hash.0),
-        direction: match details.direction {
-            PaymentDirection::Inbound => Direction::Incoming,
-            PaymentDirection::Outbound => Direction::Outgoing,
-        },
+        direction: direction(details),
         amount: details.amount_msat.map(msat),
         state,
+    })
+}
+
+const fn direction(details: &PaymentDetails) -> Direction {
+    match details.direction {
+        PaymentDirection::Inbound => Direction::Incoming,
+        PaymentDirection::Outbound => Direction::Outgoing,
+    }
+}
+
+/// A transaction of the on-chain wallet; none for a payment over Lightning.
+pub(super) fn transaction(details: &PaymentDetails) -> Option<Transaction> {
+    let PaymentKind::Onchain { txid, status } = &details.kind else { return None };
+    Some(Transaction {
+        txid: txid.to_string(),
+        direction: direction(details),
+        amount: msat(details.amount_msat.unwrap_or(0)),
+        fee: details.fee_paid_msat.map(msat),
+        height: match status {
+            ConfirmationStatus::Confirmed { height, .. } => Some(*height),
+            ConfirmationStatus::Unconfirmed => None,
+        },
+        at: Timestamp::from_unix_ms(details.latest_update_timestamp.saturating_mul(1000)),
     })
 }
 

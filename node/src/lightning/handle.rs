@@ -10,7 +10,7 @@ use boltgrid_protocol::lightning::{LightningId, PaymentHash, Preimage};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::channel::{Channel, ChannelId, ChannelTerms};
-use super::payment::{Invoice, InvoiceTerms, KnownPayment, PaymentOrder};
+use super::payment::{Invoice, InvoiceTerms, KnownPayment, PaymentOrder, Transaction};
 use super::status::LightningStatus;
 
 /// Requests waiting for Lightning. More than one interval's tranches of a household; beyond it,
@@ -75,6 +75,8 @@ pub enum Request {
     Pay(PaymentOrder, Reply<PaymentHash>),
     /// See [`LightningHandle::payment`].
     Payment(PaymentHash, Reply<Option<KnownPayment>>),
+    /// See [`LightningHandle::transactions`].
+    Transactions(Reply<Vec<Transaction>>),
     /// See [`LightningHandle::address`].
     Address(Reply<String>),
     /// See [`LightningHandle::send_onchain`].
@@ -223,6 +225,15 @@ impl LightningHandle {
     /// [`LightningError`].
     pub async fn payment(&self, hash: PaymentHash) -> Result<Option<KnownPayment>, LightningError> {
         self.ask(|reply| Request::Payment(hash, reply)).await
+    }
+
+    /// All transactions that the on-chain wallet knows of, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// [`LightningError`].
+    pub async fn transactions(&self) -> Result<Vec<Transaction>, LightningError> {
+        self.ask(Request::Transactions).await
     }
 
     /// A new on-chain address of the wallet.

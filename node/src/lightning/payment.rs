@@ -78,6 +78,23 @@ pub enum PaymentState {
     Failed,
 }
 
+/// A transaction of the on-chain wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Its id.
+    pub txid: String,
+    /// Which way money goes, as the on-chain wallet sees it: what goes into a channel is outgoing.
+    pub direction: Direction,
+    /// How much, without the fee.
+    pub amount: Msat,
+    /// What this wallet paid the miners for it; none where it is not known, or others paid.
+    pub fee: Option<Msat>,
+    /// The block that it is in; none while it waits.
+    pub height: Option<u32>,
+    /// When the wallet last heard something new of it.
+    pub at: Timestamp,
+}
+
 /// A payment that Lightning knows of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownPayment {

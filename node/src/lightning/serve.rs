@@ -9,12 +9,13 @@ use ldk_node::config::ChannelConfig;
 use ldk_node::lightning::ln::channelmanager::PaymentId;
 use ldk_node::lightning::routing::router::RouteParametersConfig;
 use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
+use ldk_node::payment::{PaymentDetails, PaymentKind};
 use ldk_node::{ChannelDetails, Node, UserChannelId, lightning_types};
 
 use super::channel::{ChannelId, ChannelTerms};
 use super::convert;
 use super::handle::{LightningError, Reply, Request, Sending};
-use super::payment::{Invoice, InvoiceTerms, PaymentOrder};
+use super::payment::{Invoice, InvoiceTerms, PaymentOrder, Transaction};
 use super::status::{Balances, LightningStatus};
 
 /// Longest description of an invoice, in bytes (BOLT 11).
@@ -39,6 +40,7 @@ pub(super) fn carry_out(node: &Node, request: Request) {
             let known = node.payment(&PaymentId(*hash.as_bytes()));
             answer(reply, Ok(known.and_then(|details| convert::payment(&details))));
         }
+        Request::Transactions(reply) => answer(reply, Ok(transactions(node))),
         Request::Address(reply) => {
             let address = node.onchain_payment().new_address();
             answer(reply, address.map(|it| it.to_string()).map_err(convert::error));
@@ -129,6 +131,14 @@ fn pay(node: &Node, order: &PaymentOrder) -> Result<PaymentHash, LightningError>
     };
     node.bolt11_payment().send(&invoice, Some(limits)).map_err(convert::error)?;
     Ok(convert::payment_hash(&invoice))
+}
+
+fn transactions(node: &Node) -> Vec<Transaction> {
+    let is_onchain = |it: &&PaymentDetails| matches!(it.kind, PaymentKind::Onchain { .. });
+    let found = node.list_payments_with_filter(is_onchain);
+    let mut found: Vec<Transaction> = found.iter().filter_map(convert::transaction).collect();
+    found.sort_by(|one, other| (other.at, &other.txid).cmp(&(one.at, &one.txid)));
+    found
 }
 
 fn send_onchain(node: &Node, sending: &Sending) -> Result<String, LightningError> {

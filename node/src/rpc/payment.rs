@@ -14,22 +14,28 @@ use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Answers, parse, unreadable};
+use super::past::{page, span};
+use super::{Answers, unreadable};
 use crate::status::quoted;
 use crate::store::DisputeRecord;
 
-/// Most payments in one answer: a day of a household's.
-pub const LIST_MAX: usize = 4096;
+/// Most disputes in one answer.
+const DISPUTES_MAX: usize = 4096;
 /// The market did not answer.
 const CODE_NOT_DONE: i32 = -32012;
 
 /// What was paid, and what each member owes.
 #[rpc(server, client, namespace = "payment", namespace_separator = ".")]
 pub trait PaymentRpc {
-    /// The payments for an interval and all after it, at most [`LIST_MAX`], the latest first. Only
-    /// those that are kept: see `keep_days` in the config.
+    /// The payments for an interval and all after it, the latest first, a page of them
+    /// ([`super::past`]); only those before `before_interval`, if given. Only those that are kept: see
+    /// `keep_days` in the config.
     #[method(name = "list", param_kind = map)]
-    async fn list(&self, from_interval: String) -> RpcResult<Vec<PaymentReport>>;
+    async fn list(
+        &self,
+        from_interval: String,
+        before_interval: Option<String>,
+    ) -> RpcResult<Vec<PaymentReport>>;
 
     /// What every counterparty owes and is owed, and what it may owe.
     #[method(name = "accounts")]
@@ -231,10 +237,14 @@ pub(crate) fn accounts(payments: &Payments, current: Interval) -> Vec<AccountRep
 
 #[async_trait]
 impl PaymentRpcServer for Answers {
-    async fn list(&self, from_interval: String) -> RpcResult<Vec<PaymentReport>> {
-        let from: Interval = parse(&from_interval)?;
-        let payments = self.archive.payments(from).take(LIST_MAX);
-        payments.map(|it| Ok(PaymentReport::from(&it.map_err(unreadable)?))).collect()
+    async fn list(
+        &self,
+        from_interval: String,
+        before_interval: Option<String>,
+    ) -> RpcResult<Vec<PaymentReport>> {
+        let (from, before) = span(&from_interval, before_interval.as_ref())?;
+        let report = |it: Payment| (it.due.interval, PaymentReport::from(&it));
+        Ok(page(self.archive.payments(from, before).map(|it| it.map(report)))?)
     }
 
     async fn accounts(&self) -> RpcResult<Vec<AccountReport>> {
@@ -247,7 +257,7 @@ impl PaymentRpcServer for Answers {
 #[async_trait]
 impl DisputeRpcServer for Answers {
     async fn disputes(&self) -> RpcResult<Vec<DisputeReport>> {
-        let disputes = self.archive.disputes().take(LIST_MAX);
+        let disputes = self.archive.disputes().take(DISPUTES_MAX);
         disputes.map(|it| Ok(DisputeReport::from(&it.map_err(unreadable)?))).collect()
     }
 }

@@ -215,7 +215,7 @@ impl ChannelReport {
 }
 
 impl Answers {
-    fn lightning(&self) -> Result<&LightningHandle, ErrorObjectOwned> {
+    pub(super) fn lightning(&self) -> Result<&LightningHandle, ErrorObjectOwned> {
         self.lightning.as_ref().ok_or_else(|| {
             let message = "this node runs without Lightning; say so in `[lightning]` of its config";
             error(CODE_NO_LIGHTNING, message)
@@ -321,6 +321,6 @@ fn satoshi(text: &str) -> Result<u64, ErrorObjectOwned> {
     amount.ok_or_else(|| error(CODE_BAD_PARAMETER, message))
 }
 
-fn not_done(why: LightningError) -> ErrorObjectOwned {
+pub(super) fn not_done(why: LightningError) -> ErrorObjectOwned {
     error(CODE_NOT_DONE, &why.to_string())
 }

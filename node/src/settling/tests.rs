@@ -5,7 +5,9 @@ use boltgrid_protocol::units::{Interval, Msat, Timestamp};
 use tokio::sync::watch;
 
 use super::*;
-use crate::lightning::{Invoice, KnownPayment, LightningStatus, Request};
+use crate::fixture::Grid;
+use crate::lightning::{ChannelId, Invoice, KnownPayment, LightningStatus, Request};
+use crate::store::{Archive, ChannelChange, Store};
 
 const HASH: PaymentHash = PaymentHash::from_bytes([7; 32]);
 
@@ -15,6 +17,10 @@ fn msat(msat: u64) -> Msat {
 
 /// A running task, its ends, and what it asks of Lightning.
 struct Bench {
+    // Kept open as long as the task runs.
+    dir: tempfile::TempDir,
+    archive: Archive,
+    status: watch::Sender<LightningStatus>,
     ends: SettlingEnds,
     requests: mpsc::Receiver<Request>,
     deliver: mpsc::Sender<Delivery>,
@@ -24,13 +30,16 @@ struct Bench {
 
 fn bench() -> Bench {
     let id = format!("02{}", "11".repeat(32)).parse().unwrap();
-    let (_, status) = watch::channel(LightningStatus::default());
-    let (handle, requests) = LightningHandle::new(id, status);
+    let (status, watched) = watch::channel(LightningStatus::default());
+    let (handle, requests) = LightningHandle::new(id, watched);
     let (deliver, events) = LightningEvents::new();
-    let (settling, ends) = Settling::new(handle, events);
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let books = Books::new(archive.clone(), Grid::sample().charter.interval);
+    let (settling, ends) = Settling::new(handle, events, books);
     let stop = CancellationToken::new();
     let task = Box::pin(settling.run(stop.clone()));
-    Bench { ends, requests, deliver, stop, task }
+    Bench { dir, archive, status, ends, requests, deliver, stop, task }
 }
 
 fn pay() -> Wanted {
@@ -188,4 +197,38 @@ async fn it_stops_when_it_is_told_to() {
     let Bench { task, stop, .. } = bench();
     stop.cancel();
     task.await;
+}
+
+#[tokio::test]
+async fn what_becomes_of_channels_and_balances_is_kept_for_the_owner() {
+    let mut bench = bench();
+    let channel = ChannelId::from_number(7);
+    let counterparty = Some(format!("03{}", "22".repeat(32)).parse().unwrap());
+    let reason = "fees, ".repeat(1000);
+    let (delivery, kept) =
+        Delivery::new(LightningEvent::ChannelClosed { channel, counterparty, reason });
+    bench.deliver.try_send(delivery).unwrap();
+    let (status, archive) = (&bench.status, &bench.archive);
+    let all = (Interval::default(), Interval::from_number(u64::MAX));
+    meanwhile(&mut bench.task, async {
+        kept.await.unwrap();
+        let mut now = LightningStatus::default();
+        now.balances.onchain_sat = 5;
+        status.send(now.clone()).unwrap();
+        tokio::task::yield_now().await;
+        assert_eq!(archive.balances(all.0, all.1).count(), 0, "the chain was not seen yet");
+        now.synced_at_unix_s = Some(1);
+        status.send(now).unwrap();
+        while archive.balances(all.0, all.1).count() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let (_, balance) = archive.balances(all.0, all.1).next().unwrap().unwrap();
+    assert_eq!(balance.onchain_sat, 5);
+    let (_, record) = archive.channel_log(all.0, all.1).next().unwrap().unwrap();
+    assert_eq!((record.change, record.counterparty), (ChannelChange::Closed, counterparty));
+    assert_eq!(record.channel, channel.to_string());
+    assert!(record.reason.is_some_and(|it| it.starts_with("fees, ") && it.len() == 512));
+    assert!(bench.dir.path().exists());
 }

@@ -9,6 +9,7 @@
 //!
 //! Not for: what this node signed (the journal).
 
+mod money;
 mod open;
 mod payments;
 mod record;
@@ -27,6 +28,7 @@ use serde::de::DeserializeOwned;
 use sled::{Batch, IVec, Tree};
 
 use super::FolderLock;
+pub use money::{BalanceRecord, ChannelChange, ChannelRecord};
 pub use payments::DisputeRecord;
 pub use record::{BookRecord, ClearingRecord};
 
@@ -53,6 +55,10 @@ pub struct Archive {
     payments: Tree,
     /// `[interval, cause] → DisputeRecord`
     disputes: Tree,
+    /// `[interval] → BalanceRecord`
+    balances: Tree,
+    /// `[interval, channel, change] → ChannelRecord`
+    channel_log: Tree,
     /// `[interval, culprit] → signed evidence`
     evidence: Tree,
     /// `[participant] → signed peer record`
@@ -344,8 +350,8 @@ impl Archive {
             .collect()
     }
 
-    /// Forgets everything of the intervals before `interval`, but evidence and disputes; returns how
-    /// many values.
+    /// Forgets everything of the intervals before `interval`, but evidence, disputes and what became of
+    /// channels; returns how many values.
     ///
     /// # Errors
     ///
@@ -353,7 +359,7 @@ impl Archive {
     pub fn prune_before(&self, interval: Interval) -> Result<usize, ArchiveError> {
         let mut pruned = 0_usize;
         let trees = [&self.readings, &self.books, &self.clearings, &self.settlements];
-        for tree in trees.into_iter().chain([&self.payments]) {
+        for tree in trees.into_iter().chain([&self.payments, &self.balances]) {
             pruned += prune(tree, interval)?;
         }
         Ok(pruned)

@@ -12,7 +12,10 @@ pub mod journal;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use archive::{Archive, ArchiveError, BookRecord, ClearingRecord, DisputeRecord};
+pub use archive::{
+    Archive, ArchiveError, BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord,
+    DisputeRecord,
+};
 pub use folder::{FolderError, FolderLock};
 pub use journal::{JournalError, JournalHandle, LightningMark};
 

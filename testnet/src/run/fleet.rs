@@ -196,7 +196,9 @@ impl Fleet {
     pub async fn payments(&self, from: Interval) -> Vec<(String, Vec<PaymentReport>)> {
         let ask = |member: &Member| {
             let (client, participant) = (member.client.clone(), member.place.participant);
-            async move { Some((participant.to_string(), client.list(from.to_string()).await.ok()?)) }
+            async move {
+                Some((participant.to_string(), client.list(from.to_string(), None).await.ok()?))
+            }
         };
         let up = self.members.iter().filter(|member| member.answers());
         join_all(up.map(ask)).await.into_iter().flatten().collect()

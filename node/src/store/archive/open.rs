@@ -76,6 +76,8 @@ impl Archive {
             settlements: tree("settlements")?,
             payments: tree("payments")?,
             disputes: tree("disputes")?,
+            balances: tree("balances")?,
+            channel_log: tree("channel_log")?,
             evidence: tree("evidence")?,
             peers: tree("peers")?,
             database,
@@ -91,7 +93,8 @@ impl Archive {
     fn read_all(&self) -> Result<(), sled::Error> {
         let intervals = [&self.readings, &self.books, &self.clearings, &self.settlements];
         let others = [&self.payments, &self.disputes, &self.evidence, &self.peers];
-        for tree in intervals.into_iter().chain(others) {
+        let money = [&self.balances, &self.channel_log];
+        for tree in intervals.into_iter().chain(others).chain(money) {
             for entry in tree {
                 entry?;
             }

@@ -29,13 +29,18 @@ impl Archive {
         Ok(())
     }
 
-    /// The payments for `from` and the intervals after it, the latest interval first.
+    /// The payments from `from` to before `before`, the latest interval first.
     ///
     /// # Errors
     ///
     /// Each item may be an [`ArchiveError`].
-    pub fn payments(&self, from: Interval) -> impl Iterator<Item = Result<Payment, ArchiveError>> {
-        self.payments.range(key(from)..).rev().map(|entry| value("payments", &entry?.1))
+    pub fn payments(
+        &self,
+        from: Interval,
+        before: Interval,
+    ) -> impl Iterator<Item = Result<Payment, ArchiveError>> {
+        let range = key(from)..key(before.max(from));
+        self.payments.range(range).rev().map(|entry| value("payments", &entry?.1))
     }
 
     /// Keeps a dispute, in place of an earlier one about the same due. Disputes are not pruned: what
