@@ -16,6 +16,7 @@ mod charging;
 mod credit;
 mod dispute;
 mod due;
+mod early;
 mod overdue;
 mod paying;
 mod record;
@@ -40,6 +41,7 @@ use crate::notice::Notice;
 use crate::settlement::Settlement;
 use credit::Pledges;
 use due::Open;
+use early::Early;
 use record::{Log, Record};
 use state::State;
 
@@ -126,6 +128,7 @@ pub struct Payments {
     log: Log,
     work: BTreeMap<DueId, Work>,
     pledges: Pledges,
+    early: Early,
     /// How many records could not be read, until it was told.
     unreadable: usize,
 }
@@ -151,6 +154,7 @@ impl Payments {
             log: Log::default(),
             work: BTreeMap::new(),
             pledges: Pledges::default(),
+            early: Early::default(),
             unreadable: 0,
         };
         let mut others = Vec::new();
@@ -330,6 +334,7 @@ impl Payments {
         let proofs = if self.pays() { proofs } else { Vec::new() };
         let settlement = Box::new(settlement.clone());
         let mut effects = vec![self.write(now, Record::Settled { settlement, pay_by, proofs })];
+        effects.extend(self.pay_early(now, interval));
         effects.extend(self.advance(now));
         effects
     }

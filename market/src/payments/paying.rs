@@ -5,7 +5,7 @@
 use boltgrid_protocol::envelope::{Signed, Verified};
 use boltgrid_protocol::invoice::{Invoice, InvoiceRefusal, InvoiceWord};
 use boltgrid_protocol::lightning::PaymentHash;
-use boltgrid_protocol::units::{Msat, Timestamp};
+use boltgrid_protocol::units::{Interval, Msat, Timestamp};
 
 use super::dispute::Why;
 use super::due::{Attempt, DueId, Open};
@@ -36,16 +36,45 @@ impl Payments {
             Ok(None) => return vec![answer(InvoiceWord::Taken)],
             Err(why) => {
                 let counterparty = asked.participant();
+                if why == InvoiceRefusal::NotDue && !self.state.is_settled(id.interval) {
+                    self.early.keep(id, asked, read);
+                }
                 let mut effects = vec![answer(InvoiceWord::Refused(why))];
                 effects.push(tell(Told::Refused { counterparty, due: id, why }));
                 effects.extend(self.dispute_invoice(now, &id, asked, why));
                 return effects;
             }
         };
+        let mut effects = self.intend(now, id, asked, attempt);
+        // After the intent, which stands first.
+        effects.insert(1, answer(InvoiceWord::Taken));
+        effects
+    }
+
+    /// Pays what was asked for before an interval was settled that is now. Whoever asked for
+    /// something else hears it when it asks again.
+    pub(super) fn pay_early(&mut self, now: Timestamp, interval: Interval) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for (asked, read) in self.early.take(interval) {
+            let id = DueId { interval, cause: asked.body().cause };
+            if let Ok(Some(attempt)) = self.judge(now, &id, &asked, read) {
+                effects.extend(self.intend(now, id, &asked, attempt));
+            }
+        }
+        effects
+    }
+
+    /// Intends to pay an invoice that was judged to be right, and begins to.
+    fn intend(
+        &mut self,
+        now: Timestamp,
+        id: DueId,
+        asked: &Verified<Invoice>,
+        attempt: Attempt,
+    ) -> Vec<Effect> {
         let payment_hash = attempt.payment_hash;
         let mut effects =
             vec![self.write(now, Record::Intended(id, asked.body().tranche, attempt))];
-        effects.push(answer(InvoiceWord::Taken));
         effects.extend(self.payment(&payment_hash, Stage::Paying, now).map(tell));
         effects.extend(self.begin(now, &id));
         effects

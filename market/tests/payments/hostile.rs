@@ -48,6 +48,23 @@ fn jobs(world: &World) -> usize {
 }
 
 #[test]
+fn of_one_member_only_a_few_invoices_that_come_too_early_are_kept() {
+    let next = FIRST.next();
+    for (others, paid_at_once) in [(0, 1), (20, 0)] {
+        let (mut world, invoice) = owing();
+        for index in 10..10 + others {
+            let other = Invoice { cause: Cause::Trade { index }, ..invoice.clone() };
+            assert_eq!(ask(&mut world, next, &other), Some(InvoiceRefusal::NotDue));
+        }
+        assert_eq!(ask(&mut world, next, &invoice), Some(InvoiceRefusal::NotDue));
+        world.settle_at(HONEST, 1, (500_000, PRICE));
+        assert_eq!(jobs(&world), paid_at_once, "after {others} others");
+        assert_eq!(ask(&mut world, next, &invoice), None);
+        assert_eq!(jobs(&world), 1, "what comes again is paid all the same");
+    }
+}
+
+#[test]
 fn what_asks_for_anything_else_than_is_due_is_refused_and_nothing_is_paid() {
     type Change = fn(&mut Invoice);
     let cases: [(Change, InvoiceRefusal); 6] = [

@@ -2,6 +2,7 @@
 //! a hostile one gets nothing that it is not owed (P31 to P35).
 
 mod hostile;
+mod past;
 mod whatever_happens;
 mod world;
 
@@ -9,7 +10,7 @@ use boltgrid_market::ledger::Account;
 use boltgrid_market::payments::{Stage, Told, Why};
 use boltgrid_protocol::units::SignedMsat;
 
-use world::{FIRST, World, msat};
+use world::{FIRST, Job, World, msat};
 
 /// 80 sat a kWh.
 const PRICE: i64 = 80_000;
@@ -50,6 +51,31 @@ fn an_invoice_that_comes_before_the_payer_has_settled_is_asked_for_again() {
     world.settle_at(1, 0, (250_000, PRICE));
     world.go_well_for(10_000);
     assert_eq!(world.paid_by(1), 20_000);
+}
+
+#[test]
+fn an_invoice_that_came_too_early_is_paid_as_soon_as_it_is_due() {
+    let mut world = World::new();
+    world.settle_at(0, 0, (250_000, PRICE));
+    world.go_well_for(400);
+    assert!(world.pending().is_empty() && world.nodes[1].jobs.is_empty(), "it is not due yet");
+    world.settle_at(1, 0, (250_000, PRICE));
+    let pays = |job: &Job| matches!(job, Job::Pay { .. });
+    assert!(world.nodes[1].jobs.iter().any(pays), "it is paid without being asked for again");
+    world.go_well_for(10_000);
+    assert_eq!(world.paid_by(1), 20_000);
+}
+
+#[test]
+fn of_what_came_too_early_only_what_turns_out_to_be_due_is_paid() {
+    let mut world = World::new();
+    world.settle_at(0, 0, (250_000, PRICE));
+    world.go_well_for(400);
+    // The payer measured less.
+    world.settle_at(1, 0, (200_000, PRICE));
+    world.go_well_for(60_000);
+    assert_eq!(world.paid_by(1), 0);
+    assert!(!world.disputes(1).is_empty(), "it comes again, and is refused");
 }
 
 #[test]
