@@ -266,7 +266,11 @@ impl Payments {
 
     /// Decides whether to sign a trade by which the other side would owe us (P34), and notes the risk
     /// if so. `is_signed` where we have signed it already.
-    pub(crate) fn trust(
+    ///
+    /// # Errors
+    ///
+    /// What is to be told ([`Told::OverLimit`]) where the other side would owe more than its limit.
+    pub fn trust(
         &mut self,
         interval: Interval,
         terms: &TradeTerms,

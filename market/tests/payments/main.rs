@@ -1,6 +1,7 @@
 //! Tests of the payment engine: dues become receipts whatever happens between two honest nodes, and
 //! a hostile one gets nothing that it is not owed (P31 to P35).
 
+mod exposure;
 mod hostile;
 mod past;
 mod whatever_happens;
