@@ -129,6 +129,9 @@ struct Run {
     /// Compute what is due, and pay nothing
     #[arg(long)]
     no_lightning: bool,
+    /// How many intervals everyone has to pay for one; what is not paid by then is a default
+    #[arg(long, value_name = "K", default_value_t = RunOptions::default().pay_within_intervals)]
+    pay_within_intervals: NonZeroU64,
     /// A TOML file of what is to go wrong: nodes, links, clocks, disks, hostile peers; see docs/faults.md
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
@@ -186,6 +189,7 @@ impl From<Run> for RunOptions {
             from: run.from,
             seed: run.seed,
             chain: (!run.no_lightning).then(|| run.bitcoind.unwrap_or_default()),
+            pay_within_intervals: run.pay_within_intervals,
             faults: run.faults,
             report: run.report,
             headless: run.headless,

@@ -11,7 +11,9 @@
 
 mod acks;
 mod answers;
+mod bolt11;
 mod hand;
+mod invoices;
 mod memory;
 mod orders;
 mod proposals;
@@ -22,6 +24,7 @@ mod spam;
 #[cfg(test)]
 mod tests;
 mod votes;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use std::sync::Arc;
 use boltgrid_market::Market;
 use boltgrid_market::effect::Effect;
 use boltgrid_market::input::Input;
+use boltgrid_market::notice::Notice;
 use boltgrid_market::payments::Means;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::{Header, Kind, Payload, Signed, Verified};
@@ -42,6 +46,8 @@ use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::{Interval, Timestamp};
 
 use hand::Hand;
+use invoices::Purse;
+pub use invoices::Trick;
 use memory::Memory;
 pub use role::{NotARole, Role};
 
@@ -72,6 +78,8 @@ pub struct Rogue {
     market: Market,
     hand: Hand,
     memory: Memory,
+    /// What it asks for, if it is a false payee.
+    purse: Purse,
     /// Deeds that wait for their time, in the order in which they were planned.
     planned: BTreeMap<(Timestamp, u64), Deed>,
     /// How many deeds were ever planned.
@@ -101,6 +109,7 @@ impl Rogue {
             market,
             hand: Hand::new(seed, charter, rosters, key, accomplices),
             memory: Memory::default(),
+            purse: Purse::new(seed),
             planned: BTreeMap::new(),
             plans: 0,
             unplanned: None,
@@ -191,6 +200,10 @@ impl Rogue {
             Effect::Persist(_) => Vec::new(),
             Effect::Gossip(topic, bytes) => self.bend_gossip(now, topic, bytes),
             Effect::SendConfirm { .. } if self.role == Role::NeverConfirms => Vec::new(),
+            Effect::Tell(Notice::Settled(ref settlement)) if self.role == Role::FalsePayee => {
+                self.plan_invoices(now, settlement);
+                vec![Deed::Do(effect)]
+            }
             Effect::SendConfirm { .. }
             | Effect::Judge { .. }
             | Effect::FetchOrders { .. }
@@ -257,7 +270,9 @@ impl Rogue {
                 | Role::WithholdingLeader
                 | Role::LyingMeter
                 | Role::NeverConfirms
-                | Role::NeverDelivers => {}
+                | Role::NeverDelivers
+                | Role::FalsePayee
+                | Role::FalsePayer => {}
             }
             next = next.next();
         }

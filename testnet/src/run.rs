@@ -18,9 +18,11 @@ mod course;
 pub mod deluge;
 pub mod disks;
 pub mod display;
+pub mod exposure;
 pub mod faults;
 pub mod fleet;
 pub mod founding;
+pub mod fraud;
 pub mod hostile;
 pub mod hostility;
 pub mod invariants;
@@ -73,6 +75,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// The chain that is paid on; none, and nothing is paid.
     pub chain: Option<Choice>,
+    /// How many intervals everyone has to pay for one.
+    pub pay_within_intervals: NonZeroU64,
     /// A file that says what is to go wrong.
     pub faults: Option<PathBuf>,
     /// Where the report is written.
@@ -93,6 +97,7 @@ impl Default for RunOptions {
             from: None,
             seed: 1,
             chain: Some(Choice::Embedded),
+            pay_within_intervals: charter::PAY_WITHIN_INTERVALS,
             faults: None,
             report: None,
             headless: false,

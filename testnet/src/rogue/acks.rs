@@ -53,7 +53,9 @@ impl Rogue {
             | Role::Spammer
             | Role::LyingMeter
             | Role::NeverConfirms
-            | Role::NeverDelivers => vec![gossip(Topic::Acks, ack.bytes().clone())],
+            | Role::NeverDelivers
+            | Role::FalsePayee
+            | Role::FalsePayer => vec![gossip(Topic::Acks, ack.bytes().clone())],
         }
     }
 

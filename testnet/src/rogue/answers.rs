@@ -40,7 +40,9 @@ impl Rogue {
             | Role::DoubleVoter
             | Role::LyingMeter
             | Role::NeverConfirms
-            | Role::NeverDelivers => honest,
+            | Role::NeverDelivers
+            | Role::FalsePayee
+            | Role::FalsePayer => honest,
         }
     }
 
@@ -66,7 +68,9 @@ impl Rogue {
             | Role::EquivocatingLeader
             | Role::LyingMeter
             | Role::NeverConfirms
-            | Role::NeverDelivers => self.market.certificate(interval),
+            | Role::NeverDelivers
+            | Role::FalsePayee
+            | Role::FalsePayer => self.market.certificate(interval),
         }
     }
 }

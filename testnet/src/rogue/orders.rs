@@ -35,7 +35,9 @@ impl Rogue {
             | Role::Spammer
             | Role::LyingMeter
             | Role::NeverConfirms
-            | Role::NeverDelivers => {
+            | Role::NeverDelivers
+            | Role::FalsePayee
+            | Role::FalsePayer => {
                 vec![gossip(Topic::Orders, order.bytes().clone())]
             }
         }

@@ -36,7 +36,9 @@ impl Rogue {
             | Role::Replayer
             | Role::LyingMeter
             | Role::NeverConfirms
-            | Role::NeverDelivers => honest,
+            | Role::NeverDelivers
+            | Role::FalsePayee
+            | Role::FalsePayer => honest,
         }
     }
 

@@ -45,7 +45,9 @@ impl Rogue {
             | Role::WithholdingLeader
             | Role::Replayer
             | Role::Spammer
-            | Role::NeverConfirms => truth,
+            | Role::NeverConfirms
+            | Role::FalsePayee
+            | Role::FalsePayer => truth,
         };
         let told = if told == truth { None } else { self.hand.sign_metered(&told, interval) };
         (Input::Metered(Box::new(told.unwrap_or(reading))), Vec::new())

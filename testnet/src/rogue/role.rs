@@ -28,6 +28,10 @@ pub enum Role {
     NeverConfirms,
     /// Orders and confirms, and its meter shows that nothing flows.
     NeverDelivers,
+    /// Trades and delivers, and asks to be paid what it is not owed.
+    FalsePayee,
+    /// Trades and takes, and pays nothing whatever it says.
+    FalsePayer,
 }
 
 /// A word that is no role.
@@ -39,7 +43,7 @@ pub struct NotARole {
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Equivocator,
         Self::LatePartial,
         Self::SelectiveAcker,
@@ -51,7 +55,16 @@ impl Role {
         Self::LyingMeter,
         Self::NeverConfirms,
         Self::NeverDelivers,
+        Self::FalsePayee,
+        Self::FalsePayer,
     ];
+
+    /// The roles that can be told from a member's where nobody pays.
+    #[must_use]
+    pub fn without_money() -> Vec<Self> {
+        let roles = Self::ALL.into_iter();
+        roles.filter(|role| !matches!(role, Self::FalsePayee | Self::FalsePayer)).collect()
+    }
 
     /// Its word in faults files and reports.
     #[must_use]
@@ -68,6 +81,8 @@ impl Role {
             Self::LyingMeter => "lying_meter",
             Self::NeverConfirms => "never_confirms",
             Self::NeverDelivers => "never_delivers",
+            Self::FalsePayee => "false_payee",
+            Self::FalsePayer => "false_payer",
         }
     }
 
@@ -84,7 +99,9 @@ impl Role {
             | Self::Replayer
             | Self::LyingMeter
             | Self::NeverConfirms
-            | Self::NeverDelivers => false,
+            | Self::NeverDelivers
+            | Self::FalsePayee
+            | Self::FalsePayer => false,
         }
     }
 }

@@ -4,17 +4,22 @@
 mod grid;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use boltgrid::config::lightning::BitcoinNetwork;
+use boltgrid::lightning::read;
 use boltgrid_market::effect::Effect;
 use boltgrid_market::notice::Notice;
+use boltgrid_market::payments::Wanted;
 use boltgrid_protocol::agreement::{Ack, Proposal, Vote};
 use boltgrid_protocol::envelope::{Header, Kind, Payload, Signed};
 use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::invoice::Invoice;
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::Interval;
 
-use super::{Deed, Role};
+use super::{Deed, Role, Trick};
 use grid::{Done, Grid};
 
 /// What a rogue said itself, as far as it is of this kind.
@@ -254,4 +259,64 @@ fn one_who_never_delivers_confirms_and_shows_a_meter_that_stands_still() {
         .collect();
     assert!(readings.len() >= 2 && readings.windows(2).all(|pair| pair[0] == pair[1]));
     assert!(grid.deeds.iter().any(|it| matches!(it.deed, Deed::Do(Effect::SendConfirm { .. }))));
+}
+
+/// The invoices that a false payee sent, with what is wrong with each.
+fn invoices(grid: &Grid) -> Vec<(Trick, Invoice, Arc<[u8]>)> {
+    let sent = grid.deeds.iter().filter_map(|Done { deed, .. }| match deed {
+        Deed::Do(Effect::Payment(Wanted::Send { invoice, .. })) => Some(invoice),
+        Deed::Do(_) | Deed::Whisper { .. } => None,
+    });
+    sent.map(|bytes| {
+        let interval = Header::peek(bytes).unwrap().interval;
+        let trick = grid.rogue.trick_of(interval, bytes).unwrap();
+        (trick, grid::body::<Invoice>(bytes), bytes.clone())
+    })
+    .collect()
+}
+
+#[test]
+fn a_false_payee_asks_for_every_due_in_each_false_way_and_once_rightly() {
+    let mut grid = Grid::new(Role::FalsePayee, 7, 1);
+    grid.run_intervals(5);
+    let invoices = invoices(&grid);
+    let tricks: BTreeSet<Trick> = invoices.iter().map(|(trick, ..)| *trick).collect();
+    let sent: Vec<Trick> = Trick::ALL.into_iter().filter(|it| *it != Trick::Again).collect();
+    assert_eq!(tricks.into_iter().collect::<Vec<_>>(), sent);
+    let rights = invoices.iter().filter(|(trick, ..)| *trick == Trick::Right);
+    let rights: Vec<(&Invoice, &Arc<[u8]>)> = rights.map(|(_, it, bytes)| (it, bytes)).collect();
+    let mut hashes = BTreeSet::new();
+    for (right, bytes) in &rights {
+        let times = rights.iter().filter(|(_, it)| it == bytes).count();
+        assert_eq!(times, 2, "it is sent again");
+        hashes.insert(right.payment_hash);
+    }
+    assert_eq!(hashes.len() * 2, rights.len());
+    for (trick, invoice, _) in &invoices {
+        let text = read(&invoice.bolt11, BitcoinNetwork::Regtest).unwrap();
+        let fits =
+            text.payment_hash == invoice.payment_hash && text.amount == Some(invoice.amount_msat);
+        let is_about_the_text = matches!(trick, Trick::OtherHash | Trick::OtherAmount);
+        assert_eq!(!fits, is_about_the_text, "{trick:?}");
+    }
+}
+
+#[test]
+fn a_false_payer_says_one_word_to_one_payee_about_one_interval_and_others_say_none() {
+    let mut grid = Grid::new(Role::FalsePayee, 7, 1);
+    let interval = grid.next_interval();
+    grid.run_intervals(3);
+    let payer = Grid::new(Role::FalsePayer, 7, 3);
+    let mut words = BTreeSet::new();
+    for (_, _, bytes) in invoices(&grid) {
+        let signed = Signed::<Invoice>::decode(bytes).unwrap();
+        let invoice = signed.verify(&grid.charter, &grid.roster).unwrap();
+        let word = payer.rogue.word_on(&invoice).unwrap();
+        assert_eq!(payer.rogue.word_on(&invoice), Some(word));
+        assert_eq!(grid.rogue.word_on(&invoice), None);
+        words.insert((invoice.interval(), format!("{word:?}")));
+    }
+    assert!(words.iter().any(|(of, _)| *of >= interval));
+    let intervals: BTreeSet<_> = words.iter().map(|(of, _)| *of).collect();
+    assert_eq!(intervals.len(), words.len());
 }

@@ -39,7 +39,9 @@ impl Rogue {
             | Role::Spammer
             | Role::LyingMeter
             | Role::NeverConfirms
-            | Role::NeverDelivers => vec![gossip(Topic::Votes, vote.bytes().clone())],
+            | Role::NeverDelivers
+            | Role::FalsePayee
+            | Role::FalsePayer => vec![gossip(Topic::Votes, vote.bytes().clone())],
         }
     }
 

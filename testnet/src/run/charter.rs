@@ -3,6 +3,8 @@
 //! Every phase is a share of the interval, so a grid of one second and one of a quarter of an hour
 //! have the same shape. Not for: who its members are; that is [`super::founding`].
 
+use std::num::NonZeroU64;
+
 use boltgrid_protocol::charter::{
     Charter, CharterRejected, Connection, Membership, PaymentTerms, PriceBand, TRANCHE_MAX_MWH,
     Tariff, TariffClock, TariffPeriod, TariffPrices, Timing,
@@ -38,8 +40,8 @@ const VIEWS_MAX: u32 = 32;
 /// Shortest view that a charter may have.
 const VIEW_MS_MIN: u64 = 100;
 
-/// How many intervals everyone has to pay for one.
-const PAY_WITHIN_INTERVALS: u64 = 30;
+/// How many intervals everyone has to pay for one, unless a run says otherwise.
+pub const PAY_WITHIN_INTERVALS: NonZeroU64 = NonZeroU64::new(30).expect("it is not zero");
 
 /// A day of quarters of an hour.
 const DAY_INTERVALS: u64 = 96;
@@ -59,6 +61,8 @@ pub struct Terms<'a> {
     pub registrar: ParticipantId,
     /// What the tariff's clock shows.
     pub clock: TariffClock,
+    /// How many intervals everyone has to pay for one.
+    pub pay_within_intervals: NonZeroU64,
 }
 
 /// The charter of a testnet.
@@ -97,7 +101,7 @@ pub fn charter(terms: &Terms<'_>) -> Result<Charter, CharterRejected> {
         },
         settlement: PaymentTerms {
             tranche_mwh: Energy::from_milliwatt_hours(TRANCHE_MAX_MWH),
-            pay_within_ms: terms.interval_ms.saturating_mul(PAY_WITHIN_INTERVALS),
+            pay_within_ms: terms.interval_ms.saturating_mul(terms.pay_within_intervals.get()),
             forwarding: true,
         },
         feeders: Vec::new(),
@@ -159,6 +163,7 @@ mod tests {
             connection: Power::from_watts(160_000).unwrap(),
             registrar: Keypair::from_seed(&[1; 32]).participant_id(),
             clock: tariff_clock(interval_ms, AT, NINE_OCLOCK).unwrap(),
+            pay_within_intervals: PAY_WITHIN_INTERVALS,
         })
     }
 

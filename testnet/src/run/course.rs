@@ -19,7 +19,9 @@ use super::afterwards;
 use super::agenda::Agenda;
 use super::deluge::{Condition, Deluge};
 use super::display::Display;
+use super::exposure::Exposures;
 use super::fleet::{Back, Fleet, Member};
+use super::fraud::{Disputes, Frauds};
 use super::hostility::Hostility;
 use super::invariants::{Invariants, Tally};
 use super::links::Links;
@@ -83,6 +85,8 @@ pub(super) struct Course<'a> {
     /// Whether nodes hold the same history at the end.
     histories: Tally,
     done: BTreeMap<Interval, Vec<String>>,
+    /// When nodes were last asked how they stand with everyone.
+    stood_at: Timestamp,
     /// Nodes that were down while an interval was delivered.
     down: BTreeMap<Interval, usize>,
     /// What nodes knew when they were killed.
@@ -95,6 +99,12 @@ pub(super) struct Course<'a> {
     money: Option<Money>,
     /// What nodes told of their payments.
     payments: Payments,
+    /// What nodes told of what others owe them.
+    exposures: Exposures,
+    /// What nodes had to do with rogues.
+    frauds: Frauds,
+    /// What is in dispute at the end.
+    disputes: Disputes,
     /// Whether all coins are still there at the end.
     conserved: Option<InvariantRow>,
     pub(super) rogues: Rogues,
@@ -126,6 +136,7 @@ impl<'a> Course<'a> {
             decided: 0,
             histories: Tally::default(),
             done: BTreeMap::new(),
+            stood_at: Timestamp::default(),
             down: BTreeMap::new(),
             last_words: BTreeMap::new(),
             invariants: Invariants::default(),
@@ -135,6 +146,9 @@ impl<'a> Course<'a> {
             afterwards: None,
             money,
             payments: Payments::default(),
+            exposures: Exposures::default(),
+            frauds: Frauds::default(),
+            disputes: Disputes::default(),
             conserved: None,
             rogues,
         }
@@ -163,6 +177,7 @@ impl<'a> Course<'a> {
             if now >= self.settled_at(self.next) {
                 self.observe(now).await;
             }
+            self.hear_of_exposures(now).await;
             self.tell(now);
         }
         self.until_caught_up().await?;
@@ -277,6 +292,7 @@ impl<'a> Course<'a> {
             violations: self.invariants.check(&observation),
             faults: self.done.remove(&interval).unwrap_or_default(),
         };
+        self.frauds.note(&observation, &self.stage.charter);
         let row = IntervalRow::of(&observation, self.stage.local_time(interval));
         self.display.row(&table::line(self.observed(), &row, &remarks));
         if observation.present().count() >= observation.quorum {
@@ -300,6 +316,7 @@ impl<'a> Course<'a> {
         let sites = sites.map(|(number, (member, report))| SiteObservation {
             name: member.place.name.clone(),
             participant: member.place.participant.to_string(),
+            is_rogue: self.rogues.is_rogue(number),
             present: member.is_present_since(opens)
                 && member.back.is_none_or(|(at, from)| {
                     from != Back::Abstained
@@ -409,6 +426,8 @@ impl<'a> Course<'a> {
         invariants.extend(self.deluge.invariants(&self.rows, self.options.interval_ms));
         invariants.extend(self.afterwards.clone());
         invariants.extend(self.payment_verdicts());
+        invariants.extend(self.exposures.row());
+        invariants.extend(self.fraud_verdicts());
         invariants.extend(self.conserved.clone());
         invariants.extend(self.verdicts());
         Report {
@@ -423,7 +442,7 @@ impl<'a> Course<'a> {
             faults: self.begun.iter().map(|(kind, times)| ((*kind).to_owned(), *times)).collect(),
             links: self.stage.links.as_ref().map(Links::row),
             resumed_within_intervals: self.resumed_within(),
-            rogues: self.rogues.rows(self.stage),
+            rogues: self.rogue_rows(),
         }
     }
 

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use boltgrid::rpc::payment::{PaymentReport, PaymentRpcClient};
-use boltgrid::rpc::{MarketRpcClient, NodeRpcClient};
+use boltgrid::rpc::payment::{AccountReport, DisputeReport, PaymentReport, PaymentRpcClient};
+use boltgrid::rpc::{DisputeRpcClient, MarketRpcClient, NodeRpcClient};
 use boltgrid::status::{IntervalReport, NodeStatus};
 use boltgrid_protocol::units::{Interval, Timestamp};
 use futures::future::join_all;
@@ -199,6 +199,26 @@ impl Fleet {
             async move {
                 Some((participant.to_string(), client.list(from.to_string(), None).await.ok()?))
             }
+        };
+        let up = self.members.iter().filter(|member| member.answers());
+        join_all(up.map(ask)).await.into_iter().flatten().collect()
+    }
+
+    /// Asks every node that is up, by its site's name, how it stands with everyone.
+    pub async fn accounts(&self) -> Vec<(String, Vec<AccountReport>)> {
+        let ask = |member: &Member| {
+            let (client, name) = (member.client.clone(), member.place.name.clone());
+            async move { Some((name, client.accounts().await.ok()?)) }
+        };
+        let up = self.members.iter().filter(|member| member.answers());
+        join_all(up.map(ask)).await.into_iter().flatten().collect()
+    }
+
+    /// Asks every node that is up, by its participant id, for its disputes.
+    pub async fn disputes(&self) -> BTreeMap<String, Vec<DisputeReport>> {
+        let ask = |member: &Member| {
+            let (client, participant) = (member.client.clone(), member.place.participant);
+            async move { Some((participant.to_string(), client.disputes().await.ok()?)) }
         };
         let up = self.members.iter().filter(|member| member.answers());
         join_all(up.map(ask)).await.into_iter().flatten().collect()

@@ -338,6 +338,7 @@ mod tests {
             connection: Power::from_milliwatts(160_000_000),
             registrar: key(SEED, Role::Registrar, 0).participant_id(),
             clock: charter::tariff_clock(10_000, 1_800_000_000_000, 0).unwrap(),
+            pay_within_intervals: charter::PAY_WITHIN_INTERVALS,
         });
         let charter = charter.unwrap();
         let access = Access::of_url("http://user:secret@127.0.0.1:18443").unwrap();

@@ -29,6 +29,8 @@ pub struct SiteObservation {
     pub name: String,
     /// Its participant.
     pub participant: String,
+    /// Whether a rogue plays there, so that no node is.
+    pub is_rogue: bool,
     /// Whether its node was up from the opening of the order window until the readings were due.
     pub present: bool,
     /// From what the node came back so long ago that it must be trading, and not before.
@@ -70,6 +72,12 @@ impl Observation {
     /// The sites whose nodes were up all the time.
     pub fn present(&self) -> impl Iterator<Item = &SiteObservation> {
         self.sites.iter().filter(|site| site.present)
+    }
+
+    /// Whether a participant is a rogue.
+    #[must_use]
+    pub fn is_rogue(&self, participant: &str) -> bool {
+        self.sites.iter().any(|site| site.is_rogue && site.participant == participant)
     }
 
     /// Whether the node of a participant was up all the time.

@@ -104,6 +104,12 @@ impl Payments {
         paid.filter_map(settlement).collect()
     }
 
+    /// The hashes of all invoices of a payee that any payer has meant to pay.
+    pub fn asked_by(&self, payee: &str) -> impl Iterator<Item = &String> {
+        let payee = payee.to_owned();
+        self.by_payers().filter(move |(_, told)| told.tranche.payee == payee).map(|(hash, _)| hash)
+    }
+
     /// Payments as their payers tell them, with their hashes.
     fn by_payers(&self) -> impl Iterator<Item = (&String, &Told)> {
         self.told

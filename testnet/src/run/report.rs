@@ -102,6 +102,9 @@ pub struct IntervalRow {
     /// Due to all payees together.
     #[serde(with = "quoted")]
     pub due_msat: u64,
+    /// Of that, what a rogue owes or is owed.
+    #[serde(default, with = "quoted")]
+    pub due_with_rogues_msat: u64,
     /// Contracted in confirmed trades and not delivered.
     #[serde(with = "quoted")]
     pub deviation_mwh: u64,
@@ -162,6 +165,15 @@ pub struct RogueRow {
     pub role: String,
     /// How many messages it sent, by kind.
     pub sent: BTreeMap<String, u64>,
+    /// The payers' words on its invoices, by what was wrong with these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub words: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The most that it ever owed any one node.
+    #[serde(default, with = "quoted")]
+    pub owed_msat_max: u64,
+    /// How many disputes nodes have with it.
+    #[serde(default)]
+    pub disputes: u32,
 }
 
 /// One invariant over the whole run.
@@ -207,7 +219,10 @@ impl IntervalRow {
             decide_ms_p95: percentile(&decide_ms, 95),
             distinct_digests: count(digests.len()),
             trades_confirmed: count(confirmed.count()),
-            due_msat: due_msat(observation),
+            due_msat: due_msat(observation, |_| true),
+            due_with_rogues_msat: due_msat(observation, |trade| {
+                observation.is_rogue(&trade.counterparty)
+            }),
             deviation_mwh: deviation_mwh(observation),
             ..Self::default()
         };
@@ -245,10 +260,12 @@ pub(crate) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// What is due to all payees; every trade has one.
-fn due_msat(observation: &Observation) -> u64 {
+/// What is due to all payees of trades that fit; every trade has one.
+fn due_msat(observation: &Observation, fits: impl Fn(&TradeReport) -> bool) -> u64 {
     let dues = observation.trades().into_values().filter_map(|sides| {
-        let due = |side: Option<(_, &TradeReport)>| side?.1.due_msat;
+        let due = |side: Option<(_, &TradeReport)>| {
+            side.filter(|(_, trade)| fits(trade)).and_then(|(_, trade)| trade.due_msat)
+        };
         due(sides.seller).or(due(sides.buyer))
     });
     dues.map(i64::unsigned_abs).fold(0, u64::saturating_add)

@@ -10,7 +10,7 @@ mod player;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use boltgrid::config::{Config, ConfigError, RawConfig};
@@ -23,12 +23,25 @@ use tokio_util::sync::CancellationToken;
 use super::founding::{self, key};
 use super::report::RogueRow;
 use super::stage::Stage;
-use crate::rogue::{Rogue, Role};
+use crate::rogue::{Rogue, Role, Trick};
 use lines::Lines;
 use player::{Chain, Player};
 
 /// How many messages a rogue sent, by kind.
 pub type Deeds = BTreeMap<&'static str, u64>;
+/// A payer's word on an invoice that it will pay.
+pub const TAKEN: &str = "taken";
+
+/// What a rogue said, and what was said to it.
+#[derive(Clone, Debug, Default)]
+pub struct Played {
+    /// What it sent.
+    pub sent: Deeds,
+    /// The words on its invoices, by what was wrong with these.
+    pub words: BTreeMap<Trick, Deeds>,
+    /// The payment hashes of invoices with which nothing was wrong, in hexadecimal.
+    pub right: BTreeSet<String>,
+}
 
 /// Why a rogue cannot play.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +61,9 @@ pub enum RogueError {
 #[derive(Debug, Default)]
 pub struct Rogues {
     roles: BTreeMap<usize, Role>,
-    players: JoinSet<(usize, Deeds)>,
+    players: JoinSet<(usize, Played)>,
     stop: CancellationToken,
-    said: BTreeMap<usize, Deeds>,
+    played: BTreeMap<usize, Played>,
 }
 
 impl Rogues {
@@ -93,7 +106,8 @@ impl Rogues {
                 plant: Arc::clone(&stage.plant),
                 number,
                 readings: Chain::default(),
-                deeds: Deeds::new(),
+                played: Played::default(),
+                asked: BTreeMap::new(),
             };
             let stop = rogues.stop.clone();
             rogues.players.spawn(async move { (number, player.play(stop).await) });
@@ -105,6 +119,11 @@ impl Rogues {
     #[must_use]
     pub fn is_rogue(&self, number: usize) -> bool {
         self.roles.contains_key(&number)
+    }
+
+    /// What a rogue said and was told; it is there once it was sent away.
+    pub fn played(&self) -> impl Iterator<Item = (usize, &Played)> {
+        self.played.iter().map(|(number, played)| (*number, played))
     }
 
     /// How many there are.
@@ -121,8 +140,8 @@ impl Rogues {
     pub async fn end(&mut self) {
         self.stop.cancel();
         while let Some(ended) = self.players.join_next().await {
-            let (number, deeds) = ended.expect("a panic of a rogue ends the testnet");
-            self.said.insert(number, deeds);
+            let (number, played) = ended.expect("a panic of a rogue ends the testnet");
+            self.played.insert(number, played);
         }
     }
 
@@ -131,12 +150,18 @@ impl Rogues {
     pub fn rows(&self, stage: &Stage) -> Vec<RogueRow> {
         let row = |(number, role): (&usize, &Role)| {
             let place = stage.places.get(*number)?;
-            let said = self.said.get(number).into_iter().flatten();
+            let played = self.played.get(number).cloned().unwrap_or_default();
+            let counts = |deeds: Deeds| {
+                deeds.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
+            };
+            let words = played.words.into_iter();
             Some(RogueRow {
                 site: place.name.clone(),
                 participant: place.participant.to_string(),
                 role: role.word().to_owned(),
-                sent: said.map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
+                sent: counts(played.sent),
+                words: words.map(|(it, words)| (it.word().to_owned(), counts(words))).collect(),
+                ..RogueRow::default()
             })
         };
         self.roles.iter().filter_map(row).collect()

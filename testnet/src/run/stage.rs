@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -197,7 +197,16 @@ impl Stage {
         };
         let copies = nodes.div_ceil(sites(&scenario));
         let pays = options.chain.is_some();
-        let plan = Plan { scenario: &scenario, interval_ms, nodes, copies, from_row, seed, pays };
+        let plan = Plan {
+            scenario: &scenario,
+            interval_ms,
+            nodes,
+            copies,
+            from_row,
+            seed,
+            pays,
+            pay_within_intervals: options.pay_within_intervals,
+        };
         // Refuses what cannot be before anything is made.
         plan.charter(Timestamp::from_unix_ms(0))?;
         let folder = Folder::make(options.keep.as_deref())?;
@@ -293,6 +302,7 @@ struct Plan<'a> {
     from_row: usize,
     seed: u64,
     pays: bool,
+    pay_within_intervals: NonZeroU64,
 }
 
 impl Plan<'_> {
@@ -311,6 +321,7 @@ impl Plan<'_> {
             connection: Power::from_milliwatts(rated_mw),
             registrar: founding::key(self.seed, Role::Registrar, 0).participant_id(),
             clock,
+            pay_within_intervals: self.pay_within_intervals,
         };
         charter::charter(&terms).map_err(|source| StageError::Charter {
             nodes: self.nodes,

@@ -24,7 +24,7 @@ use boltgrid_protocol::units::{
 use boltgrid_testnet::plant::{
     BatteryRange, Command, Plant, PlantOptions, ROW_MS, TICKS_PER_INTERVAL,
 };
-use boltgrid_testnet::run::charter::{Terms, charter, tariff_clock};
+use boltgrid_testnet::run::charter::{PAY_WITHIN_INTERVALS, Terms, charter, tariff_clock};
 use boltgrid_testnet::scenario::Scenario;
 
 /// What stays in a battery for its owner, in percent: a node's default.
@@ -64,6 +64,7 @@ impl Village {
             connection: Power::from_milliwatts(rated),
             registrar: ParticipantId::from_bytes([7; 32]),
             clock: clock.expect("a row lasts an interval"),
+            pay_within_intervals: PAY_WITHIN_INTERVALS,
         };
         let charter = charter(&terms).expect("a quarter of an hour has room for all phases");
         let options = PlantOptions {

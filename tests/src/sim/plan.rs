@@ -146,7 +146,7 @@ fn rogues(dice: &mut Dice, members: &[Membership]) -> Vec<(usize, Role)> {
     (0..count)
         .map(|_| {
             let node = candidates.remove(dice.index(candidates.len()));
-            (node, dice.pick(&Role::ALL))
+            (node, dice.pick(&Role::without_money()))
         })
         .collect()
 }

@@ -216,21 +216,25 @@ impl Grid {
         self.metered = edge;
         let keys: Vec<_> = self.nodes.iter().map(|(key, _)| key.clone()).collect();
         for (place, key) in keys.into_iter().enumerate() {
-            let reading = self.reading(&key, edge);
+            let reading = self.reading(&key, place + 1, edge);
             self.tell(place, Input::Metered(Box::new(reading)));
         }
-        let reading = self.reading(&self.key, edge);
+        let reading = self.reading(&self.key, 0, edge);
         self.tell_rogue(Input::Metered(Box::new(reading)));
     }
 
-    fn reading(&self, key: &Keypair, edge: Interval) -> Verified<Reading> {
-        let energy = Energy::from_milliwatt_hours(edge.to_number() * 1000);
+    /// Even members give what they sell, odd ones take what they buy.
+    fn reading(&self, key: &Keypair, place: usize, edge: Interval) -> Verified<Reading> {
+        let energy = |flows| {
+            Energy::from_milliwatt_hours(edge.to_number() * if flows { 2000 } else { 1000 })
+        };
+        let gives = place.is_multiple_of(2);
         let reading = Reading {
             at: self.charter.interval.start_of(edge),
             sequence: edge.to_number(),
             previous: MessageHash::default(),
-            import_register_mwh: energy,
-            export_register_mwh: energy,
+            import_register_mwh: energy(!gives),
+            export_register_mwh: energy(gives),
             power_mw: Power::ZERO,
             potential_mw: None,
             voltage_mv: None,

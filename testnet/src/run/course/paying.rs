@@ -3,18 +3,21 @@
 
 use boltgrid::clock;
 use boltgrid::rpc::payment::{PaymentReport, PaymentStage};
-use boltgrid_protocol::units::Interval;
+use boltgrid_protocol::units::{Interval, Price, Timestamp};
 
 use super::{Course, RunError};
+use crate::run::fraud::{Fraud, Frauds};
 use crate::run::observation::Observation;
 use crate::run::payments::{Settlement, Told, Tranche};
-use crate::run::report::InvariantRow;
+use crate::run::report::{IntervalRow, InvariantRow, RogueRow, count};
 
 /// So many intervals back nodes are asked again, each time that one is observed: what is paid later
 /// is heard of at the end.
 const ASKED_BACK_INTERVALS: u64 = 4;
 /// How long nodes may take to pay what is still due at the end.
 const PAY_TIME_MS: u64 = 60_000;
+/// Between two looks at how nodes stand with everyone.
+const STANDING_EVERY_MS: u64 = 1_000;
 
 impl Course<'_> {
     /// Hears of the payments of the last intervals.
@@ -52,8 +55,11 @@ impl Course<'_> {
                 let ended = timing.start_of(Interval::from_number(row.interval).next());
                 self.payments.add_to(row, ended.to_unix_ms());
             }
-            let missing = self.rows.iter().any(|row| row.paid_msat < row.due_msat);
-            if !missing || self.look().await? >= deadline {
+            let missing = self.rows.iter().any(|row| row.paid_msat < payable_msat(row));
+            let now = self.look().await?;
+            self.hear_of_exposures(now).await;
+            if !missing || now >= deadline {
+                self.disputes = self.fleet.disputes().await;
                 return Ok(());
             }
             self.display.now("waiting for what is still to be paid".to_owned());
@@ -85,9 +91,59 @@ impl Course<'_> {
             return Vec::new();
         }
         let dues: Vec<(u64, u64)> =
-            self.rows.iter().map(|row| (row.interval, row.due_msat)).collect();
-        self.payments.verdicts(&dues, self.begun.is_empty())
+            self.rows.iter().map(|row| (row.interval, payable_msat(row))).collect();
+        // A rogue keeps nobody from paying.
+        self.payments.verdicts(&dues, self.begun.keys().all(|kind| *kind == "rogue"))
     }
+
+    /// Asks all nodes how they stand with everyone, once in a while.
+    pub(super) async fn hear_of_exposures(&mut self, now: Timestamp) {
+        if self.money.is_none() || now.ms_since(self.stood_at) < STANDING_EVERY_MS {
+            return;
+        }
+        self.stood_at = now;
+        for (site, accounts) in self.fleet.accounts().await {
+            self.exposures.note(&site, &accounts);
+        }
+    }
+
+    /// What must have come of rogues; nothing where nobody pays.
+    pub(super) fn fraud_verdicts(&self) -> Vec<InvariantRow> {
+        if self.money.is_none() {
+            return Vec::new();
+        }
+        let participants: Vec<(String, _)> = self
+            .rogues
+            .played()
+            .filter_map(|(number, played)| {
+                Some((self.stage.places.get(number)?.participant.to_string(), played))
+            })
+            .collect();
+        let rogues = participants.iter();
+        let rogues: Vec<Fraud<'_>> =
+            rogues.map(|(participant, played)| Fraud { participant, played }).collect();
+        let charter = &self.stage.charter;
+        let retail = charter.tariff.at(self.stood_at).retail_msat_per_kwh;
+        let prices = self.rows.iter().filter_map(|row| row.price_msat_per_kwh);
+        let dearest = prices.map(Price::from_msat_per_kwh).fold(retail, Price::max);
+        let told = (&self.disputes, &self.exposures, &self.payments);
+        self.frauds.verdicts(self.stood_at, &rogues, told, (charter, dearest))
+    }
+
+    /// The rogues' rows, with what nodes say of them.
+    pub(super) fn rogue_rows(&self) -> Vec<RogueRow> {
+        let mut rows = self.rogues.rows(self.stage);
+        for row in &mut rows {
+            row.owed_msat_max = self.exposures.most_of(&row.participant);
+            row.disputes = count(Frauds::disputes_with(&self.disputes, &row.participant));
+        }
+        rows
+    }
+}
+
+/// What can be paid for an interval: a rogue neither pays nor can be paid.
+const fn payable_msat(row: &IntervalRow) -> u64 {
+    row.due_msat.saturating_sub(row.due_with_rogues_msat)
 }
 
 fn read(node: String, payment: PaymentReport) -> Told {

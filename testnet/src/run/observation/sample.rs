@@ -62,6 +62,7 @@ fn site(
     SiteObservation {
         name: name.to_owned(),
         participant: name.to_owned(),
+        is_rogue: false,
         present: true,
         due_back: None,
         cut_off: false,

@@ -19,7 +19,7 @@ use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::Timestamp;
 use futures::StreamExt;
-use libp2p::request_response::{self, ResponseChannel};
+use libp2p::request_response::{self, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, Swarm, gossipsub};
 use tracing::{debug, trace};
@@ -39,8 +39,11 @@ pub(super) enum Said {
     /// A request, and how to respond.
     Request(usize, Vec<u8>, ResponseChannel<Vec<u8>>),
     /// The response to one of ours.
-    Response(Vec<u8>),
+    Response(Asked, Vec<u8>),
 }
+
+/// What one of our requests is known by: its line, and its number there.
+pub(super) type Asked = (usize, OutboundRequestId);
 
 /// One line.
 struct Line {
@@ -145,7 +148,9 @@ impl Lines {
                 request_response::Message::Request { request, channel, .. } => {
                     Said::Request(place, request, channel)
                 }
-                request_response::Message::Response { response, .. } => Said::Response(response),
+                request_response::Message::Response { request_id, response } => {
+                    Said::Response((place, request_id), response)
+                }
             }),
             other => {
                 trace!(?other, "rogue's swarm");
@@ -185,11 +190,11 @@ impl Lines {
     }
 
     /// Sends a request to a node, if there is a line to it.
-    pub(super) fn ask(&mut self, whom: &ParticipantId, request: Vec<u8>) -> bool {
-        let Some(line) = self.lines.iter_mut().find(|line| line.to == *whom) else { return false };
-        let Some(peer) = peer_of(whom) else { return false };
-        line.swarm.behaviour_mut().direct.send_request(&peer, request);
-        true
+    pub(super) fn ask(&mut self, whom: &ParticipantId, request: Vec<u8>) -> Option<Asked> {
+        let place = self.lines.iter().position(|line| line.to == *whom)?;
+        let peer = peer_of(whom)?;
+        let direct = &mut self.lines.get_mut(place)?.swarm.behaviour_mut().direct;
+        Some((place, direct.send_request(&peer, request)))
     }
 
     /// Responds to a request.

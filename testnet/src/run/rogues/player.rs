@@ -2,18 +2,21 @@
 //!
 //! Not for: what a rogue does, which is [`crate::rogue`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use boltgrid::clock;
 use boltgrid_market::effect::Effect;
 use boltgrid_market::input::Input;
+use boltgrid_market::payments::{Payments, Wanted};
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::direct::{Answer, ORDERS_MAX, Question, Request, Response};
 use boltgrid_protocol::envelope::{Header, Kind, Verified};
 use boltgrid_protocol::id::{MessageHash, ParticipantId};
-use boltgrid_protocol::message::Gatekeeper;
+use boltgrid_protocol::invoice::InvoiceWord;
+use boltgrid_protocol::message::{Gatekeeper, Message};
 use boltgrid_protocol::order::{Order, Side, Source, Step};
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::signing::Keypair;
@@ -22,14 +25,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::lines::{Lines, Said};
-use super::{Deeds, count};
+use super::lines::{Asked, Lines, Said};
+use super::{Played, TAKEN, count};
 use crate::devices::SharedPlant;
 use crate::plant::SiteRegisters;
-use crate::rogue::{Deed, Rogue};
+use crate::rogue::{Deed, Rogue, Trick};
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
+/// Invoices that have yet to be answered; the first is forgotten for one too many.
+const ASKED_MAX: usize = 1024;
 /// Milliseconds in an hour.
 const HOUR_MS: i128 = 3_600_000;
 
@@ -45,7 +50,9 @@ pub(super) struct Player {
     /// Its site's place among all.
     pub(super) number: usize,
     pub(super) readings: Chain,
-    pub(super) deeds: Deeds,
+    pub(super) played: Played,
+    /// What is wrong with each invoice that has yet to be answered.
+    pub(super) asked: BTreeMap<Asked, Trick>,
 }
 
 /// The readings of its meter so far.
@@ -58,8 +65,8 @@ pub(super) struct Chain {
 }
 
 impl Player {
-    /// Plays its part until it is stopped; returns what it has said, by kind.
-    pub(super) async fn play(mut self, stop: CancellationToken) -> Deeds {
+    /// Plays its part until it is stopped; returns what it has said, and what was said to it.
+    pub(super) async fn play(mut self, stop: CancellationToken) -> Played {
         let mut tick = Instant::now();
         loop {
             let said = tokio::select! {
@@ -79,7 +86,7 @@ impl Player {
             }
         }
         debug!(participant = %self.participant, connected = self.lines.connected(), "rogue leaves");
-        self.deeds
+        self.played
     }
 
     fn hear(&mut self, now: Timestamp, said: Said) {
@@ -90,6 +97,9 @@ impl Player {
             }
             Said::Request(line, bytes, channel) => {
                 let response = match Request::from_bytes(&bytes) {
+                    Ok(Request::Ask(Question::Invoice { invoice })) => {
+                        self.asked_to_pay(now, invoice)
+                    }
                     Ok(Request::Ask(question)) => self.answer(&question),
                     Ok(Request::Confirm(bytes)) => {
                         self.admit(now, bytes, None);
@@ -99,7 +109,8 @@ impl Player {
                 };
                 self.lines.respond(line, channel, response.to_bytes());
             }
-            Said::Response(bytes) => match Response::from_bytes(&bytes) {
+            Said::Response(asked, bytes) => match Response::from_bytes(&bytes) {
+                Ok(Response::Answer(Answer::Invoice(word))) => self.hear_word(asked, word),
                 Ok(Response::Answer(Answer::Orders(orders))) => {
                     orders.into_iter().for_each(|order| self.admit(now, order, None));
                 }
@@ -141,6 +152,22 @@ impl Player {
         }
     }
 
+    /// A payee asks for its word on an invoice.
+    fn asked_to_pay(&mut self, now: Timestamp, invoice: Vec<u8>) -> Response {
+        let Ok(Message::Invoice(invoice)) = self.gate.admit(invoice, now) else {
+            return Response::Refused;
+        };
+        let Some(word) = self.rogue.word_on(&invoice) else { return Response::Refused };
+        count(&mut self.played.sent, said(word));
+        Response::Answer(Answer::Invoice(word))
+    }
+
+    /// A payer's word on an invoice of ours.
+    fn hear_word(&mut self, asked: Asked, word: InvoiceWord) {
+        let Some(trick) = self.asked.remove(&asked) else { return };
+        count(self.played.words.entry(trick).or_default(), said(word));
+    }
+
     fn put(&mut self, now: Timestamp, input: Input) {
         for deed in self.rogue.handle(now, input) {
             match deed {
@@ -162,7 +189,7 @@ impl Player {
                 }
             }
             Effect::SendConfirm { to, bytes } => {
-                if self.lines.ask(&to, Request::Confirm(bytes.to_vec()).to_bytes()) {
+                if self.lines.ask(&to, Request::Confirm(bytes.to_vec()).to_bytes()).is_some() {
                     self.count(&bytes);
                 }
             }
@@ -179,6 +206,7 @@ impl Player {
                     self.put(now, Input::Place { interval, order });
                 }
             }
+            Effect::Payment(Wanted::Send { to, invoice }) => self.ask_to_be_paid(&to, &invoice),
             Effect::Persist(_)
             | Effect::Judge { .. }
             | Effect::PublishOffer(_)
@@ -189,6 +217,21 @@ impl Player {
         }
     }
 
+    fn ask_to_be_paid(&mut self, payer: &ParticipantId, invoice: &[u8]) {
+        let Ok(header) = Header::peek(invoice) else { return };
+        let Some(trick) = self.rogue.trick_of(header.interval, invoice) else { return };
+        let question = Question::Invoice { invoice: invoice.to_vec() };
+        let Some(asked) = self.lines.ask(payer, Request::Ask(question).to_bytes()) else { return };
+        if self.asked.len() >= ASKED_MAX {
+            self.asked.pop_first();
+        }
+        self.asked.insert(asked, trick);
+        count(&mut self.played.sent, trick.word());
+        if let Some(hash) = Payments::hash_of(invoice).filter(|_| !trick.is_false()) {
+            self.played.right.insert(hash.to_string());
+        }
+    }
+
     fn ask_all(&mut self, whom: &[ParticipantId], question: &Question) {
         for whom in whom {
             self.lines.ask(whom, Request::Ask(question.clone()).to_bytes());
@@ -196,7 +239,7 @@ impl Player {
     }
 
     fn count(&mut self, bytes: &[u8]) {
-        count(&mut self.deeds, Header::peek(bytes).map_or("nonsense", |it| word(it.kind)));
+        count(&mut self.played.sent, Header::peek(bytes).map_or("nonsense", |it| word(it.kind)));
     }
 
     /// The site's registers at an edge, as the plant has them.
@@ -262,6 +305,13 @@ impl Player {
         let energy_mwh = Energy::from_milliwatt_hours(net.unsigned_abs());
         let step = Step { side, source, energy_mwh, limit_msat_per_kwh };
         Some(Order { steps: vec![step], ..Order::default() })
+    }
+}
+
+const fn said(word: InvoiceWord) -> &'static str {
+    match word {
+        InvoiceWord::Taken => TAKEN,
+        InvoiceWord::Refused(why) => why.reason(),
     }
 }
 
