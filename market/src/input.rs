@@ -3,6 +3,7 @@
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::forward::{Acceptance, Reply};
+use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::offer::{Day, Offer, Product};
 use boltgrid_protocol::order::Order;
@@ -66,6 +67,8 @@ pub enum Input {
     Replied(Box<Verified<Reply>>),
     /// A certificate that was asked for; not yet verified.
     Certificate(Box<BookCertificate>),
+    /// The owner forgives a counterparty what it owes and is in dispute, and trusts it anew.
+    Forgive(ParticipantId),
     /// Something happened to a payment.
     Payment(Happened),
     /// The clock was checked against time that passed, or against the clocks of peers.

@@ -126,6 +126,7 @@ impl Market {
                     |round| round.hear_certificate(*certificate),
                 )
             }
+            Input::Forgive(counterparty) => self.payments.forgive(now, counterparty),
             Input::Payment(happened) => self.payments.handle(now, happened),
             Input::Clock(check) => {
                 let current = self.charter.interval.interval_at(now);

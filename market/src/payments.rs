@@ -17,6 +17,7 @@ mod credit;
 mod dispute;
 mod due;
 mod early;
+mod forgiving;
 mod overdue;
 mod paying;
 mod record;

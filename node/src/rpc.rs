@@ -7,6 +7,7 @@
 //! Not for: the shapes of the answers, which are in [`crate::status`].
 
 mod channel_plan;
+pub mod forgive;
 pub mod offer;
 pub mod past;
 pub mod payment;
@@ -47,6 +48,8 @@ use crate::trading::Trading;
 
 pub use channel_plan::ChannelPlanRpcClient;
 use channel_plan::ChannelPlanRpcServer;
+pub use forgive::ForgiveRpcClient;
+use forgive::ForgiveRpcServer;
 pub use offer::{ForwardRpcClient, OfferRpcClient};
 use offer::{ForwardRpcServer, OfferRpcServer};
 pub use past::{ChannelPastRpcClient, WalletPastRpcClient};
@@ -201,6 +204,7 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     methods.merge(PaymentRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(DisputeRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     if address.ip().is_loopback() {
+        methods.merge(ForgiveRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(WalletPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);

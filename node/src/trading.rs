@@ -8,8 +8,9 @@ use std::time::Duration;
 use boltgrid_market::forwards::{Held, Terms};
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::forward::Refusal;
+use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::offer::{Day, Offer, Product};
-use boltgrid_protocol::units::{Energy, Interval};
+use boltgrid_protocol::units::{Energy, Interval, Msat};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -74,6 +75,10 @@ fn explain(why: &str) -> &str {
              and not above the energy, a price inside the charter's band, all intervals in one \
              day of UTC"
         }
+        "nothing_to_forgive" => {
+            "this member owes nothing that is in dispute and was never in default; \
+             `boltgrid payment accounts` and `boltgrid payment disputes` show who is"
+        }
         "no_such_offer" => "the node has no standing offer of this product on this day",
         "own_offer_abstaining" | "own_acceptance_abstaining" => {
             "the node abstains and signs nothing new; `boltgrid status` says why, and what to do"
@@ -93,6 +98,15 @@ pub enum Outcome {
     Void,
     /// The author of the offer has not said its word yet; it is asked again.
     Open,
+}
+
+/// What a counterparty was forgiven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgiven {
+    /// How many dues.
+    pub dues: usize,
+    /// What was not paid of them.
+    pub unpaid_msat: Msat,
 }
 
 /// What to accept of an offer.
@@ -120,6 +134,7 @@ pub(crate) enum Command {
     Accept(Box<Wanted>, Answer<oneshot::Receiver<Outcome>>),
     Forwards(Answer<Vec<Held>>),
     Accounts(Answer<Vec<AccountReport>>),
+    Forgive(ParticipantId, Answer<Forgiven>),
 }
 
 /// Where the market task is asked.
@@ -183,6 +198,15 @@ impl Trading {
     /// [`NotDone`].
     pub async fn accounts(&self) -> Result<Vec<AccountReport>, NotDone> {
         self.ask(Command::Accounts).await
+    }
+
+    /// Forgives a counterparty what it owes and is in dispute, and trusts it as a newcomer.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`].
+    pub async fn forgive(&self, counterparty: ParticipantId) -> Result<Forgiven, NotDone> {
+        self.ask(|answer| Command::Forgive(counterparty, answer)).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, NotDone> {

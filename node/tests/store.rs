@@ -9,12 +9,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use boltgrid::store::{
-    BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord, JournalError, Store,
-    StoreError,
+    BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord, DisputeRecord,
+    JournalError, Store, StoreError,
 };
 use boltgrid_market::effect::{JournalEntry, Slot};
+use boltgrid_market::payments::{Dispute, DueId, Why};
 use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
-use boltgrid_protocol::units::{Energy, Interval, Price, Timestamp};
+use boltgrid_protocol::invoice::Cause;
+use boltgrid_protocol::units::{Energy, Interval, Msat, Price, SignedMsat, Timestamp};
 use futures::StreamExt;
 
 fn at(number: u64) -> Interval {
@@ -57,6 +59,34 @@ fn the_first_evidence_against_a_culprit_in_an_interval_is_kept_and_pruned_by_its
     assert_eq!(archive.prune_before(at(9)).unwrap(), 0);
     assert_eq!(archive.prune_evidence_before(at(8)).unwrap(), 1);
     assert_eq!(of(at(0)..at(100)), [(at(8), one), (at(9), other)]);
+}
+
+#[test]
+fn a_dispute_that_is_forgiven_stays_and_says_when() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let due = |number| DueId { interval: at(number), cause: Cause::Trade { index: 0 } };
+    for number in [7, 8] {
+        let dispute = Dispute {
+            due: due(number),
+            counterparty: ParticipantId::from_bytes([1; 32]),
+            due_msat: SignedMsat::from_millisatoshi(5),
+            unpaid_msat: Msat::from_millisatoshi(5).unwrap(),
+            why: Why::NotPaid,
+            at: Timestamp::from_unix_ms(9),
+            proof: vec![b"readings".to_vec()],
+            invoice: None,
+        };
+        let record = DisputeRecord { dispute, resolved_at: None, forgiven_at: None };
+        archive.put_dispute(&record).unwrap();
+    }
+    let when = Timestamp::from_unix_ms(10);
+    archive.forgive_dispute(&due(7), when).unwrap();
+    archive.forgive_dispute(&due(6), when).unwrap();
+    let kept: Result<Vec<_>, _> = archive.disputes().collect();
+    let kept: Vec<_> =
+        kept.unwrap().into_iter().map(|it| (it.dispute.due, it.forgiven_at)).collect();
+    assert_eq!(kept, [(due(8), None), (due(7), Some(when))]);
 }
 
 #[tokio::test]

@@ -152,6 +152,7 @@ impl Rogue {
             | Input::Asked { .. }
             | Input::Replied(_)
             | Input::Certificate(_)
+            | Input::Forgive(_)
             | Input::Payment(_)
             | Input::Clock(_) => input,
         };

@@ -75,6 +75,8 @@ pub(super) enum Record {
     },
     /// A dispute began.
     Disputed(DueId, Why),
+    /// The owner forgave a counterparty what was in dispute.
+    Forgiven(ParticipantId),
 }
 
 impl Record {

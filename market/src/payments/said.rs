@@ -222,6 +222,15 @@ pub enum Told {
         /// About which due.
         due: DueId,
     },
+    /// The owner forgave a counterparty what was in dispute.
+    Forgiven {
+        /// Who.
+        counterparty: ParticipantId,
+        /// What it owed.
+        dues: Vec<DueId>,
+        /// How much that was.
+        unpaid_msat: Msat,
+    },
     /// A trade of ours lapses: the other side would owe us too much (P34).
     OverLimit {
         /// The interval.

@@ -126,6 +126,7 @@ impl State {
                 self.received(&payment_hash, amount_msat, at);
             }
             Record::Disputed(due, why) => self.dispute(&due, why),
+            Record::Forgiven(counterparty) => self.forgive(&counterparty),
         }
     }
 
@@ -232,7 +233,12 @@ impl State {
             // Too little: another invoice is needed.
             open.attempt = None;
         }
-        self.post(transfer(used.due, counterparty, SignedMsat::payable(amount)));
+        self.note_paid(used.due, counterparty, amount);
+    }
+
+    /// Notes in the ledger that a counterparty owes us so much less.
+    pub(super) fn note_paid(&mut self, due: DueId, counterparty: ParticipantId, amount: Msat) {
+        self.post(transfer(due, counterparty, SignedMsat::payable(amount)));
     }
 
     fn dispute(&mut self, due: &DueId, why: Why) {

@@ -8,7 +8,7 @@ mod whatever_happens;
 mod world;
 
 use boltgrid_market::ledger::Account;
-use boltgrid_market::payments::{Stage, Told, Why};
+use boltgrid_market::payments::{Stage, Standing, Told, Why};
 use boltgrid_protocol::units::SignedMsat;
 
 use world::{FIRST, Job, World, msat};
@@ -161,4 +161,38 @@ fn who_does_not_pay_in_time_is_in_default_and_a_late_payment_ends_it() {
     assert_eq!(standing.paid_msat, msat(0), "what comes late earns no credit");
     let resolved = |told: &&Told| matches!(told, Told::Resolved { .. });
     assert_eq!(world.nodes[0].told.iter().filter(resolved).count(), 1);
+}
+
+#[test]
+fn who_is_forgiven_owes_nothing_and_is_a_newcomer_again_also_after_a_restart() {
+    let mut world = World::new();
+    let debtor = world.id(1);
+    world.settle(0, (250_000, PRICE));
+    world.settle(1, (100_000, PRICE));
+    assert_eq!(world.forgive(0, debtor), None, "nothing is in dispute yet");
+    world.settle_at(0, 2, (250_000, PRICE));
+    world.settle_at(1, 2, (200_000, PRICE));
+    world.go_well_for(60_000);
+    let within = world.charter.settlement.pay_within_ms;
+    world.settle(3, (250_000, PRICE));
+    for _ in 0..40 {
+        world.pass(within / 30);
+        world.mail.clear();
+    }
+    assert_eq!(world.nodes[0].engine.exposure(&debtor), msat(40_000));
+    assert_eq!(world.forgive(0, debtor), Some((2, 40_000)), "a default and a disagreement");
+    for is_restarted in [false, true] {
+        if is_restarted {
+            world.crash(0);
+        }
+        let engine = &world.nodes[0].engine;
+        assert_eq!(engine.standing(&debtor), Standing::default());
+        assert_eq!((engine.exposure(&debtor), engine.unpaid().count()), (msat(0), 0));
+        assert_eq!(engine.ledger().balance(Account::Counterparty(debtor)).money, SignedMsat::ZERO);
+        assert_eq!(engine.ledger().balance(Account::Me).money, SignedMsat::ZERO);
+    }
+    let paid = world.paid_by(1);
+    world.go_well_for(3_600_000);
+    assert_eq!(world.paid_by(1), paid, "nothing is asked for any more");
+    assert_eq!(world.forgive(0, debtor), None);
 }

@@ -235,6 +235,17 @@ impl World {
         self.carry_out(node, effects);
     }
 
+    /// A node's owner forgives a counterparty; how many dues that were, and how much.
+    pub(crate) fn forgive(&mut self, node: usize, whom: ParticipantId) -> Option<(usize, u64)> {
+        let before = self.nodes[node].told.len();
+        let effects = self.nodes[node].engine.forgive(self.now, whom);
+        self.carry_out(node, effects);
+        self.nodes[node].told[before..].iter().find_map(|told| {
+            let Told::Forgiven { dues, unpaid_msat, .. } = told else { return None };
+            Some((dues.len(), unpaid_msat.to_millisatoshi()))
+        })
+    }
+
     /// Time passes, and both nodes look at the clock.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.now = self.now.plus_ms(ms);

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::units::{Energy, SignedMsat, Timestamp};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -11,8 +12,9 @@ use serde::Serialize;
 use super::error::CliError;
 use super::export::csv;
 use super::{export, rpc, show};
+use crate::rpc::forgive::ForgiveReport;
 use crate::rpc::payment::{AccountReport, DisputeReport, PaymentReport, PaymentStage};
-use crate::rpc::{DisputeRpcClient, PaymentRpcClient};
+use crate::rpc::{DisputeRpcClient, ForgiveRpcClient, PaymentRpcClient};
 
 /// See what was paid, what is owed and what is in dispute.
 #[derive(Debug, Subcommand)]
@@ -25,6 +27,9 @@ pub(super) enum Payment {
     Accounts(Node),
     /// Show what is or was in dispute, and with what both sides signed
     Disputes(Node),
+    /// Write off what a member owes and is in dispute, and trust it anew as a newcomer; what is
+    /// forgiven cannot be asked for again
+    Forgive(Whom),
 }
 
 /// Which node to ask, and how to print its answer.
@@ -44,6 +49,16 @@ pub(super) struct Node {
     /// Print the node's answer as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Whom to forgive.
+#[derive(Debug, Args)]
+pub(super) struct Whom {
+    /// The member's participant id, as `boltgrid payment accounts --json` shows it
+    #[arg(value_name = "PARTICIPANT")]
+    counterparty: ParticipantId,
+    #[command(flatten)]
+    node: Node,
 }
 
 /// From when on.
@@ -68,6 +83,12 @@ impl Payment {
                 let address = rpc::address(node.rpc, &node.config)?;
                 let accounts = rpc::ask(address, |it| async move { it.accounts().await })?;
                 if node.json { print_json(out, &accounts) } else { standings(out, &accounts) }
+            }
+            Self::Forgive(Whom { counterparty, node }) => {
+                let address = rpc::address(node.rpc, &node.config)?;
+                let whom = counterparty.to_string();
+                let forgiven = rpc::ask(address, |it| async move { it.forgive(whom).await })?;
+                if node.json { print_json(out, &forgiven) } else { pardon(out, &forgiven) }
             }
             Self::Disputes(node) => {
                 let address = rpc::address(node.rpc, &node.config)?;
@@ -153,7 +174,11 @@ fn quarrels(out: &mut impl Write, disputes: &[DisputeReport]) -> Result<(), CliE
         writeln!(out, "no disputes")?;
     }
     for it in disputes {
-        let open = || "open".to_owned();
+        let forgiven = it.forgiven_at_unix_ms.map(Timestamp::from_unix_ms);
+        let open = || {
+            let at = forgiven.map(|at| format!("forgiven, {}", show::moment(at)));
+            at.unwrap_or_else(|| "open".to_owned())
+        };
         let end = it.resolved_at_unix_ms.map(Timestamp::from_unix_ms);
         writeln!(
             out,
@@ -171,6 +196,12 @@ fn quarrels(out: &mut impl Write, disputes: &[DisputeReport]) -> Result<(), CliE
     if !disputes.is_empty() {
         writeln!(out, "with --json, the signed readings, confirms and invoices are shown too")?;
     }
+    Ok(())
+}
+
+fn pardon(out: &mut impl Write, forgiven: &ForgiveReport) -> Result<(), CliError> {
+    let (who, owed) = (short(&forgiven.counterparty), sat(forgiven.unpaid_msat));
+    writeln!(out, "forgiven {who}: {} dues, {owed}; it has a newcomer's credit", forgiven.dues)?;
     Ok(())
 }
 

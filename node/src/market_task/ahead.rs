@@ -3,6 +3,7 @@
 
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::Notice;
+use boltgrid_market::payments::Told;
 use boltgrid_market::strategy::Contracted;
 use boltgrid_protocol::direct::Answer;
 use boltgrid_protocol::id::{MessageHash, ParticipantId};
@@ -15,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::{MarketError, MarketTask};
 use crate::clock;
 use crate::rpc::payment::accounts;
-use crate::trading::{Command, NotDone, Outcome, Wanted};
+use crate::trading::{Command, Forgiven, NotDone, Outcome, Wanted};
 
 impl MarketTask {
     /// A member asks for our word on its acceptance. Only its own acceptances are replied to.
@@ -82,6 +83,11 @@ impl MarketTask {
                 let current = self.charter.interval.interval_at(clock::now());
                 reply(answer, Ok(accounts(self.market.payments(), current)));
             }
+            Command::Forgive(counterparty, answer) => {
+                let told = self.put_and_hear(Input::Forgive(counterparty)).await?;
+                let forgiven = told.iter().find_map(|it| forgiven(it, &counterparty));
+                reply(answer, forgiven.ok_or_else(|| why_not(&told)));
+            }
             Command::Forwards(answer) => {
                 reply(answer, Ok(self.market.forwards().cloned().collect()));
             }
@@ -137,6 +143,13 @@ fn offered(told: &[Notice], product: Product) -> Result<Offer, NotDone> {
 fn acceptance_of(notice: &Notice) -> Option<MessageHash> {
     let Notice::Accepted { acceptance, .. } = notice else { return None };
     Some(*acceptance)
+}
+
+fn forgiven(notice: &Notice, whom: &ParticipantId) -> Option<Forgiven> {
+    let Notice::Payment(told) = notice else { return None };
+    let Told::Forgiven { counterparty, dues, unpaid_msat } = &**told else { return None };
+    let forgiven = Forgiven { dues: dues.len(), unpaid_msat: *unpaid_msat };
+    (counterparty == whom).then_some(forgiven)
 }
 
 fn why_not(told: &[Notice]) -> NotDone {

@@ -126,9 +126,14 @@ impl MarketTask {
             Told::Payment(payment) => self.archive.put_payment(payment),
             Told::Disputed(dispute) => {
                 let dispute = (**dispute).clone();
-                self.archive.put_dispute(&DisputeRecord { dispute, resolved_at: None })
+                let record = DisputeRecord { dispute, resolved_at: None, forgiven_at: None };
+                self.archive.put_dispute(&record)
             }
             Told::Resolved { due } => self.archive.resolve_dispute(due, clock::now()),
+            Told::Forgiven { dues, .. } => {
+                let now = clock::now();
+                dues.iter().try_for_each(|due| self.archive.forgive_dispute(due, now))
+            }
             Told::Cleared { .. } | Told::Refused { .. } | Told::OverLimit { .. } => Ok(()),
         }
     }
@@ -178,6 +183,12 @@ fn log(told: &Told) {
             "dispute: see `boltgrid payment disputes`"
         ),
         Told::Resolved { due } => info!(interval = %due.interval, "dispute over: all is paid"),
+        Told::Forgiven { counterparty, dues, unpaid_msat } => info!(
+            with = counterparty.short(),
+            dues = dues.len(),
+            unpaid_msat = unpaid_msat.to_millisatoshi(),
+            "forgiven"
+        ),
         Told::OverLimit { interval, terms, counterparty, exposure_msat, limit_msat } => warn!(
             %interval, trade = terms.index, with = counterparty.short(),
             exposure_msat = exposure_msat.to_millisatoshi(),

@@ -154,6 +154,9 @@ pub struct DisputeReport {
     /// When it was over; null while it is not.
     #[serde(with = "quoted::option")]
     pub resolved_at_unix_ms: Option<u64>,
+    /// When the owner forgave it; null while it has not.
+    #[serde(default, with = "quoted::option")]
+    pub forgiven_at_unix_ms: Option<u64>,
     /// The signed readings and confirms that show it.
     pub proof_hex: Vec<String>,
     /// The signed invoice, where there is one.
@@ -208,6 +211,7 @@ impl From<&DisputeRecord> for DisputeReport {
             why: dispute.why.to_string(),
             at_unix_ms: dispute.at.to_unix_ms(),
             resolved_at_unix_ms: record.resolved_at.map(|at| at.to_unix_ms()),
+            forgiven_at_unix_ms: record.forgiven_at.map(|at| at.to_unix_ms()),
             proof_hex: dispute.proof.iter().map(hex::encode).collect(),
             invoice_hex: dispute.invoice.as_ref().map(hex::encode),
         }

@@ -15,6 +15,8 @@ pub struct DisputeRecord {
     pub dispute: Dispute,
     /// When all was paid after all; none while it is open.
     pub resolved_at: Option<Timestamp>,
+    /// When the owner forgave it; none while it has not.
+    pub forgiven_at: Option<Timestamp>,
 }
 
 impl Archive {
@@ -63,6 +65,17 @@ impl Archive {
         let Some(found) = self.disputes.get(dispute_key(due))? else { return Ok(()) };
         let found: DisputeRecord = value("disputes", &found)?;
         self.put_dispute(&DisputeRecord { resolved_at: Some(at), ..found })
+    }
+
+    /// Notes that the owner forgave what a dispute is about.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn forgive_dispute(&self, due: &DueId, at: Timestamp) -> Result<(), ArchiveError> {
+        let Some(found) = self.disputes.get(dispute_key(due))? else { return Ok(()) };
+        let found: DisputeRecord = value("disputes", &found)?;
+        self.put_dispute(&DisputeRecord { forgiven_at: Some(at), ..found })
     }
 
     /// All disputes that are kept, the latest interval first.

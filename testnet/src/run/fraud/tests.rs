@@ -74,6 +74,7 @@ fn dispute(at_unix_ms: u64, proof_hex: Vec<String>) -> DisputeReport {
         why: Why::NotPaid.to_string(),
         at_unix_ms,
         resolved_at_unix_ms: None,
+        forgiven_at_unix_ms: None,
         proof_hex,
         invoice_hex: None,
     }
