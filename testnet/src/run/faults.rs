@@ -143,6 +143,11 @@ pub enum FaultKind {
         /// For how long.
         for_ms: u64,
     },
+    /// The last blocks of the chain are undone, and others come in their place.
+    Reorg {
+        /// How many.
+        depth: u32,
+    },
 }
 
 impl FaultKind {
@@ -159,6 +164,7 @@ impl FaultKind {
             Self::Hostile => "hostile",
             Self::Rogue { .. } => "rogue",
             Self::Flood { .. } => "flood",
+            Self::Reorg { .. } => "reorg",
         }
     }
 }

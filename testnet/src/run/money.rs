@@ -11,7 +11,8 @@ mod truth;
 
 use std::time::Duration;
 
-use bitcoin::Amount;
+use bitcoin::script::Builder;
+use bitcoin::{Address, Amount, Network};
 use boltgrid::rpc::{ChannelRpcClient, WalletRpcClient};
 use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
@@ -55,6 +56,8 @@ pub struct Money {
     holders: Vec<Holder>,
     truth: Truth,
     mining: Option<Mining>,
+    /// How often blocks were undone.
+    reorganised: u32,
 }
 
 impl Money {
@@ -80,7 +83,7 @@ impl Money {
         };
         let holders = places.map(holder).collect::<Result<_, MoneyError>>()?;
         let truth = Truth::new(chain.clone());
-        Ok(Self { faucet: Faucet::new(chain, seed), holders, truth, mining: None })
+        Ok(Self { faucet: Faucet::new(chain, seed), holders, truth, mining: None, reorganised: 0 })
     }
 
     /// Gives every node coins and channels, and mines from then on.
@@ -98,6 +101,18 @@ impl Money {
         let (nodes, seconds) = (self.holders.len(), began.elapsed().as_secs());
         display.row(&format!("{nodes} nodes have coins and channels after {seconds} s"));
         Ok(())
+    }
+
+    /// Undoes the last blocks and makes others in their place, one more. Returns how high the chain is
+    /// then.
+    ///
+    /// # Errors
+    ///
+    /// [`MoneyError::Chain`].
+    pub async fn reorganise(&mut self, depth: u32) -> Result<u32, MoneyError> {
+        self.reorganised = self.reorganised.saturating_add(1);
+        let payee = elsewhere(self.reorganised);
+        Ok(self.faucet.client().reorganise(depth, &payee).await?)
     }
 
     /// Whether coins and channels of all nodes and what the miner got are what they were given.
@@ -146,4 +161,10 @@ impl Money {
             join_all(self.holders.iter().map(ask)).await.into_iter().collect();
         Some(all?.into_iter().sum())
     }
+}
+
+/// An address that no block has paid before: a block that differs in nothing would be the undone one.
+fn elsewhere(number: u32) -> Address {
+    let script = Builder::new().push_int(number.into()).into_script();
+    Address::p2wsh(&script, Network::Regtest)
 }

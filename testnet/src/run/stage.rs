@@ -271,6 +271,7 @@ impl Stage {
             | FaultKind::DiskFull { .. }
             | FaultKind::Links { .. }
             | FaultKind::Flood { .. }
+            | FaultKind::Reorg { .. }
             | FaultKind::Hostile => None,
         };
         self.faults.iter().filter_map(role).collect()

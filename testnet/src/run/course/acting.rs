@@ -67,6 +67,13 @@ impl Course<'_> {
             FaultKind::Rogue { node, role } => {
                 Some(format!("{} is a rogue: {role}", self.name(node)))
             }
+            FaultKind::Reorg { depth } => match &mut self.money {
+                Some(money) => {
+                    let height = money.reorganise(depth).await?;
+                    Some(format!("{depth} blocks undone, the chain is {height} high now"))
+                }
+                None => None,
+            },
             FaultKind::Hostile => {
                 self.invite();
                 Some("a hostile peer has come".to_owned())

@@ -18,6 +18,8 @@ const DELAY_MS: RangeInclusive<u64> = 0..=10_000;
 const LOSS_PERCENT: RangeInclusive<u64> = 1..=100;
 /// How many messages a flood may send in a second.
 const MESSAGES_PER_S: RangeInclusive<u64> = 1..=1_000_000;
+/// How many blocks may be undone: what is deeper nobody expects to see undone.
+const DEPTH: RangeInclusive<u64> = 1..=100;
 /// How far a clock may be stepped either way: up to a day.
 const SKEW_MS: RangeInclusive<u64> = 1..=86_400_000;
 
@@ -134,6 +136,7 @@ fn kinds(raw: &RawFault, nodes: usize) -> Result<Vec<FaultKind>, Problem> {
         RawKind::Hostile if named.is_empty() => Ok(vec![FaultKind::Hostile]),
         RawKind::Hostile => Err("a hostile peer is no node: leave node and nodes out".into()),
         RawKind::Flood => flood(raw, &named).map(|flood| vec![flood]),
+        RawKind::Reorg => reorg(raw, &named).map(|reorg| vec![reorg]),
     }
 }
 
@@ -148,6 +151,17 @@ fn flood(raw: &RawFault, named: &[usize]) -> Result<FaultKind, Problem> {
         [node] => Ok(FaultKind::Flood { node: Some(*node), messages_per_s, for_ms }),
         _ => Err("a flood has the key of one node, or of none".into()),
     }
+}
+
+fn reorg(raw: &RawFault, named: &[usize]) -> Result<FaultKind, Problem> {
+    let Some(depth) = raw.depth else {
+        return Err("depth says how many blocks are undone, as in 2".into());
+    };
+    inside("depth", depth.into(), &DEPTH)?;
+    if !named.is_empty() {
+        return Err("all nodes are on one chain: leave node and nodes out".into());
+    }
+    Ok(FaultKind::Reorg { depth })
 }
 
 /// A rogue at each of the nodes, the roles dealt round.
@@ -337,6 +351,7 @@ pub(super) fn killed_once(faults: &[(usize, Fault)]) -> Result<(), (usize, Probl
             FaultKind::Flood { node: None, .. }
             | FaultKind::Rogue { .. }
             | FaultKind::Links { .. }
+            | FaultKind::Reorg { .. }
             | FaultKind::Hostile => continue,
         };
         if gone.contains(&node) {

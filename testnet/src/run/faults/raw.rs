@@ -34,6 +34,7 @@ pub(super) struct RawFault {
     pub for_ms: Option<u64>,
     pub messages_per_s: Option<u32>,
     pub restart_after_ms: Option<u64>,
+    pub depth: Option<u32>,
     pub role: Option<String>,
     pub roles: Option<Vec<String>>,
 }
@@ -53,6 +54,7 @@ pub(super) enum RawKind {
     Hostile,
     Rogue,
     Flood,
+    Reorg,
 }
 
 impl RawKind {
@@ -70,14 +72,17 @@ impl RawKind {
             Self::Hostile => "hostile",
             Self::Rogue => "rogue",
             Self::Flood => "flood",
+            Self::Reorg => "reorg",
         }
     }
 }
 
 impl RawFault {
     /// The keys that only some kinds have: each with whether it is given, and with which kinds it goes.
-    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 13] {
-        use RawKind::{Cut, Delay, DiskFull, Drop, Flood, Kill, Pause, Restart, Rogue, Skew};
+    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 14] {
+        use RawKind::{
+            Cut, Delay, DiskFull, Drop, Flood, Kill, Pause, Reorg, Restart, Rogue, Skew,
+        };
         [
             ("any", self.any.is_some(), &[Kill, Restart, Pause, Skew, DiskFull]),
             ("groups", self.groups.is_some(), &[Cut]),
@@ -90,6 +95,7 @@ impl RawFault {
             ("for_ms", self.for_ms.is_some(), &[Pause, Cut, Drop, Delay, Skew, DiskFull, Flood]),
             ("messages_per_s", self.messages_per_s.is_some(), &[Flood]),
             ("restart_after_ms", self.restart_after_ms.is_some(), &[Restart]),
+            ("depth", self.depth.is_some(), &[Reorg]),
             ("role", self.role.is_some(), &[Rogue]),
             ("roles", self.roles.is_some(), &[Rogue]),
         ]

@@ -122,6 +122,17 @@ fn errors_say_which_key_goes_with_which_kind_and_in_what_range() {
 }
 
 #[test]
+fn a_reorganisation_says_how_many_blocks_and_no_nodes() {
+    check(&with("reorg", ""), &["depth says"]);
+    check(&with("reorg", "depth = 0"), &["depth must be 1 to 100"]);
+    check(&with("reorg", "depth = 2\nnode = 1"), &["on one chain"]);
+    check(&with("kill", "node = 1\ndepth = 2"), &["depth goes with kind = \"reorg\""]);
+    let faults = loaded("[[fault]]\nat_interval = 1\nkind = \"reorg\"\ndepth = 2\n").unwrap();
+    let kind = FaultKind::Reorg { depth: 2 };
+    assert_eq!(faults, [Fault { at_interval: 1, at_ms: 0, kind }]);
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = load(Path::new("nowhere.toml"), NODES, INTERVAL_MS).unwrap_err().to_string();
     assert!(error.contains("nowhere.toml"), "{error}");
