@@ -15,6 +15,17 @@ use crate::forwards::Terms;
 use crate::abstention::ClockCheck;
 use crate::payments::Happened;
 
+/// What history holds of an interval (P26): of the readings those at its both edges.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// The certificate of its book; not yet verified.
+    pub certificate: BookCertificate,
+    /// The orders of the book.
+    pub orders: Vec<Verified<Order>>,
+    /// The readings.
+    pub readings: Vec<Verified<Reading>>,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -67,6 +78,8 @@ pub enum Input {
     Replied(Box<Verified<Reply>>),
     /// A certificate that was asked for; not yet verified.
     Certificate(Box<BookCertificate>),
+    /// What history holds of an interval that was missed ([`crate::Market::missed`]).
+    Past(Box<Past>),
     /// The owner forgives a counterparty what it owes and is in dispute, and trusts it anew.
     Forgive(ParticipantId),
     /// Something happened to a payment.

@@ -3,6 +3,7 @@
 //! It never reads a clock, a socket, a disk or a random source, so the simulator runs the very code
 //! that the node runs, and the log of its inputs is a replay. Not for: carrying effects out.
 
+mod missed;
 mod settling;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::notice::Notice;
 use crate::payments::{Means, Payments};
 use crate::readings::{GridPower, Noted, Readings};
 use crate::round::{Contradiction, Judgement, Round, Seat};
+use missed::Missed;
 
 /// The market of one node.
 ///
@@ -45,6 +47,8 @@ pub struct Market {
     opened: Option<Interval>,
     /// Journal entries of rounds that are not open yet.
     journal: Vec<JournalEntry>,
+    /// Intervals that are to be settled late.
+    missed: Missed,
     readings: Readings,
     forwards: Forwards,
     payments: Payments,
@@ -78,6 +82,7 @@ impl Market {
             rounds: BTreeMap::new(),
             opened: None,
             journal,
+            missed: Missed::default(),
             readings: Readings::default(),
             forwards,
             payments,
@@ -126,6 +131,7 @@ impl Market {
                     |round| round.hear_certificate(*certificate),
                 )
             }
+            Input::Past(past) => self.settle_missed(now, *past),
             Input::Forgive(counterparty) => self.payments.forgive(now, counterparty),
             Input::Payment(happened) => self.payments.handle(now, happened),
             Input::Clock(check) => {
@@ -201,6 +207,9 @@ impl Market {
     /// Opens the rounds whose order window is near, and after a restart those that are still alive.
     fn open_rounds(&mut self, now: Timestamp) -> Vec<Effect> {
         let current = self.charter.interval.interval_at(now);
+        if self.opened.is_none() {
+            self.note_missed(now);
+        }
         let mut next =
             self.opened.map_or(current.previous(), Interval::next).max(current.previous());
         let mut effects = Vec::new();
@@ -212,9 +221,9 @@ impl Market {
         effects
     }
 
-    fn open_round(&mut self, interval: Interval, now: Timestamp) -> Vec<Effect> {
+    fn seat(&mut self, interval: Interval) -> Seat {
         let roster = self.rosters.at(interval);
-        let seat = Seat {
+        Seat {
             charter: Arc::clone(&self.charter),
             me: roster.index_of(&self.participant),
             roster,
@@ -222,8 +231,11 @@ impl Market {
             participant: self.participant,
             #[cfg(feature = "sabotage")]
             ignores_locks: self.ignores_locks,
-        };
-        let mut round = Round::new(interval, seat);
+        }
+    }
+
+    fn open_round(&mut self, interval: Interval, now: Timestamp) -> Vec<Effect> {
+        let mut round = Round::new(interval, self.seat(interval));
         let (ours, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.journal)
             .into_iter()
             .partition(|entry| entry.slot.interval() == interval);

@@ -130,6 +130,8 @@ pub struct Payments {
     work: BTreeMap<DueId, Work>,
     pledges: Pledges,
     early: Early,
+    /// Intervals that are settled late: what is asked for them is not due yet.
+    late: BTreeSet<Interval>,
     /// How many records could not be read, until it was told.
     unreadable: usize,
 }
@@ -156,6 +158,7 @@ impl Payments {
             work: BTreeMap::new(),
             pledges: Pledges::default(),
             early: Early::default(),
+            late: BTreeSet::new(),
             unreadable: 0,
         };
         let mut others = Vec::new();
@@ -321,6 +324,16 @@ impl Payments {
         self.pledges.retain(|id| is_open(id.interval));
     }
 
+    /// Whether an interval was settled, before a restart or since.
+    pub(crate) fn is_settled(&self, interval: Interval) -> bool {
+        self.state.is_settled(interval)
+    }
+
+    /// Notes which intervals are settled late.
+    pub(crate) fn expect_late(&mut self, intervals: BTreeSet<Interval>) {
+        self.late = intervals;
+    }
+
     /// Takes up what a settled interval came to.
     pub fn settled(
         &mut self,
@@ -330,6 +343,7 @@ impl Payments {
     ) -> Vec<Effect> {
         let interval = settlement.interval;
         self.pledges.retain(|id| id.interval != interval);
+        self.late.remove(&interval);
         let pay_by = self.pay_by(interval);
         if self.state.is_settled(interval) {
             // It was before a restart: what was written then holds.

@@ -5,6 +5,7 @@
 //! Not for: deciding anything; that is the market's and the planner's.
 
 mod ahead;
+mod missed;
 mod paying;
 
 use std::collections::BTreeMap;
@@ -102,6 +103,8 @@ impl MarketTask {
         // its clocks takes itself for stopped.
         let mut looks = tokio::time::interval(clock::LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks_back = tokio::time::interval(missed::LOOK_BACK_EVERY);
+        looks_back.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = clock::now();
             let due = self.market.next_wakeup(now).min(self.planner.next_wakeup(now));
@@ -116,6 +119,7 @@ impl MarketTask {
                 Some(it) = Paying::next(&mut self.paying) => self.take_payment(it).await?,
                 () = tokio::time::sleep(sleep) => self.put(Input::Tick).await?,
                 _ = looks.tick() => self.put(Input::Tick).await?,
+                _ = looks_back.tick() => self.settle_missed().await?,
             }
             self.dispatch();
             self.prune().await?;

@@ -48,6 +48,9 @@ const READINGS_MAX: usize = 16;
 const COMMANDS_MAX: usize = 4;
 /// Intervals back from now whose journal is taken up again: as far as a round can still be open.
 const INTERVALS_TAKEN_UP: u64 = 2;
+/// Intervals before that, back from the last trade that was signed: those that a node which was down
+/// for long may not have settled.
+const INTERVALS_MISSED: u64 = 4;
 /// Milliseconds in a day.
 const DAY_MS: u64 = 86_400_000;
 
@@ -309,6 +312,8 @@ fn settle(
 /// What the market takes up again: what it signed lately, and what is due and paid.
 async fn load(store: &Store, oldest: Interval) -> Result<Vec<JournalEntry>, JournalError> {
     let mut journal = store.journal().load_since(oldest).await?;
+    let missed = store.journal().load_last_signed_by_both(oldest, INTERVALS_MISSED).await?;
+    journal.extend(missed);
     journal.extend(store.journal().load_payments().await?);
     Ok(journal)
 }

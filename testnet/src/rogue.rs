@@ -153,6 +153,7 @@ impl Rogue {
             | Input::Replied(_)
             | Input::Certificate(_)
             | Input::Forgive(_)
+            | Input::Past(_)
             | Input::Payment(_)
             | Input::Clock(_) => input,
         };

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::id::{ParticipantId, RosterIndex};
 use boltgrid_protocol::invoice::Cause;
 use boltgrid_protocol::units::Timestamp;
 
@@ -16,13 +17,70 @@ use crate::notice::Notice;
 use crate::payments::{DueId, Proof};
 use crate::readings::Readings;
 use crate::round::Round;
-use crate::settlement::{Contract, Delivery, ForwardContract, settle};
+use crate::settlement::{Contract, Delivery, ForwardContract, Settlement, SettlementError, settle};
+
+/// What an interval is settled with.
+pub(super) struct Desk<'a> {
+    pub(super) charter: &'a Charter,
+    pub(super) readings: &'a Readings,
+    pub(super) forwards: &'a Forwards,
+}
+
+/// All that a settlement follows from.
+pub(super) struct Bill<'a> {
+    me: &'a ParticipantId,
+    delivery: Delivery,
+    contracts: Vec<Contract>,
+    forwards: Vec<ForwardContract>,
+}
+
+impl Desk<'_> {
+    /// What there is to settle in a round, for this participant at this place of its roster.
+    pub(super) fn bill<'a>(
+        &self,
+        round: &Round,
+        (me, place): (&'a ParticipantId, RosterIndex),
+    ) -> Bill<'a> {
+        let delivery = Delivery {
+            interval: round.interval,
+            me: place,
+            metered: self.readings.metered(me, round.interval),
+            prices: self.charter.tariff.at(round.schedule.delivery_starts),
+            loss_ppm: self.charter.connection.loss_ppm,
+        };
+        Bill {
+            me,
+            delivery,
+            contracts: contracted::contracts(round, place, self.readings),
+            forwards: contracted::forwards(round, me, self.forwards, self.readings),
+        }
+    }
+}
+
+impl Bill<'_> {
+    /// Whether all readings are there.
+    pub(super) fn is_measured(&self) -> bool {
+        self.delivery.metered.is_some() && are_measured(&self.contracts, &self.forwards)
+    }
+
+    /// What it comes to.
+    pub(super) fn settle(&self) -> Result<Settlement, SettlementError> {
+        settle(&self.delivery, &self.contracts, &self.forwards)
+    }
+
+    /// What shows each due.
+    pub(super) fn proofs(&self, desk: &Desk<'_>, round: &Round) -> Vec<(Cause, Proof)> {
+        let parties = (self.contracts.as_slice(), self.forwards.as_slice());
+        proofs(round, self.me, parties, (desk.readings, desk.forwards))
+    }
+}
 
 impl Market {
     /// Settles the intervals whose delivery has ended, once all readings are there or too late.
     pub(super) fn settle(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let me = self.participant;
+        let (readings, forwards) = (&self.readings, &self.forwards);
+        let desk = Desk { charter: &self.charter, readings, forwards };
         for round in self.rounds.values_mut() {
             let Some(place) = round.seat.me.filter(|_| now >= round.schedule.delivery_ends) else {
                 continue;
@@ -30,32 +88,19 @@ impl Market {
             if round.settled {
                 continue;
             }
-            let interval = round.interval;
-            let mine = self.readings.metered(&me, interval);
-            let contracts = contracted::contracts(round, place, &self.readings);
-            let forwards = contracted::forwards(round, &me, &self.forwards, &self.readings);
-            let is_measured = mine.is_some() && are_measured(&contracts, &forwards);
-            if !is_measured && now <= round.schedule.readings_by {
+            let bill = desk.bill(round, (&self.participant, place));
+            if !bill.is_measured() && now <= round.schedule.readings_by {
                 continue;
             }
             round.settled = true;
-            let delivery = Delivery {
-                interval,
-                me: place,
-                metered: mine,
-                prices: self.charter.tariff.at(round.schedule.delivery_starts),
-                loss_ppm: self.charter.connection.loss_ppm,
-            };
-            let settlement = match settle(&delivery, &contracts, &forwards) {
+            let settlement = match bill.settle() {
                 Ok(settlement) => settlement,
                 Err(error) => {
-                    effects.push(Effect::Tell(Notice::NotSettled(interval, error)));
+                    effects.push(Effect::Tell(Notice::NotSettled(round.interval, error)));
                     continue;
                 }
             };
-            let parties = (contracts.as_slice(), forwards.as_slice());
-            let proofs = proofs(round, &me, parties, (&self.readings, &self.forwards));
-            let settled = self.payments.settled(now, &settlement, proofs);
+            let settled = self.payments.settled(now, &settlement, bill.proofs(&desk, round));
             effects.push(Effect::Tell(Notice::Settled(Box::new(settlement))));
             effects.extend(settled);
         }

@@ -91,8 +91,8 @@ impl Payments {
         let body = asked.body();
         let Some(open) = self.state.open.get(id) else {
             let readings_by = self.charter.interval.schedule(id.interval).readings_by;
-            let is_settled = now > readings_by.plus_ms(self.charter.interval.clock_skew_max_ms);
-            return Err(if is_settled {
+            let is_over = now > readings_by.plus_ms(self.charter.interval.clock_skew_max_ms);
+            return Err(if is_over && !self.late.contains(&id.interval) {
                 InvoiceRefusal::WrongTrade
             } else {
                 InvoiceRefusal::NotDue

@@ -25,8 +25,9 @@ use crate::settlement::Settlement;
 const HASHES_MAX: usize = 4096;
 /// How many of them are written down at once: some 90 bytes each.
 const HASHES_PER_RECORD: usize = 1024;
-/// How many settled intervals are remembered: more than there are ever open at once.
-const SETTLED_KEPT: usize = 16;
+/// How many settled intervals are remembered: more than there are ever open at once, and enough for
+/// a day in which what was missed before is settled late.
+const SETTLED_KEPT: usize = 512;
 
 /// What a payment hash was used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

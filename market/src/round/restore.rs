@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use boltgrid_protocol::agreement::{Ack, Proposal, Vote};
+use boltgrid_protocol::agreement::{Ack, BookCertificate, Proposal, Vote};
 use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::envelope::{MessageRejected, Payload, Signed, Verified};
 use boltgrid_protocol::order::Order;
-use boltgrid_protocol::units::Timestamp;
+use boltgrid_protocol::units::{Interval, Timestamp};
 
 use super::{Round, Seat};
 use crate::effect::{Effect, JournalEntry, Slot};
+use crate::payments::Payments;
 
 /// What the journal held and the round has not used yet.
 #[derive(Debug, Default)]
@@ -71,6 +72,26 @@ impl Round {
             | Slot::Summary(_) => {}
         }
         Ok(())
+    }
+
+    /// A round of the past as far as our journal and history tell of it, with our trades of it; nothing
+    /// is signed. `None` where the book is not certified or does not clear.
+    pub(crate) fn recall(
+        now: Timestamp,
+        (interval, seat): (Interval, Seat),
+        journal: &[JournalEntry],
+        (certificate, orders): (BookCertificate, Vec<Verified<Order>>),
+        payments: &mut Payments,
+    ) -> Option<Self> {
+        let mut round = Self::new(interval, seat);
+        journal.iter().try_for_each(|entry| round.restore(entry)).ok()?;
+        for order in orders {
+            round.orders.take(order);
+        }
+        round.hear_certificate(certificate);
+        // What is to be told of it was told when it was decided, or learnt.
+        round.decide(now, false, payments);
+        round.outcome.is_some().then_some(round)
     }
 
     /// What to send again once everything is put back.

@@ -4,6 +4,7 @@ mod abstention;
 mod contradictions;
 mod credit;
 mod grid;
+mod late;
 
 use std::sync::Arc;
 

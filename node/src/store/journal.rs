@@ -183,6 +183,20 @@ impl JournalHandle {
         self.ask(|table| table.load_payments()).await
     }
 
+    /// What was signed in the last few intervals before `before`, counted back from the latest one
+    /// with a trade that both sides signed.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub async fn load_last_signed_by_both(
+        &self,
+        before: Interval,
+        intervals: u64,
+    ) -> Result<Vec<JournalEntry>, JournalError> {
+        self.ask(move |table| table.load_last_signed_by_both(before, intervals)).await
+    }
+
     /// The latest reading, however long ago.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ struct Look {
 /// All that nodes told of what others owe them.
 #[derive(Clone, Debug, Default)]
 pub struct Exposures {
-    /// By node and counterparty.
+    /// By node and counterparty, both by their participants.
     last: BTreeMap<(String, String), Look>,
     /// The most that each counterparty ever owed any one node.
     most: BTreeMap<String, u64>,
@@ -30,6 +30,13 @@ pub struct Exposures {
 }
 
 impl Exposures {
+    /// What a counterparty may owe a node, as it was told last.
+    #[must_use]
+    pub fn limit_of(&self, node: &str, counterparty: &str) -> Option<u64> {
+        let key = (node.to_owned(), counterparty.to_owned());
+        self.last.get(&key).map(|look| look.limit_msat)
+    }
+
     /// Notes what a node tells of its counterparties, and judges it.
     pub fn note(&mut self, node: &str, accounts: &[AccountReport]) {
         for account in accounts {

@@ -204,11 +204,11 @@ impl Fleet {
         join_all(up.map(ask)).await.into_iter().flatten().collect()
     }
 
-    /// Asks every node that is up, by its site's name, how it stands with everyone.
+    /// Asks every node that is up, by its participant id, how it stands with everyone.
     pub async fn accounts(&self) -> Vec<(String, Vec<AccountReport>)> {
         let ask = |member: &Member| {
-            let (client, name) = (member.client.clone(), member.place.name.clone());
-            async move { Some((name, client.accounts().await.ok()?)) }
+            let (client, participant) = (member.client.clone(), member.place.participant);
+            async move { Some((participant.to_string(), client.accounts().await.ok()?)) }
         };
         let up = self.members.iter().filter(|member| member.answers());
         join_all(up.map(ask)).await.into_iter().flatten().collect()

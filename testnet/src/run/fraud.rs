@@ -15,7 +15,7 @@ use boltgrid::status::TradeState;
 use boltgrid_market::payments::Why;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::{Header, Kind};
-use boltgrid_protocol::units::{Interval, Price, Timestamp};
+use boltgrid_protocol::units::{Interval, Msat, Price, Timestamp};
 
 use super::exposure::Exposures;
 use super::invariants::Tally;
@@ -105,9 +105,16 @@ impl Frauds {
     ) -> Vec<InvariantRow> {
         let rows = [
             ("no_false_invoice_is_taken", no_false_invoice(rogues, payments)),
-            ("rogues_owe_a_tranche_at_most", a_tranche_at_most(rogues, exposures, charter, price)),
+            (
+                "rogues_owe_a_tranche_at_most",
+                a_tranche_at_most(rogues, exposures, worth_msat(charter, price)),
+            ),
             ("defaults_are_in_dispute_with_all_proof", self.all_in_dispute(now, disputes)),
             ("nobody_signs_for_a_defaulter", self.nobody_signs(disputes)),
+            (
+                "late_payments_end_defaults",
+                late_payments(rogues, disputes, exposures, worth_msat(charter, price)),
+            ),
         ];
         let rows = rows.iter().map(|(name, tally)| tally.row(name));
         rows.filter(|row| row.checked > 0).collect()
@@ -185,15 +192,41 @@ fn no_false_invoice(rogues: &[Fraud<'_>], payments: &Payments) -> Tally {
     tally
 }
 
-fn a_tranche_at_most(
+/// What a tranche is worth at a price.
+fn worth_msat(charter: &Charter, price: Price) -> u64 {
+    price.amount_floor(charter.settlement.tranche_mwh).map_or(u64::MAX, Msat::to_millisatoshi)
+}
+
+/// Whoever is no rogue has paid in the end what it had not paid in time, and is trusted with less than
+/// a newcomer.
+fn late_payments(
     rogues: &[Fraud<'_>],
+    disputes: &Disputes,
     exposures: &Exposures,
-    charter: &Charter,
-    price: Price,
+    worth_msat: u64,
 ) -> Tally {
     let mut tally = Tally::default();
-    let worth = price.amount_floor(charter.settlement.tranche_mwh);
-    let worth_msat = worth.map_or(u64::MAX, boltgrid_protocol::units::Msat::to_millisatoshi);
+    let not_paid = Why::NotPaid.to_string();
+    let is_rogue = |who: &str| rogues.iter().any(|rogue| rogue.participant == who);
+    for (node, told) in disputes {
+        // Whoever is down at the end may yet pay.
+        let may_pay = |who: &str| disputes.contains_key(who) && !is_rogue(who);
+        let late = told.iter().filter(|it| it.why == not_paid && may_pay(&it.counterparty));
+        for DisputeReport { interval, counterparty, resolved_at_unix_ms, .. } in late {
+            tally.check(resolved_at_unix_ms.is_some(), || {
+                format!("interval {interval}: {counterparty} has not paid {node} in the end")
+            });
+            let limit = exposures.limit_of(node, counterparty);
+            tally.check(limit.is_some_and(|limit| limit < worth_msat), || {
+                format!("{counterparty} may owe {node} {limit:?} msat after a default")
+            });
+        }
+    }
+    tally
+}
+
+fn a_tranche_at_most(rogues: &[Fraud<'_>], exposures: &Exposures, worth_msat: u64) -> Tally {
+    let mut tally = Tally::default();
     for Fraud { participant, .. } in rogues {
         let most = exposures.most_of(participant);
         tally.check(most <= worth_msat, || {

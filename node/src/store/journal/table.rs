@@ -128,6 +128,24 @@ impl Table {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    pub(super) fn load_last_signed_by_both(
+        &self,
+        before: Interval,
+        intervals: u64,
+    ) -> Result<Vec<JournalEntry>, JournalError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT interval, kind, place, bytes FROM signed
+             WHERE interval < ?1 AND kind NOT IN (?2, ?3) AND interval + ?4 > (
+                 SELECT interval FROM signed WHERE kind = ?5 AND interval < ?1
+                 ORDER BY interval DESC LIMIT 1)
+             ORDER BY interval, kind, place",
+        )?;
+        let intervals = i64::try_from(intervals).unwrap_or(i64::MAX);
+        let parameters = params![column(before), PAYMENT, SUMMARY, intervals, COUNTERSIGNED];
+        let rows = statement.query_map(parameters, entry)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub(super) fn load_payments(&self) -> Result<Vec<JournalEntry>, JournalError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT interval, kind, place, bytes FROM signed

@@ -102,8 +102,8 @@ impl Course<'_> {
             return;
         }
         self.stood_at = now;
-        for (site, accounts) in self.fleet.accounts().await {
-            self.exposures.note(&site, &accounts);
+        for (participant, accounts) in self.fleet.accounts().await {
+            self.exposures.note(&participant, &accounts);
         }
     }
 

@@ -15,6 +15,8 @@ use crate::run::payments::{Told, Tranche};
 
 const NODE: ParticipantId = ParticipantId::from_bytes([1; 32]);
 const ROGUE: ParticipantId = ParticipantId::from_bytes([2; 32]);
+/// No rogue, but late.
+const LATE: ParticipantId = ParticipantId::from_bytes([3; 32]);
 /// 300 sat a kWh, so that a tranche is worth 75 sat.
 const PRICE: Price = Price::from_msat_per_kwh(300_000);
 
@@ -87,6 +89,17 @@ fn violated(
     played: &Played,
     (owed_msat, asked): (u64, Option<&str>),
 ) -> Vec<String> {
+    violated_with(frauds, disputes, played, (owed_msat, asked), 37_500)
+}
+
+/// The same, where who paid late may owe so much.
+fn violated_with(
+    frauds: &Frauds,
+    disputes: Vec<DisputeReport>,
+    played: &Played,
+    (owed_msat, asked): (u64, Option<&str>),
+    limit_msat: u64,
+) -> Vec<String> {
     let charter = grid();
     let rogue = ROGUE.to_string();
     let fraud = Fraud { participant: &rogue, played };
@@ -102,7 +115,12 @@ fn violated(
         open_defaults: 0,
         is_paid_by_lightning: true,
     };
-    exposures.note("bus1", &[account]);
+    let late = AccountReport {
+        counterparty: LATE.to_string(),
+        limit_msat: Some(limit_msat),
+        ..account.clone()
+    };
+    exposures.note(&NODE.to_string(), &[account, late]);
     let mut payments = Payments::default();
     if let Some(hash) = asked {
         let (payer, payee) = (NODE.to_string(), rogue.clone());
@@ -119,7 +137,7 @@ fn violated(
             },
         );
     }
-    let disputes = Disputes::from([(NODE.to_string(), disputes)]);
+    let disputes = Disputes::from([(NODE.to_string(), disputes), (LATE.to_string(), Vec::new())]);
     let now = Timestamp::from_unix_ms(10_000_000);
     let told = (&disputes, &exposures, &payments);
     let rows = frauds.verdicts(now, &[fraud], told, (&charter, PRICE)).into_iter();
@@ -178,4 +196,18 @@ fn a_false_invoice_that_is_taken_or_was_to_be_paid_is_seen() {
     assert_eq!(violated(&frauds, Vec::new(), &played, (0, Some("bb"))), [name]);
     played.words.entry(Trick::Expired).or_default().insert(TAKEN, 1);
     assert_eq!(violated(&frauds, Vec::new(), &played, (0, Some("aa"))), [name]);
+}
+
+#[test]
+fn who_is_no_rogue_and_has_not_paid_in_the_end_or_is_trusted_as_before_is_seen() {
+    let (frauds, played) = (Frauds::default(), Played::default());
+    let late = |resolved_at_unix_ms| {
+        let counterparty = LATE.to_string();
+        vec![DisputeReport { counterparty, resolved_at_unix_ms, ..dispute(9, Vec::new()) }]
+    };
+    let name = "late_payments_end_defaults";
+    assert_eq!(violated(&frauds, late(Some(10)), &played, (0, None)), [""; 0]);
+    assert_eq!(violated(&frauds, late(None), &played, (0, None)), [name]);
+    let trusted = violated_with(&frauds, late(Some(10)), &played, (0, None), 75_000);
+    assert_eq!(trusted, [name]);
 }
