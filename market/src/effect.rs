@@ -114,6 +114,8 @@ pub enum Slot {
     Payment(Interval, u32),
     /// That the records of this interval hold a summary of those before.
     Summary(Interval),
+    /// A record of an escrow, by an interval in which it is over for good and a number.
+    Escrow(Interval, u32),
 }
 
 impl Slot {
@@ -133,7 +135,8 @@ impl Slot {
             | Self::Acceptance(interval, _)
             | Self::Reply(interval, _)
             | Self::Payment(interval, _)
-            | Self::Summary(interval) => interval,
+            | Self::Summary(interval)
+            | Self::Escrow(interval, _) => interval,
         }
     }
 }

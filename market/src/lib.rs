@@ -8,6 +8,7 @@
 //!               ├─ Abstention: whether to sign at all, as long as the view cannot be trusted
 //!               └─ bars of members that contradicted themselves
 //!   strategy: what one site orders, and how it keeps to it
+//!   escrow: amounts that are locked until readings say whose they are, beside the market
 //! ```
 //!
 //! The rules (P1, P2, …) are those of `protocol/PROTOCOL.md`.
@@ -24,6 +25,7 @@ pub mod channels;
 pub mod clear;
 mod contracted;
 pub mod effect;
+pub mod escrow;
 pub mod forwards;
 pub mod input;
 pub mod ledger;

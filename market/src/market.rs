@@ -303,7 +303,8 @@ impl Market {
             | Message::Offer(_)
             | Message::Acceptance(_)
             | Message::Reply(_)
-            | Message::Invoice(_) => return (Judgement::KNOWN, none),
+            | Message::Invoice(_)
+            | Message::Deed(_) => return (Judgement::KNOWN, none),
             Message::Order(_)
             | Message::Ack(_)
             | Message::Proposal(_)
@@ -329,7 +330,8 @@ impl Market {
             | Message::Offer(_)
             | Message::Acceptance(_)
             | Message::Reply(_)
-            | Message::Invoice(_) => (Judgement::KNOWN, none),
+            | Message::Invoice(_)
+            | Message::Deed(_) => (Judgement::KNOWN, none),
         }
     }
 
@@ -469,6 +471,7 @@ fn origin(message: &Message) -> (ParticipantId, Interval) {
         Message::Acceptance(it) => (it.participant(), it.interval()),
         Message::Reply(it) => (it.participant(), it.interval()),
         Message::Invoice(it) => (it.participant(), it.interval()),
+        Message::Deed(it) => (it.participant(), it.interval()),
     }
 }
 

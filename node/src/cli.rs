@@ -6,6 +6,7 @@ mod channel_plan;
 mod charter;
 mod enrol;
 mod error;
+mod escrow;
 mod export;
 mod init;
 mod offer;
@@ -84,6 +85,9 @@ enum Command {
     /// Payment channels: list, open, close, splice, history
     #[command(subcommand)]
     Channel(channel::Channel),
+    /// Amounts locked until readings say whose they are: propose, accept, list
+    #[command(subcommand)]
+    Escrow(escrow::Escrow),
     /// See what was paid, what is owed and what is in dispute
     #[command(subcommand)]
     Payment(payment::Payment),
@@ -131,6 +135,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Offer(offer) => offer.run(&mut out),
         Command::Wallet(wallet) => wallet.run(&mut out),
         Command::Channel(channel) => channel.run(&mut out),
+        Command::Escrow(escrow) => escrow.run(&mut out),
         Command::Payment(payment) => payment.run(&mut out),
         Command::Export(export) => export.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),

@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use boltgrid_market::escrow::Willingness;
 use boltgrid_market::payments::CreditTerms;
 use boltgrid_protocol::units::{Msat, Price};
 use libp2p::Multiaddr;
@@ -135,6 +136,8 @@ pub struct OwnerConfig {
     pub battery_efficiency_ppm: u32,
     /// What others may owe the node for energy.
     pub credit: CreditTerms,
+    /// In which escrows to take part unasked.
+    pub willing: Willingness,
 }
 
 /// Logs.
@@ -330,6 +333,10 @@ fn check_owner(raw: &RawOwner) -> Result<OwnerConfig, BadValue> {
         credit: CreditTerms {
             first_msat: sat(given(raw.newcomer_credit_sat, "owner.newcomer_credit_sat")?),
             most_msat: sat(given(raw.credit_max_sat, "owner.credit_max_sat")?),
+        },
+        willing: Willingness {
+            arbitrate_max: sat(given(raw.arbitrate_max_sat, "owner.arbitrate_max_sat")?),
+            accept_max: sat(given(raw.escrow_accept_max_sat, "owner.escrow_accept_max_sat")?),
         },
     })
 }

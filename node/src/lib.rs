@@ -20,6 +20,7 @@ pub mod channels;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod escrow;
 #[cfg(test)]
 #[expect(dead_code, reason = "the sample grid has more to it than these tests need")]
 #[path = "../../protocol/tests/wire/fixture.rs"]

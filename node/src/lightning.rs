@@ -21,6 +21,7 @@ pub mod event;
 mod events;
 mod guard;
 pub mod handle;
+mod hold;
 mod ldk;
 mod logs;
 pub mod payment;

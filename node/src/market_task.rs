@@ -69,6 +69,8 @@ pub(crate) struct MarketTask {
     pub(crate) readings: mpsc::Receiver<Verified<Reading>>,
     /// To the catch-up task, what is about history.
     pub(crate) of_history: mpsc::Sender<NetworkEvent>,
+    /// To the escrow task, what is about an escrow.
+    pub(crate) of_escrow: mpsc::Sender<NetworkEvent>,
     /// From the catch-up task, evidence that bars somebody.
     pub(crate) learnt: mpsc::Receiver<Message>,
     /// From the owner, what to trade ahead.
@@ -161,6 +163,15 @@ impl MarketTask {
 
     async fn hear(&mut self, event: NetworkEvent) -> Result<(), MarketError> {
         match event {
+            NetworkEvent::Asked { question: Question::Escrow(_), .. }
+            | NetworkEvent::Unanswered { question: Question::Escrow(_), .. }
+            | NetworkEvent::Told { question: Question::Escrow(_), .. } => {
+                // What the escrow task cannot take is asked again.
+                if self.of_escrow.try_send(event).is_err() {
+                    debug!("too many questions about escrows at once");
+                }
+                Ok(())
+            }
             NetworkEvent::Asked { ref question, .. }
             | NetworkEvent::Unanswered { ref question, .. }
                 if question.is_of_history() =>
@@ -233,11 +244,13 @@ impl MarketTask {
                 let certificate = self.certificate(*interval).map(|bytes| bytes.to_vec());
                 Some(Answer::Certificate(certificate))
             }
-            // The network and the catch-up answer these themselves, and invoices the market.
+            // The network, the catch-up and the escrow task answer these themselves, and invoices the
+            // market.
             Question::Clock
             | Question::Reconcile { .. }
             | Question::Items { .. }
-            | Question::Invoice { .. } => None,
+            | Question::Invoice { .. }
+            | Question::Escrow(_) => None,
             Question::Reply { .. } => Some(Answer::Reply(None)),
         }
     }

@@ -25,15 +25,18 @@ use crate::channels::{ChannelKeeper, ChannelPlans, KeeperEnds, OrderNames};
 use crate::clock::{self, Steadiness};
 use crate::config::lightning::BitcoinNetwork;
 use crate::config::{ChannelsConfig, Config};
+use crate::escrow::{EscrowAround, EscrowEnds, EscrowTask};
 use crate::grid::{Grid, GridError};
 use crate::history::History;
 use crate::keys::{self, KeyError};
 use crate::lightning::{
-    Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
+    Delivery, Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
 };
 use crate::market_task::{MarketError, MarketTask, Paying};
 use crate::network::behaviour::Openness;
-use crate::network::{LightningContacts, Network, NetworkConfig, NetworkError};
+use crate::network::{
+    LightningContacts, Network, NetworkConfig, NetworkError, NetworkEvent, NetworkHandle,
+};
 use crate::planner::Planner;
 use crate::rpc::{Answers, Rpc, RpcError};
 use crate::settling::{Books, Settling};
@@ -101,6 +104,9 @@ pub enum TaskFailure {
     /// Lightning.
     #[error(transparent)]
     Lightning(#[from] LightningFailure),
+    /// What was decided about an escrow could not be stored.
+    #[error("what binds this node in an escrow cannot be stored: {0}")]
+    Escrow(#[from] JournalError),
 }
 
 /// Who this node is, and in which grid.
@@ -166,12 +172,9 @@ async fn start(
     let reach = reach(&charter, &config);
     let (bitcoin, means) = means(&config);
     let payments = open_lightning(&config, &charter, store).await?;
-    let binding = LightningContact::binding(&rosters.grid(), &participant);
-    let contact = payments.as_ref().map(|it| it.lightning.contact(&binding));
-    let network = NetworkConfig { lightning: contact, ..network_config(config.network) };
     let grid = || (Arc::clone(&charter), rosters.clone());
-    let (network, handle, events) =
-        Network::open(network, key.clone(), grid().0, grid().1, clock::now).await?;
+    let contact = payments.as_ref().map(|it| it.contact(&rosters, &participant));
+    let (network, handle, events) = open_network(config.network, contact, &key, grid()).await?;
     let contacts = handle.watch_lightning_contacts();
     let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
     let (set_points, commands) = mpsc::channel(COMMANDS_MAX);
@@ -185,26 +188,28 @@ async fn start(
     let around = (payments.as_ref(), contacts.clone());
     let (keeper, channel_plans, named) =
         keeper(config.channels, participant, grid(), store.archive(), around);
-    let rpc = Rpc::open(
-        config.rpc.listen,
-        Answers {
-            participant,
-            charter: Arc::clone(&charter),
-            rosters: rosters.clone(),
-            started_at,
-            history: watched_history,
-            site: site_state.clone(),
-            network: handle.clone(),
-            archive: store.archive(),
-            catch_up: catch_up_status,
-            trading,
-            lightning: payments.as_ref().map(|it| it.handle.clone()),
-            channel_plans,
-        },
-    )
-    .await?;
+    let around = (handle.clone(), contacts.clone(), watched_history.clone());
+    let around = escrow_around(store, around, payments.as_ref().zip(bitcoin));
+    let (escrow, EscrowEnds { of_escrow, held, desk }) =
+        EscrowTask::new(grid(), key.clone(), config.owner.willing, around).await?;
+    let answers = Answers {
+        participant,
+        charter: Arc::clone(&charter),
+        rosters: rosters.clone(),
+        started_at,
+        history: watched_history,
+        site: site_state.clone(),
+        network: handle.clone(),
+        archive: store.archive(),
+        catch_up: catch_up_status,
+        trading,
+        lightning: payments.as_ref().map(|it| it.handle.clone()),
+        channel_plans,
+        escrow: desk,
+    };
+    let rpc = Rpc::open(config.rpc.listen, answers).await?;
     let books = Books::new(store.archive(), charter.interval);
-    let (started, paying) = settle(payments.zip(bitcoin), books).unzip();
+    let (started, paying) = settle(payments.zip(bitcoin), books, held).unzip();
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
     let planner = Planner::new(grid(), participant, config.owner, (site_state, named), set_points);
     let market = MarketTask {
@@ -224,17 +229,42 @@ async fn start(
         events,
         readings,
         of_history,
+        of_escrow,
         learnt,
         trades,
         words: BTreeMap::new(),
     };
     let bottom = (network, started.zip(Some(contacts)));
-    Ok(start_tasks(shutdown, (rpc, site, catch_up), (market, oldest, keeper), bottom))
+    Ok(start_tasks(shutdown, (rpc, site, catch_up, escrow), (market, oldest, keeper), bottom))
+}
+
+async fn open_network(
+    config: crate::config::NetworkConfig,
+    lightning: Option<LightningContact>,
+    key: &Keypair,
+    (charter, rosters): (Arc<Charter>, Rosters),
+) -> Result<(Network, NetworkHandle, mpsc::Receiver<NetworkEvent>), NetworkError> {
+    let config = NetworkConfig { lightning, ..network_config(config) };
+    Network::open(config, key.clone(), charter, rosters, clock::now).await
+}
+
+fn escrow_around(
+    store: &Store,
+    (network, contacts, history): (
+        NetworkHandle,
+        watch::Receiver<LightningContacts>,
+        watch::Receiver<History>,
+    ),
+    payments: Option<(&Payments, BitcoinNetwork)>,
+) -> EscrowAround {
+    let (journal, archive) = (store.journal(), store.archive());
+    let lightning = payments.map(|(it, bitcoin)| (it.handle.clone(), bitcoin));
+    EscrowAround { network, contacts, journal, archive, history, lightning }
 }
 
 fn start_tasks(
     shutdown: CancellationToken,
-    (rpc, site, catch_up): (Rpc, Site, CatchUp),
+    (rpc, site, catch_up, escrow): (Rpc, Site, CatchUp, EscrowTask),
     (market, oldest, keeper): (MarketTask, Interval, Option<ChannelKeeper>),
     (network, payments): (Network, Option<Started>),
 ) -> Tasks<TaskFailure> {
@@ -255,6 +285,7 @@ fn start_tasks(
             Ok(())
         });
     }
+    tasks.start("escrow", |stop| async move { Ok(escrow.run(stop).await?) });
     tasks.start("market", |stop| async move { Ok(market.run(stop, oldest).await?) });
     tasks.start("network", |stop| async move { Ok(network.run(stop).await?) });
     if let Some(((lightning, settling), contacts)) = payments {
@@ -299,13 +330,21 @@ struct Payments {
     events: LightningEvents,
 }
 
+impl Payments {
+    /// Where this Lightning node is, bound to the participant.
+    fn contact(&self, rosters: &Rosters, participant: &ParticipantId) -> LightningContact {
+        self.lightning.contact(&LightningContact::binding(&rosters.grid(), participant))
+    }
+}
+
 /// Puts the settling between Lightning and the market.
 fn settle(
     payments: Option<(Payments, BitcoinNetwork)>,
     books: Books,
+    held: mpsc::Sender<Delivery>,
 ) -> Option<((Lightning, Settling), Paying)> {
     let (Payments { lightning, handle, events }, network) = payments?;
-    let (settling, ends) = Settling::new(handle, events, books);
+    let (settling, ends) = Settling::new(handle, events, books, held);
     Some(((lightning, settling), Paying::new(ends, network)))
 }
 

@@ -7,6 +7,7 @@
 //! Not for: the shapes of the answers, which are in [`crate::status`].
 
 mod channel_plan;
+pub mod escrow;
 pub mod forgive;
 pub mod offer;
 pub mod past;
@@ -34,6 +35,7 @@ use tower::ServiceBuilder;
 use crate::catch_up::CatchUpStatus;
 use crate::channels::ChannelPlans;
 use crate::clock;
+use crate::escrow::EscrowDesk;
 use crate::history::History;
 use crate::lightning::LightningHandle;
 use crate::metrics::{Metrics, MetricsLayer};
@@ -48,6 +50,9 @@ use crate::trading::Trading;
 
 pub use channel_plan::ChannelPlanRpcClient;
 use channel_plan::ChannelPlanRpcServer;
+pub use escrow::EscrowListRpcClient;
+pub use escrow::EscrowRpcClient;
+use escrow::{EscrowListRpcServer, EscrowRpcServer};
 pub use forgive::ForgiveRpcClient;
 use forgive::ForgiveRpcServer;
 pub use offer::{ForwardRpcClient, OfferRpcClient};
@@ -121,6 +126,8 @@ pub struct Answers {
     pub lightning: Option<LightningHandle>,
     /// The channel policy; none without Lightning.
     pub channel_plans: Option<ChannelPlans>,
+    /// The escrow task.
+    pub escrow: EscrowDesk,
 }
 
 /// Why JSON-RPC cannot be served.
@@ -203,9 +210,11 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     methods.merge(ChannelPlanRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(PaymentRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(DisputeRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(EscrowListRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     if address.ip().is_loopback() {
         methods.merge(ForgiveRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+        methods.merge(EscrowRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(WalletPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(ChannelPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);

@@ -71,6 +71,8 @@ pub(crate) struct Settling {
     wanted: mpsc::Receiver<Wanted>,
     happened: mpsc::Sender<Happening>,
     books: Books,
+    /// To the escrow task, payments that are held.
+    held: mpsc::Sender<Delivery>,
 }
 
 /// A request to Lightning under way: the hash that it is about, and what it comes to.
@@ -81,10 +83,11 @@ impl Settling {
         lightning: LightningHandle,
         events: LightningEvents,
         books: Books,
+        held: mpsc::Sender<Delivery>,
     ) -> (Self, SettlingEnds) {
         let (want, wanted) = mpsc::channel(WANTED_MAX);
         let (happen, happened) = mpsc::channel(HAPPENED_MAX);
-        let settling = Self { lightning, events, wanted, happened: happen, books };
+        let settling = Self { lightning, events, wanted, happened: happen, books, held };
         (settling, SettlingEnds { wanted: want, happened })
     }
 
@@ -107,6 +110,15 @@ impl Settling {
                     happened.map(|happened| Happening { happened, delivery: None })
                 }
                 delivery = self.events.next() => match delivery {
+                    Some(delivery) if is_held(&delivery) => {
+                        tokio::select! {
+                            () = shutdown.cancelled() => return,
+                            sent = self.held.send(delivery) => if sent.is_err() {
+                                return shutdown.cancelled().await;
+                            },
+                        }
+                        None
+                    }
                     Some(delivery) => {
                         self.books.note_event(delivery.event(), clock::now());
                         take(delivery)
@@ -249,6 +261,11 @@ async fn look(lightning: &LightningHandle, payment_hash: PaymentHash) -> Option<
             None
         }
     }
+}
+
+/// Whether it is about a payment that somebody else decides about.
+const fn is_held(delivery: &Delivery) -> bool {
+    matches!(delivery.event(), LightningEvent::PaymentHeld { .. })
 }
 
 /// What an event means to the market; what means nothing to it is done with at once.

@@ -8,11 +8,13 @@ use crate::agreement::CERTIFICATE_MAX;
 use crate::codec::{self, CodecRejected};
 use crate::confirm::TradeConfirm;
 use crate::envelope::Payload;
+use crate::escrow::{Deed, EscrowAnswer, EscrowQuestion, SHOWN_MAX};
 use crate::forward::Acceptance;
 use crate::history::{IDS_MAX, Item, RECONCILE_MAX, STRETCH_MAX, Stretch};
 use crate::id::{ItemId, RosterIndex};
 use crate::invoice::{Invoice, InvoiceWord};
 use crate::order::Order;
+use crate::reading::Reading;
 use crate::units::Interval;
 
 /// Most orders asked for, or handed out, at once.
@@ -27,6 +29,8 @@ const FRAME_MAX: usize = 64;
 const _: () = assert!(TradeConfirm::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(Acceptance::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(Invoice::LIMIT + FRAME_MAX <= REQUEST_MAX);
+const _: () = assert!(2 * Deed::LIMIT + FRAME_MAX <= REQUEST_MAX);
+const _: () = assert!(SHOWN_MAX * Reading::LIMIT + 2 * FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * size_of::<RosterIndex>() + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * (Order::LIMIT + size_of::<u64>()) + FRAME_MAX <= RESPONSE_MAX);
 const _: () = assert!(CERTIFICATE_MAX + FRAME_MAX <= RESPONSE_MAX);
@@ -80,6 +84,8 @@ pub enum Question {
         /// The signed invoice.
         invoice: Vec<u8>,
     },
+    /// Something about an escrow of both (P37, P38).
+    Escrow(EscrowQuestion),
 }
 
 /// The answer to a [`Question`], in the same order of variants.
@@ -102,6 +108,8 @@ pub enum Answer {
     Reply(Option<Vec<u8>>),
     /// The payer's word.
     Invoice(InvoiceWord),
+    /// What is said to a question about an escrow.
+    Escrow(EscrowAnswer),
 }
 
 impl Answer {
@@ -124,7 +132,12 @@ impl Answer {
                 message.as_ref().is_none_or(|message| message.len() <= RECONCILE_MAX)
             }
             Self::Items(items) => items.len() <= IDS_MAX,
-            Self::Certificate(_) | Self::Clock { .. } | Self::Reply(_) | Self::Invoice(_) => true,
+            Self::Escrow(EscrowAnswer::Signed(deed)) => deed.len() <= Deed::LIMIT,
+            Self::Certificate(_)
+            | Self::Clock { .. }
+            | Self::Reply(_)
+            | Self::Invoice(_)
+            | Self::Escrow(_) => true,
         }
     }
 }
@@ -158,7 +171,8 @@ impl Question {
             | Self::Certificate { .. }
             | Self::Clock
             | Self::Reply { .. }
-            | Self::Invoice { .. } => false,
+            | Self::Invoice { .. }
+            | Self::Escrow(_) => false,
             Self::Reconcile { .. } | Self::Items { .. } => true,
         }
     }
@@ -184,6 +198,21 @@ impl Question {
             Self::Items { stretch, ids } => short(stretch) && ids.len() <= IDS_MAX,
             Self::Reply { acceptance } => acceptance.len() <= Acceptance::LIMIT,
             Self::Invoice { invoice } => invoice.len() <= Invoice::LIMIT,
+            Self::Escrow(question) => is_bounded(question),
+        }
+    }
+}
+
+fn is_bounded(question: &EscrowQuestion) -> bool {
+    match question {
+        EscrowQuestion::Arbitrate { terms, .. } => terms.len() <= Deed::LIMIT,
+        EscrowQuestion::Hold { terms, arbitration } => {
+            terms.len() <= Deed::LIMIT && arbitration.len() <= Deed::LIMIT
+        }
+        EscrowQuestion::Release { .. } => true,
+        EscrowQuestion::Plead { readings, .. } => {
+            readings.len() <= SHOWN_MAX
+                && readings.iter().all(|reading| reading.len() <= Reading::LIMIT)
         }
     }
 }
@@ -235,6 +264,7 @@ impl Response {
 mod tests {
     use super::*;
     use crate::history::ItemKind;
+    use crate::id::MessageHash;
     use crate::invoice::InvoiceRefusal;
 
     fn orders_of(count: u32) -> Request {
@@ -261,6 +291,31 @@ mod tests {
         Item { kind: ItemKind::Book, bytes: vec![7; bytes] }
     }
 
+    fn escrow_hold(bytes: usize) -> Request {
+        let (terms, arbitration) = (vec![7; bytes], vec![7; bytes]);
+        Request::Ask(Question::Escrow(EscrowQuestion::Hold { terms, arbitration }))
+    }
+
+    fn escrow_plea(count: usize, bytes: usize) -> Request {
+        let (escrow, readings) = (MessageHash::default(), vec![vec![7; bytes]; count]);
+        Request::Ask(Question::Escrow(EscrowQuestion::Plead { escrow, readings }))
+    }
+
+    #[test]
+    fn more_about_an_escrow_than_allowed_is_malformed() {
+        for request in [
+            escrow_hold(Deed::LIMIT + 1),
+            escrow_plea(SHOWN_MAX + 1, 1),
+            escrow_plea(1, Reading::LIMIT + 1),
+        ] {
+            let malformed = Err(CodecRejected::Malformed);
+            assert_eq!(Request::from_bytes(&request.to_bytes()), malformed, "{request:?}");
+        }
+        let deed = EscrowAnswer::Signed(vec![7; Deed::LIMIT + 1]);
+        let response = Response::Answer(Answer::Escrow(deed));
+        assert!(Response::from_bytes(&response.to_bytes()).is_err());
+    }
+
     #[test]
     fn the_largest_requests_survive_the_round_trip() {
         let confirm = Request::Confirm(vec![7; TradeConfirm::LIMIT]);
@@ -268,8 +323,12 @@ mod tests {
         let clock = Request::Ask(Question::Clock);
         let acceptance = Request::Ask(Question::Reply { acceptance: vec![7; Acceptance::LIMIT] });
         let invoice = Request::Ask(Question::Invoice { invoice: vec![7; Invoice::LIMIT] });
+        let [hold, plea] = [escrow_hold(Deed::LIMIT), escrow_plea(SHOWN_MAX, Reading::LIMIT)];
+        let escrow = [hold, plea];
         for request in
             [orders_of(64), confirm, reconcile, items(IDS_MAX), clock, acceptance, invoice]
+                .into_iter()
+                .chain(escrow)
         {
             assert_eq!(Request::from_bytes(&request.to_bytes()), Ok(request));
         }
@@ -283,7 +342,9 @@ mod tests {
         let items = Answer::items_that_fit([item(CERTIFICATE_MAX)]);
         let clock = Answer::Clock { unix_ms: u64::MAX };
         let word = Answer::Invoice(InvoiceWord::Refused(InvoiceRefusal::NoLightning));
-        for response in [orders, certificate, reconcile, items, clock, word].map(Response::Answer) {
+        let deed = Answer::Escrow(EscrowAnswer::Signed(vec![7; Deed::LIMIT]));
+        let answers = [orders, certificate, reconcile, items, clock, word, deed];
+        for response in answers.map(Response::Answer) {
             assert_eq!(Response::from_bytes(&response.to_bytes()), Ok(response));
         }
     }

@@ -44,6 +44,8 @@ pub enum Kind {
     Reply,
     /// [`crate::invoice::Invoice`]
     Invoice,
+    /// [`crate::escrow::Deed`]
+    Deed,
 }
 
 impl Kind {
@@ -59,7 +61,7 @@ impl Kind {
             | Self::Reading
             | Self::Evidence
             | Self::Invoice => true,
-            Self::PeerRecord | Self::Offer | Self::Acceptance | Self::Reply => false,
+            Self::PeerRecord | Self::Offer | Self::Acceptance | Self::Reply | Self::Deed => false,
         }
     }
 }

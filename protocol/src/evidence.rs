@@ -50,9 +50,8 @@ impl Evidence {
             | Kind::Offer
             | Kind::Acceptance
             | Kind::Reply
-            | Kind::Invoice => {
-                Err(MessageRejected::Body("two messages of this kind prove nothing"))
-            }
+            | Kind::Invoice
+            | Kind::Deed => Err(MessageRejected::Body("two messages of this kind prove nothing")),
         }
     }
 

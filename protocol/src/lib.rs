@@ -16,6 +16,7 @@ pub mod confirm;
 pub mod direct;
 pub mod enrolment;
 pub mod envelope;
+pub mod escrow;
 pub mod evidence;
 pub mod forward;
 pub mod history;

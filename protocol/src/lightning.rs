@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::id::bytes32;
 
@@ -16,6 +17,14 @@ bytes32! {
     /// What hashes to a payment's hash. Only the payee knows it before it is paid, so that whoever
     /// shows it later has paid: the receipt.
     Preimage
+}
+
+impl Preimage {
+    /// The payment hash that it claims.
+    #[must_use]
+    pub fn payment_hash(&self) -> PaymentHash {
+        PaymentHash::from_bytes(Sha256::digest(self.as_bytes()).into())
+    }
 }
 
 /// Bytes of a Lightning node's id.
@@ -101,6 +110,12 @@ impl FromStr for LightningId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_payment_hash_is_the_sha_256_of_its_preimage() {
+        let expected = "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925";
+        assert_eq!(Preimage::default().payment_hash().to_string(), expected);
+    }
 
     #[test]
     fn an_id_survives_its_text_form() {

@@ -8,6 +8,7 @@ use crate::agreement::{Ack, Proposal, Vote};
 use crate::charter::Charter;
 use crate::confirm::TradeConfirm;
 use crate::envelope::{Header, Kind, MessageRejected, Payload, Signed, Verified};
+use crate::escrow::Deed;
 use crate::evidence::Evidence;
 use crate::forward::{Acceptance, Reply};
 use crate::invoice::Invoice;
@@ -50,6 +51,8 @@ pub enum Message {
     Reply(Verified<Reply>),
     /// An invoice.
     Invoice(Verified<Invoice>),
+    /// A word on an escrow.
+    Deed(Verified<Deed>),
 }
 
 /// Why bytes do not come in.
@@ -191,6 +194,7 @@ impl Gatekeeper {
             Kind::Acceptance => Message::Acceptance(verify(bytes, gate)?),
             Kind::Reply => Message::Reply(verify(bytes, gate)?),
             Kind::Invoice => Message::Invoice(verify(bytes, gate)?),
+            Kind::Deed => Message::Deed(verify(bytes, gate)?),
         })
     }
 }
@@ -230,6 +234,7 @@ impl Message {
             Self::Acceptance(_) => Kind::Acceptance,
             Self::Reply(_) => Kind::Reply,
             Self::Invoice(_) => Kind::Invoice,
+            Self::Deed(_) => Kind::Deed,
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::agreement::{Ack, Proposal, Vote};
 use crate::codec;
 use crate::confirm::TradeConfirm;
 use crate::envelope::{Context, Kind, MessageRejected, Payload};
+use crate::escrow::{self, Deed, ESCROW_MIN_SAT, EscrowTerms, HOLD_BLOCKS_MAX, Releases};
 use crate::evidence::Evidence;
 use crate::forward::{Acceptance, Reply, Stack, Word, in_one_day};
 use crate::invoice::{Invoice, TRANCHES_MAX};
@@ -226,6 +227,50 @@ impl Payload for Invoice {
         require(self.tranche < self.tranches, "a tranche beyond the last")?;
         require(self.amount_msat != Msat::ZERO, "an invoice over nothing")?;
         require(self.is_text(), "not the text of a Lightning invoice")
+    }
+}
+
+/// What terms of an escrow must satisfy (P36).
+fn require_terms(context: &Context<'_>, terms: &EscrowTerms) -> Result<(), MessageRejected> {
+    let EscrowTerms { payee, arbiter, condition, .. } = terms;
+    let payer = &context.member.enrolment.participant;
+    let three = payee != payer && arbiter != payer && arbiter != payee;
+    require(three, "payer, payee and arbiter are not three members")?;
+    let is_member = |who| context.roster.index_of(who).is_some();
+    require(is_member(payee) && is_member(arbiter), "payee or arbiter is not a member")?;
+    let subject = match condition.releases {
+        Releases::Delivered => payee,
+        Releases::Missed => payer,
+    };
+    require(condition.subject == *subject, "the subject is not who promises delivery")?;
+    require(!condition.energy_mwh.is_zero(), "a condition of no energy")?;
+    require(condition.first < condition.until, "the condition ends before it starts")?;
+    let least = Msat::from_satoshi_saturating(ESCROW_MIN_SAT);
+    require(terms.amount_msat >= least, BELOW_MINIMUM)?;
+    require((1..=HOLD_BLOCKS_MAX).contains(&terms.hold_blocks), TOO_MANY_BLOCKS)
+}
+
+/// Why an escrow has a least amount.
+const BELOW_MINIMUM: &str = "an escrow of less than 10000 sat cannot be enforced: below 354 sat it is \
+    dust, which has no output on the chain, and claiming a small one there costs more than half of \
+    it at 20 sat/vB; take 10000 sat or more";
+/// Why an escrow cannot be held for longer.
+const TOO_MANY_BLOCKS: &str = "an escrow is held for 1 to 900 blocks, some six days: all time locks of \
+    a payment together must stay below the 1008 blocks that Lightning allows";
+const _: () = assert!(ESCROW_MIN_SAT == 10_000 && HOLD_BLOCKS_MAX == 900);
+
+impl Payload for Deed {
+    const KIND: Kind = Kind::Deed;
+    const LIMIT: usize = 1536;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        match self {
+            Self::Terms(terms) => require_terms(context, terms),
+            Self::Arbitration { .. } => Ok(()),
+            Self::Hold { bolt11, .. } => {
+                require(escrow::is_text(bolt11), "not the text of a Lightning invoice")
+            }
+        }
     }
 }
 

@@ -55,7 +55,8 @@ impl Topic {
             | Kind::Offer
             | Kind::Acceptance
             | Kind::Reply
-            | Kind::Invoice => None,
+            | Kind::Invoice
+            | Kind::Deed => None,
         }
     }
 }

@@ -186,7 +186,8 @@ impl Rogue {
             | Message::Offer(_)
             | Message::Acceptance(_)
             | Message::Reply(_)
-            | Message::Invoice(_) => Interval::default(),
+            | Message::Invoice(_)
+            | Message::Deed(_) => Interval::default(),
         };
         let roster = self.hand.roster(interval);
         self.memory.note(message, &roster);
@@ -242,7 +243,8 @@ impl Rogue {
             | Kind::Offer
             | Kind::Acceptance
             | Kind::Reply
-            | Kind::Invoice => None,
+            | Kind::Invoice
+            | Kind::Deed => None,
         };
         bent.unwrap_or_else(|| vec![gossip(topic, bytes)])
     }

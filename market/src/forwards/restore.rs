@@ -66,7 +66,8 @@ impl Forwards {
                 | Slot::Countersigned(..)
                 | Slot::Reading(_)
                 | Slot::Payment(..)
-                | Slot::Summary(_) => rounds.push(entry),
+                | Slot::Summary(_)
+                | Slot::Escrow(..) => rounds.push(entry),
             }
         }
         for bytes in &acceptances {

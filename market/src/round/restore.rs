@@ -69,7 +69,8 @@ impl Round {
             | Slot::Acceptance(..)
             | Slot::Reply(..)
             | Slot::Payment(..)
-            | Slot::Summary(_) => {}
+            | Slot::Summary(_)
+            | Slot::Escrow(..) => {}
         }
         Ok(())
     }

@@ -77,7 +77,8 @@ impl CatchUp {
             | Question::Certificate { .. }
             | Question::Clock
             | Question::Reply { .. }
-            | Question::Invoice { .. } => None,
+            | Question::Invoice { .. }
+            | Question::Escrow(_) => None,
         }
     }
 

@@ -121,7 +121,8 @@ impl Session {
             | Answer::Items(_)
             | Answer::Clock { .. }
             | Answer::Reply(_)
-            | Answer::Invoice(_) => Err(HistoryRejected::NotAskedFor),
+            | Answer::Invoice(_)
+            | Answer::Escrow(_) => Err(HistoryRejected::NotAskedFor),
         }
     }
 

@@ -66,7 +66,8 @@ impl Place {
             | Question::Certificate { .. }
             | Question::Clock
             | Question::Reply { .. }
-            | Question::Invoice { .. } => {
+            | Question::Invoice { .. }
+            | Question::Escrow(_) => {
                 panic!("{question:?} is not about history")
             }
         }
@@ -299,7 +300,8 @@ fn a_node_that_has_nothing_learns_a_full_stretch_within_the_rounds_allowed() {
         | Question::Certificate { .. }
         | Question::Clock
         | Question::Reply { .. }
-        | Question::Invoice { .. } => {
+        | Question::Invoice { .. }
+        | Question::Escrow(_) => {
             panic!("{question:?}")
         }
     });

@@ -136,7 +136,8 @@ impl Verifier {
                 | Message::Offer(_)
                 | Message::Acceptance(_)
                 | Message::Reply(_)
-                | Message::Invoice(_),
+                | Message::Invoice(_)
+                | Message::Deed(_),
             ) => Err(HistoryRejected::NotAskedFor),
         }
     }

@@ -330,7 +330,7 @@ fn positive(argument: &'static str, thousandths: i64) -> Result<u64, CliError> {
 }
 
 /// A decimal number with up to three decimals, in thousandths.
-fn thousandths(text: &str) -> Result<i64, String> {
+pub(super) fn thousandths(text: &str) -> Result<i64, String> {
     let wrong = || format!("`{text}` is not a number with up to three decimals, such as 62.5");
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));

@@ -96,6 +96,10 @@ pub struct RawOwner {
     pub newcomer_credit_sat: Option<u32>,
     /// What anyone may owe.
     pub credit_max_sat: Option<u32>,
+    /// Up to how much to be an arbiter unasked.
+    pub arbitrate_max_sat: Option<u32>,
+    /// Up to how much to be a payee of an escrow unasked.
+    pub escrow_accept_max_sat: Option<u32>,
 }
 
 /// `[log]`
@@ -139,6 +143,8 @@ impl RawConfig {
                 battery_efficiency_percent: Some(95),
                 newcomer_credit_sat: Some(0),
                 credit_max_sat: Some(10_000),
+                arbitrate_max_sat: Some(0),
+                escrow_accept_max_sat: Some(0),
             },
             log: RawLog { filter: Some("info".to_owned()), format: Some(LogFormat::Text) },
             site: None,
@@ -228,6 +234,8 @@ impl RawOwner {
                 .or(below.battery_efficiency_percent),
             newcomer_credit_sat: self.newcomer_credit_sat.or(below.newcomer_credit_sat),
             credit_max_sat: self.credit_max_sat.or(below.credit_max_sat),
+            arbitrate_max_sat: self.arbitrate_max_sat.or(below.arbitrate_max_sat),
+            escrow_accept_max_sat: self.escrow_accept_max_sat.or(below.escrow_accept_max_sat),
         }
     }
 }

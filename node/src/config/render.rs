@@ -202,6 +202,15 @@ const SECTIONS: &[Section] = &[
                  costs. The limit grows by half of what it pays in time, and a default cuts it.",
             ),
             key("credit_max_sat", "What any member may owe at most, whatever it has paid."),
+            key(
+                "arbitrate_max_sat",
+                "Be the arbiter of escrows up to this amount without asking the owner; 0: always ask.\n\
+                 See `boltgrid escrow --help`.",
+            ),
+            key(
+                "escrow_accept_max_sat",
+                "Be the payee of escrows up to this amount without asking the owner; 0: always ask.",
+            ),
         ],
     },
     Section {

@@ -67,6 +67,10 @@ pub enum Request {
     Invoice(InvoiceTerms, Reply<Invoice>),
     /// See [`LightningHandle::hold_invoice`].
     HoldInvoice(InvoiceTerms, PaymentHash, Reply<Invoice>),
+    /// See [`LightningHandle::long_hold_invoice`].
+    LongHoldInvoice(InvoiceTerms, PaymentHash, u32, Reply<Invoice>),
+    /// See [`LightningHandle::pay_direct`].
+    PayDirect(String, Reply<PaymentHash>),
     /// See [`LightningHandle::claim`].
     Claim(Preimage, Reply<()>),
     /// See [`LightningHandle::refuse`].
@@ -183,6 +187,31 @@ impl LightningHandle {
         hash: PaymentHash,
     ) -> Result<Invoice, LightningError> {
         self.ask(|reply| Request::HoldInvoice(terms, hash, reply)).await
+    }
+
+    /// Makes an invoice to a hash that can be held until 39 blocks before a time lock of so many
+    /// blocks, and can be paid over a direct channel only.
+    ///
+    /// # Errors
+    ///
+    /// [`LightningError`].
+    pub async fn long_hold_invoice(
+        &self,
+        terms: InvoiceTerms,
+        hash: PaymentHash,
+        final_cltv_blocks: u32,
+    ) -> Result<Invoice, LightningError> {
+        self.ask(|reply| Request::LongHoldInvoice(terms, hash, final_cltv_blocks, reply)).await
+    }
+
+    /// Starts to pay an invoice over our channel with the payee, and over no other way. The rest is as
+    /// in [`Self::pay`].
+    ///
+    /// # Errors
+    ///
+    /// As in [`Self::pay`].
+    pub async fn pay_direct(&self, bolt11: String) -> Result<PaymentHash, LightningError> {
+        self.ask(|reply| Request::PayDirect(bolt11, reply)).await
     }
 
     /// Claims a held payment.

@@ -42,6 +42,10 @@ pub struct ReadInvoice {
     pub expires_at: Timestamp,
     /// What it says it is for.
     pub description: String,
+    /// How long the last hop is locked, in blocks.
+    pub final_cltv_blocks: u32,
+    /// Whether it names ways over others.
+    pub has_hints: bool,
 }
 
 /// An invoice to be paid, and what it may cost.

@@ -21,6 +21,8 @@ pub fn read(bolt11: &str, network: BitcoinNetwork) -> Option<ReadInvoice> {
         payment_hash: convert::payment_hash(&invoice),
         expires_at: convert::expires_at(&invoice),
         description: invoice.description().to_string(),
+        final_cltv_blocks: u32::try_from(invoice.min_final_cltv_expiry_delta()).ok()?,
+        has_hints: !invoice.route_hints().is_empty(),
     })
 }
 

@@ -8,13 +8,14 @@ use ldk_node::bitcoin::secp256k1::PublicKey;
 use ldk_node::config::ChannelConfig;
 use ldk_node::lightning::ln::channelmanager::PaymentId;
 use ldk_node::lightning::routing::router::RouteParametersConfig;
-use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
+use ldk_node::lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescription, Description};
 use ldk_node::payment::{PaymentDetails, PaymentKind};
 use ldk_node::{ChannelDetails, Node, UserChannelId, lightning_types};
 
 use super::channel::{ChannelId, ChannelTerms};
 use super::convert;
 use super::handle::{LightningError, Reply, Request, Sending};
+use super::hold::{self, NodeKey};
 use super::payment::{Invoice, InvoiceTerms, PaymentOrder, Transaction};
 use super::status::{Balances, LightningStatus};
 
@@ -26,10 +27,18 @@ const CLTV_EXPIRY_DELTA_MAX: u32 = 432;
 const PARTS_MAX: u8 = 4;
 
 /// Carries out one request and answers it.
-pub(super) fn carry_out(node: &Node, request: Request) {
+pub(super) fn carry_out(node: &Node, key: Option<&NodeKey>, request: Request) {
     match request {
-        Request::Invoice(terms, reply) => answer(reply, invoice(node, terms, None)),
-        Request::HoldInvoice(terms, hash, reply) => answer(reply, invoice(node, terms, Some(hash))),
+        Request::Invoice(terms, reply) => {
+            answer(reply, invoice(node, terms, None).map(|it| convert::invoice(&it)));
+        }
+        Request::HoldInvoice(terms, hash, reply) => {
+            answer(reply, invoice(node, terms, Some(hash)).map(|it| convert::invoice(&it)));
+        }
+        Request::LongHoldInvoice(terms, hash, blocks, reply) => {
+            answer(reply, long_hold_invoice((node, key), terms, hash, blocks));
+        }
+        Request::PayDirect(bolt11, reply) => answer(reply, hold::pay_direct(node, &bolt11)),
         Request::Claim(preimage, reply) => answer(reply, claim(node, preimage)),
         Request::Refuse(hash, reply) => {
             let refused = node.bolt11_payment().fail_for_hash(to_hash(hash));
@@ -83,7 +92,7 @@ fn invoice(
     node: &Node,
     terms: InvoiceTerms,
     hash: Option<PaymentHash>,
-) -> Result<Invoice, LightningError> {
+) -> Result<Bolt11Invoice, LightningError> {
     let InvoiceTerms { amount, description, expiry } = terms;
     let bad = |problem: String| LightningError::BadParameter(problem);
     if description.len() > DESCRIPTION_MAX {
@@ -97,7 +106,21 @@ fn invoice(
         None => payments.receive(amount, &description, expiry_s),
         Some(hash) => payments.receive_for_hash(amount, &description, expiry_s, to_hash(hash)),
     };
-    made.map(|it| convert::invoice(&it)).map_err(convert::error)
+    made.map_err(convert::error)
+}
+
+fn long_hold_invoice(
+    (node, key): (&Node, Option<&NodeKey>),
+    terms: InvoiceTerms,
+    hash: PaymentHash,
+    final_cltv_blocks: u32,
+) -> Result<Invoice, LightningError> {
+    let key = key.ok_or_else(|| {
+        let problem = "this version of Lightning derives its keys in another way than expected";
+        LightningError::Failed(problem.to_owned())
+    })?;
+    let made = invoice(node, terms, Some(hash))?;
+    Ok(convert::invoice(&key.lengthen(&made, final_cltv_blocks)?))
 }
 
 fn claim(node: &Node, preimage: Preimage) -> Result<(), LightningError> {

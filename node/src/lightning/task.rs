@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::event::{Delivery, LightningEvents};
 use super::guard::Guard;
 use super::handle::{LightningHandle, Request};
+use super::hold::NodeKey;
 use super::ldk::{self, Credentials, Parts};
 use super::logs::Logs;
 use super::seed::Seed;
@@ -109,6 +110,8 @@ impl Drop for Kept {
 pub struct Lightning {
     threads: Threads,
     kept: Kept,
+    /// Signs invoices of our own making; none where it could not be derived.
+    key: Option<Arc<NodeKey>>,
     health: Arc<Health>,
     guard: Guard,
     requests: mpsc::Receiver<Request>,
@@ -149,7 +152,8 @@ impl Lightning {
         let (network, chain) = (config.network.name(), config.chain.to_string());
         let addresses = if config.external.is_empty() { &config.listen } else { &config.external };
         let (addresses, partners) = (addresses.clone(), config.zero_conf_partners.clone());
-        let parts = Parts { config, dir, seed, store, logs };
+        let bitcoin = convert::network(config.network);
+        let parts = Parts { config, dir, seed: seed.clone(), store, logs };
         let handle = threads.handle();
         let starting = threads.run(move || {
             let node = ldk::build(&parts, &handle)?;
@@ -159,12 +163,19 @@ impl Lightning {
         let node = Arc::new(starting.await.map_err(|it| panicked(&it.into_panic()))??);
         let node_id = convert::id(&node.node_id());
         tracing::info!(%node_id, network, %chain, "Lightning runs");
+        let key = NodeKey::derive(&seed, bitcoin, &node.node_id()).map(Arc::new);
+        if key.is_none() {
+            tracing::error!(
+                "the Lightning node's key is not as expected: this node holds no escrow"
+            );
+        }
         let (status, watched) = watch::channel(LightningStatus::default());
         let (handle, requests) = LightningHandle::new(node_id, watched);
         let (deliveries, events) = LightningEvents::new();
         let lightning = Self {
             threads,
             kept: Kept { node, has_stopped: false },
+            key,
             health,
             guard,
             requests,
@@ -198,13 +209,15 @@ impl Lightning {
         stop: CancellationToken,
         contacts: watch::Receiver<LightningContacts>,
     ) -> Result<(), LightningFailure> {
-        let Self { threads, mut kept, health, mut guard, requests, deliveries, status, .. } = self;
+        let Self {
+            threads, mut kept, key, health, mut guard, requests, deliveries, status, ..
+        } = self;
         let node = Arc::clone(&kept.node);
         let known = Known { named: self.partners, contacts };
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
             reason = health.failed() => Err(LightningFailure::Disk(reason)),
-            ended = serve(&threads, &node, requests) => ended,
+            ended = serve(&threads, (&node, key), requests) => ended,
             ended = deliver(&threads, &node, deliveries) => ended,
             ended = look((&threads, &node), &mut guard, &status, known) => ended,
         };
@@ -243,7 +256,7 @@ fn panicked(panic: &(dyn Any + Send)) -> LightningStartError {
 /// Carries out requests, several at a time.
 async fn serve(
     threads: &Threads,
-    node: &Arc<Node>,
+    (node, key): (&Arc<Node>, Option<Arc<NodeKey>>),
     mut requests: mpsc::Receiver<Request>,
 ) -> Result<(), LightningFailure> {
     let mut under_way = FuturesUnordered::new();
@@ -256,8 +269,9 @@ async fn serve(
             request = requests.recv(), if under_way.len() < CALLS_AT_ONCE => {
                 // Without any handle left there is nothing to do until the stop.
                 let Some(request) = request else { return std::future::pending().await };
-                let node = Arc::clone(node);
-                under_way.push(threads.run(move || serve::carry_out(&node, request)));
+                let (node, key) = (Arc::clone(node), key.clone());
+                let work = move || serve::carry_out(&node, key.as_deref(), request);
+                under_way.push(threads.run(work));
             }
         }
     }

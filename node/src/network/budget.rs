@@ -49,7 +49,8 @@ impl Budget {
             | Kind::Offer
             | Kind::Acceptance
             | Kind::Reply
-            | Kind::Invoice => 0,
+            | Kind::Invoice
+            | Kind::Deed => 0,
         }
     }
 
@@ -137,6 +138,7 @@ mod tests {
             (Kind::Acceptance, 0),
             (Kind::Reply, 0),
             (Kind::Invoice, 0),
+            (Kind::Deed, 0),
         ] {
             assert_eq!(admitted(&mut budget, &header(kind, 7)), expected, "{kind:?}");
         }

@@ -69,7 +69,7 @@ pub enum NetworkEvent {
         /// The encoded certificate.
         bytes: Vec<u8>,
     },
-    /// A member answers a question about history; not verified.
+    /// A member answers a question about history or an escrow; not verified.
     Told {
         /// Who.
         by: ParticipantId,

@@ -265,6 +265,10 @@ impl Network {
             | (
                 Sent::Ask { question: Question::Items { .. }, .. },
                 Response::Answer(answer @ Answer::Items(_)),
+            )
+            | (
+                Sent::Ask { question: Question::Escrow(_), .. },
+                Response::Answer(answer @ Answer::Escrow(_)),
             ) => self.hand_over(sent, answer),
             (
                 Sent::Ask { whom, question: Question::Clock },
@@ -303,7 +307,7 @@ impl Network {
         }
     }
 
-    /// Hands over what a member says of history.
+    /// Hands over what a member says of history, or of an escrow.
     fn hand_over(&mut self, sent: Sent, answer: Answer) {
         if let Sent::Ask { whom: by, question } = sent
             && self.tell(NetworkEvent::Told { by, question, answer }).is_err()

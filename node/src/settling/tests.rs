@@ -36,7 +36,8 @@ fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let archive = Store::open(dir.path()).unwrap().archive();
     let books = Books::new(archive.clone(), Grid::sample().charter.interval);
-    let (settling, ends) = Settling::new(handle, events, books);
+    let (held, _held) = mpsc::channel(1);
+    let (settling, ends) = Settling::new(handle, events, books, held);
     let stop = CancellationToken::new();
     let task = Box::pin(settling.run(stop.clone()));
     Bench { dir, archive, status, ends, requests, deliver, stop, task }

@@ -165,7 +165,7 @@ impl JournalHandle {
         self.ask(move |table| table.record(&entries)).await
     }
 
-    /// All entries of `interval` and after it, by interval.
+    /// All entries of `interval` and after it, by interval, but for those of escrows.
     ///
     /// # Errors
     ///
@@ -195,6 +195,15 @@ impl JournalHandle {
         intervals: u64,
     ) -> Result<Vec<JournalEntry>, JournalError> {
         self.ask(move |table| table.load_last_signed_by_both(before, intervals)).await
+    }
+
+    /// The records of escrows, by the order of their writing.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub async fn load_escrows(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        self.ask(|table| table.load_escrows()).await
     }
 
     /// The latest reading, however long ago.

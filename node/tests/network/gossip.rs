@@ -58,6 +58,7 @@ fn bytes_of(message: &Message) -> &[u8] {
         Message::Acceptance(message) => message.bytes(),
         Message::Reply(message) => message.bytes(),
         Message::Invoice(message) => message.bytes(),
+        Message::Deed(message) => message.bytes(),
     }
 }
 

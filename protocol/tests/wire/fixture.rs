@@ -13,11 +13,12 @@ use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::confirm::{TradeConfirm, TradeTerms};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::envelope::{MessageRejected, Payload, Verified};
+use boltgrid_protocol::escrow::{Condition, Deed, EscrowTerms, Releases};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Level, Reply, Stack, Word};
 use boltgrid_protocol::id::{BookHash, ClearingDigest, MessageHash, RosterIndex};
 use boltgrid_protocol::invoice::{Cause, Invoice};
-use boltgrid_protocol::lightning::{LightningId, PaymentHash};
+use boltgrid_protocol::lightning::{LightningId, PaymentHash, Preimage};
 use boltgrid_protocol::message::Gatekeeper;
 use boltgrid_protocol::offer::{Offer, Product};
 use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
@@ -207,7 +208,19 @@ impl Grid {
             ("acceptance", bytes(&self.sign(1, &acceptance(self)))),
             ("reply", bytes(&self.sign(0, &reply(self)))),
             ("invoice", bytes(&self.sign(1, &invoice()))),
+            ("deed", bytes(&self.sign(0, &Deed::Terms(escrow_terms(self))))),
         ]
+    }
+
+    /// The third member's word on the sample escrow.
+    pub(crate) fn arbitration(&self) -> Deed {
+        Deed::Arbitration { escrow: self.sign(0, &Deed::Terms(escrow_terms(self))).hash() }
+    }
+
+    /// The second member's word on it; its text is made up.
+    pub(crate) fn hold(&self) -> Deed {
+        let escrow = self.sign(0, &Deed::Terms(escrow_terms(self))).hash();
+        Deed::Hold { escrow, bolt11: "lnbcrt15240p1boltgrid".to_owned() }
     }
 
     /// Evidence that the first member voted twice.
@@ -369,5 +382,27 @@ pub(crate) fn invoice() -> Invoice {
         amount_msat: Msat::from_millisatoshi(1_524).expect("in range"),
         payment_hash: PaymentHash::from_bytes([6; 32]),
         bolt11: "lnbcrt15240p1boltgrid".to_owned(),
+    }
+}
+
+/// The first member locks 20 000 sat for the second, who is to give a kilowatt-hour within two hours;
+/// the third is the arbiter.
+pub(crate) fn escrow_terms(grid: &Grid) -> EscrowTerms {
+    let id = |place: usize| grid.people[place].key.participant_id();
+    EscrowTerms {
+        payee: id(1),
+        arbiter: id(2),
+        condition: Condition {
+            subject: id(1),
+            side: Side::Sell,
+            energy_mwh: Energy::from_milliwatt_hours(1_000_000),
+            first: INTERVAL.plus(12),
+            until: INTERVAL.plus(36),
+            releases: Releases::Delivered,
+        },
+        amount_msat: Msat::from_millisatoshi(20_000_000).expect("in range"),
+        payment_hash: Preimage::from_bytes([3; 32]).payment_hash(),
+        hold_blocks: 60,
+        expires_at: now(&grid.charter).plus_ms(3_600_000),
     }
 }

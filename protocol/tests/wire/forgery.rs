@@ -9,6 +9,7 @@ use boltgrid_protocol::codec::{self, CodecRejected};
 use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::enrolment::CertifiedEnrolment;
 use boltgrid_protocol::envelope::{Header, Kind, MessageRejected, Payload, Signed};
+use boltgrid_protocol::escrow::Deed;
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Reply};
 use boltgrid_protocol::id::RosterHash;
@@ -25,7 +26,7 @@ use crate::fixture::{CHARTER, Grid, INTERVAL, certified, enrolment, key, now};
 /// Bytes of a header, from magic to author.
 const HEADER_LEN: usize = 112;
 const SIGNATURE_LEN: usize = 64;
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::Order,
     Kind::Ack,
     Kind::Proposal,
@@ -38,6 +39,7 @@ const KINDS: [Kind; 12] = [
     Kind::Acceptance,
     Kind::Reply,
     Kind::Invoice,
+    Kind::Deed,
 ];
 
 const BAD_SIGNATURE: EntryRejected = EntryRejected::Message(MessageRejected::BadSignature);
@@ -68,6 +70,7 @@ fn verifies_as(kind: Kind, bytes: &[u8], gate: (&Charter, &Roster)) -> bool {
         Kind::Acceptance => verify_as::<Acceptance>(bytes, gate),
         Kind::Reply => verify_as::<Reply>(bytes, gate),
         Kind::Invoice => verify_as::<Invoice>(bytes, gate),
+        Kind::Deed => verify_as::<Deed>(bytes, gate),
     }
 }
 

@@ -41,6 +41,11 @@ fn vectors() -> BTreeMap<String, String> {
         .into_iter()
         .map(|(name, bytes)| (format!("{name}.hex"), to_lines(&bytes)))
         .collect();
+    for (name, author, deed) in
+        [("deed_of_arbiter", 2, grid.arbitration()), ("deed_of_payee", 1, grid.hold())]
+    {
+        files.insert(format!("{name}.hex"), to_lines(grid.sign(author, &deed).bytes()));
+    }
     files.insert("charter.hex".to_owned(), to_lines(&codec::canonical(grid.charter.as_ref())));
     files.insert("enrolment.hex".to_owned(), to_lines(&grid.people[0].certified.to_bytes()));
     files.insert("certificate.hex".to_owned(), to_lines(&grid.certificate().to_bytes()));
@@ -98,6 +103,7 @@ fn hash_of(message: &Message) -> MessageHash {
         Message::Acceptance(it) => it.hash(),
         Message::Reply(it) => it.hash(),
         Message::Invoice(it) => it.hash(),
+        Message::Deed(it) => it.hash(),
     }
 }
 

@@ -7,9 +7,10 @@ use boltgrid_protocol::codec::CodecRejected;
 use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::enrolment::{CERTIFIED_ENROLMENT_MAX, CertifiedEnrolment};
 use boltgrid_protocol::envelope::{MessageRejected, Payload, Signed};
+use boltgrid_protocol::escrow::Deed;
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, LEVELS_MAX, Reply, Word};
-use boltgrid_protocol::id::RosterIndex;
+use boltgrid_protocol::id::{MessageHash, RosterIndex};
 use boltgrid_protocol::invoice::{BOLT11_MAX, Invoice};
 use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::{Order, PARTNERS_MAX, PREFERENCES_MAX, Preference};
@@ -20,8 +21,8 @@ use boltgrid_protocol::peer::{
 use boltgrid_protocol::reading::Reading;
 
 use crate::fixture::{
-    Grid, INTERVAL, acceptance, invoice, key, lightning_contact, offer, order, peer_record,
-    reading, stack, vote,
+    Grid, INTERVAL, acceptance, escrow_terms, invoice, key, lightning_contact, offer, order,
+    peer_record, reading, stack, vote,
 };
 
 fn largest_order() -> Order {
@@ -59,6 +60,9 @@ fn the_largest_of_every_kind_fits_the_largest_grid() {
         grid.sign(1, &Acceptance { stack: stack.clone(), ..acceptance(&grid) }).bytes().to_vec();
     grid.sign(0, &Reply { acceptance, word: Word::Forward(stack) });
     grid.sign(1, &Invoice { bolt11: "x".repeat(BOLT11_MAX), ..invoice() });
+    grid.sign(0, &Deed::Terms(escrow_terms(&grid)));
+    let escrow = MessageHash::default();
+    grid.sign(1, &Deed::Hold { escrow, bolt11: "x".repeat(BOLT11_MAX) });
     let (leader, proposal) = grid.proposal();
     let largest = Proposal { valid_view: None, ..proposal };
     let bytes = grid.sign(leader.get(), &largest).bytes().len();
@@ -110,4 +114,5 @@ fn what_is_longer_than_its_kind_allows_is_refused_unread() {
     one_byte_more_is_oversize::<Acceptance>();
     one_byte_more_is_oversize::<Reply>();
     one_byte_more_is_oversize::<Invoice>();
+    one_byte_more_is_oversize::<Deed>();
 }

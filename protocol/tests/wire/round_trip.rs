@@ -9,6 +9,7 @@ use boltgrid_protocol::codec::{self, CodecRejected};
 use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::enrolment::CertifiedEnrolment;
 use boltgrid_protocol::envelope::{Header, Signed};
+use boltgrid_protocol::escrow::Deed;
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Reply};
 use boltgrid_protocol::invoice::Invoice;
@@ -148,6 +149,11 @@ proptest! {
     }
 
     #[test]
+    fn deeds_correspond_to_bytes(value in strategies::deed(), edits in edits()) {
+        check(&value, &edits)?;
+    }
+
+    #[test]
     fn enrolments_correspond_to_bytes(value in strategies::enrolment(), edits in edits()) {
         check(&value, &edits)?;
     }
@@ -172,6 +178,7 @@ fn give_to_every_decoder(grid: &Grid, bytes: &[u8]) {
     ignore(Signed::<Acceptance>::decode(bytes));
     ignore(Signed::<Reply>::decode(bytes));
     ignore(Signed::<Invoice>::decode(bytes));
+    ignore(Signed::<Deed>::decode(bytes));
     ignore(OfferSet::split(bytes));
     if let Ok(certified) = CertifiedEnrolment::from_bytes(bytes) {
         ignore(certified.verify(&grid.charter));
@@ -191,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn edited_bytes_never_panic_a_decoder(which in 0..14_usize, edits in edits()) {
+    fn edited_bytes_never_panic_a_decoder(which in 0..15_usize, edits in edits()) {
         let grid = Grid::sample();
         let mut samples: Vec<Vec<u8>> =
             grid.messages().into_iter().map(|(_, bytes)| bytes.to_vec()).collect();
@@ -203,7 +210,7 @@ proptest! {
 
     /// The edited body is signed by its author, so that the checks behind the signature are reached.
     #[test]
-    fn edited_bytes_of_a_member_never_panic_the_gate(which in 0..12_usize, edits in edits()) {
+    fn edited_bytes_of_a_member_never_panic_the_gate(which in 0..13_usize, edits in edits()) {
         let grid = Grid::sample();
         let mut gate = grid.gatekeeper();
         let bytes = &grid.messages()[which].1;

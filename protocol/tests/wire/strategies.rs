@@ -4,6 +4,7 @@ use boltgrid_protocol::agreement::{Ack, Book, BookCertificate, BookEntry, Propos
 use boltgrid_protocol::bitmap::Bitmap;
 use boltgrid_protocol::confirm::{TradeConfirm, TradeTerms};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
+use boltgrid_protocol::escrow::{Condition, Deed, EscrowTerms, Releases};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Level, Refusal, Reply, Stack, Word};
 use boltgrid_protocol::id::{
@@ -247,6 +248,49 @@ pub(crate) fn reading() -> impl Strategy<Value = Reading> {
 pub(crate) fn evidence() -> impl Strategy<Value = Evidence> {
     (vec(any::<u8>(), 0..80), vec(any::<u8>(), 0..80))
         .prop_map(|(first, second)| Evidence { first, second })
+}
+
+fn participant() -> impl Strategy<Value = ParticipantId> {
+    any::<[u8; 32]>().prop_map(ParticipantId::from_bytes)
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let side = prop::sample::select(vec![Side::Buy, Side::Sell]);
+    let releases = prop::sample::select(vec![Releases::Delivered, Releases::Missed]);
+    (participant(), side, energy(), interval(), interval(), releases).prop_map(
+        |(subject, side, energy_mwh, first, until, releases)| Condition {
+            subject,
+            side,
+            energy_mwh,
+            first,
+            until,
+            releases,
+        },
+    )
+}
+
+fn escrow_terms() -> impl Strategy<Value = EscrowTerms> {
+    let amount = 0..=Msat::MAX.to_millisatoshi();
+    let rest = (amount, any::<[u8; 32]>(), any::<u32>(), timestamp());
+    (participant(), participant(), condition(), rest).prop_map(
+        |(payee, arbiter, condition, (amount, hash, hold_blocks, expires_at))| EscrowTerms {
+            payee,
+            arbiter,
+            condition,
+            amount_msat: Msat::from_millisatoshi(amount).expect("in range"),
+            payment_hash: PaymentHash::from_bytes(hash),
+            hold_blocks,
+            expires_at,
+        },
+    )
+}
+
+pub(crate) fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        escrow_terms().prop_map(Deed::Terms),
+        message_hash().prop_map(|escrow| Deed::Arbitration { escrow }),
+        (message_hash(), ".{0,40}").prop_map(|(escrow, bolt11)| Deed::Hold { escrow, bolt11 }),
+    ]
 }
 
 pub(crate) fn peer_record() -> impl Strategy<Value = PeerRecord> {

@@ -106,7 +106,8 @@ impl Memory {
             | Message::Offer(_)
             | Message::Acceptance(_)
             | Message::Reply(_)
-            | Message::Invoice(_) => {}
+            | Message::Invoice(_)
+            | Message::Deed(_) => {}
         }
     }
 }

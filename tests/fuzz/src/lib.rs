@@ -18,6 +18,7 @@ use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::direct::{Request, Response};
 use boltgrid_protocol::enrolment::CertifiedEnrolment;
 use boltgrid_protocol::envelope::{Header, Payload};
+use boltgrid_protocol::escrow::Deed;
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Reply};
 use boltgrid_protocol::invoice::Invoice;
@@ -117,7 +118,7 @@ pub fn canonical(input: &[u8]) -> bool {
         true
     }
     let Some((choice, body)) = input.split_first() else { return false };
-    match choice % 13 {
+    match choice % 14 {
         0 => check::<Order>(body),
         1 => check::<Ack>(body),
         2 => check::<Proposal>(body),
@@ -130,6 +131,7 @@ pub fn canonical(input: &[u8]) -> bool {
         9 => check::<Acceptance>(body),
         10 => check::<Reply>(body),
         11 => check::<Invoice>(body),
+        12 => check::<Deed>(body),
         _ => Header::peek(body).is_ok(),
     }
 }

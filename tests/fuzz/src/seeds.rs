@@ -6,8 +6,10 @@
 use boltgrid_protocol::codec;
 use boltgrid_protocol::direct::{Answer, Question, Request, Response};
 use boltgrid_protocol::envelope::Header;
+use boltgrid_protocol::escrow::{EscrowAnswer, EscrowQuestion, EscrowRefusal};
 use boltgrid_protocol::history::Stretch;
-use boltgrid_protocol::id::RosterIndex;
+use boltgrid_protocol::id::{MessageHash, RosterIndex};
+use boltgrid_protocol::lightning::Preimage;
 use boltgrid_protocol::offer::OfferSet;
 
 use super::fixture::{CHARTER, Grid, INTERVAL, offer};
@@ -103,6 +105,14 @@ fn requests(grid: &Grid) -> Vec<Request> {
         Request::Ask(Question::Items { stretch, ids: Vec::new() }),
         Request::Ask(Question::Clock),
         Request::Ask(Question::Reply { acceptance: messages[9].clone() }),
+        Request::Ask(Question::Escrow(EscrowQuestion::Arbitrate {
+            terms: messages[12].clone(),
+            preimage: Preimage::from_bytes([3; 32]),
+        })),
+        Request::Ask(Question::Escrow(EscrowQuestion::Plead {
+            escrow: MessageHash::from_bytes([1; 32]),
+            readings: vec![messages[5].clone(); 2],
+        })),
         Request::Confirm(messages[4].clone()),
     ]
 }
@@ -116,6 +126,8 @@ fn responses(grid: &Grid) -> Vec<Response> {
         Response::Answer(Answer::Items(Vec::new())),
         Response::Answer(Answer::Clock { unix_ms: u64::MAX }),
         Response::Answer(Answer::Reply(Some(messages[10].clone()))),
+        Response::Answer(Answer::Escrow(EscrowAnswer::Signed(messages[12].clone()))),
+        Response::Answer(Answer::Escrow(EscrowAnswer::Refused(EscrowRefusal::NotYet))),
         Response::Taken,
         Response::Refused,
     ]

@@ -115,6 +115,7 @@ impl Parts {
             Message::Acceptance(it) => parts!(it),
             Message::Reply(it) => parts!(it),
             Message::Invoice(it) => parts!(it),
+            Message::Deed(it) => parts!(it),
         }
     }
 }

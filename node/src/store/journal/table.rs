@@ -121,10 +121,20 @@ impl Table {
 
     pub(super) fn load_since(&self, interval: Interval) -> Result<Vec<JournalEntry>, JournalError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT interval, kind, place, bytes FROM signed WHERE interval >= ?1
+            "SELECT interval, kind, place, bytes FROM signed
+             WHERE interval >= ?1 AND kind <> ?2
              ORDER BY interval, kind, place",
         )?;
-        let rows = statement.query_map(params![column(interval)], entry)?;
+        let rows = statement.query_map(params![column(interval), ESCROW], entry)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn load_escrows(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT interval, kind, place, bytes FROM signed WHERE kind = ?1
+             ORDER BY interval, place",
+        )?;
+        let rows = statement.query_map(params![ESCROW], entry)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -135,13 +145,14 @@ impl Table {
     ) -> Result<Vec<JournalEntry>, JournalError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT interval, kind, place, bytes FROM signed
-             WHERE interval < ?1 AND kind NOT IN (?2, ?3) AND interval + ?4 > (
+             WHERE interval < ?1 AND kind NOT IN (?2, ?3, ?6) AND interval + ?4 > (
                  SELECT interval FROM signed WHERE kind = ?5 AND interval < ?1
                  ORDER BY interval DESC LIMIT 1)
              ORDER BY interval, kind, place",
         )?;
         let intervals = i64::try_from(intervals).unwrap_or(i64::MAX);
-        let parameters = params![column(before), PAYMENT, SUMMARY, intervals, COUNTERSIGNED];
+        let parameters =
+            params![column(before), PAYMENT, SUMMARY, intervals, COUNTERSIGNED, ESCROW];
         let rows = statement.query_map(parameters, entry)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -261,6 +272,7 @@ const ACCEPTANCE: u8 = 9;
 const REPLY: u8 = 10;
 const PAYMENT: u8 = 11;
 const SUMMARY: u8 = 12;
+const ESCROW: u8 = 13;
 
 impl Key {
     fn of(slot: Slot) -> Result<Self, JournalError> {
@@ -278,6 +290,7 @@ impl Key {
             Slot::Reply(_, number) => (REPLY, number),
             Slot::Payment(_, number) => (PAYMENT, number),
             Slot::Summary(_) => (SUMMARY, 0),
+            Slot::Escrow(_, number) => (ESCROW, number),
         };
         let interval = i64::try_from(slot.interval().to_number())
             .map_err(|_| JournalError::IntervalTooLarge(slot.interval()))?;
@@ -300,6 +313,7 @@ fn slot(kind: u8, interval: Interval, place: u32) -> Option<Slot> {
         REPLY => Slot::Reply(interval, place),
         PAYMENT => Slot::Payment(interval, place),
         SUMMARY => Slot::Summary(interval),
+        ESCROW => Slot::Escrow(interval, place),
         _ => return None,
     })
 }
@@ -344,11 +358,12 @@ mod tests {
             Slot::Reply(interval, 1),
             Slot::Payment(interval, 1),
             Slot::Summary(interval),
+            Slot::Escrow(interval, 1),
         ];
         for original in slots {
             let key = Key::of(original).unwrap();
             assert_eq!(slot(key.kind, interval, key.place), Some(original));
         }
-        assert_eq!(slot(13, interval, 0), None);
+        assert_eq!(slot(14, interval, 0), None);
     }
 }

@@ -148,7 +148,8 @@ impl Player {
             | Question::Items { .. }
             | Question::Clock
             | Question::Reply { .. }
-            | Question::Invoice { .. } => Response::Refused,
+            | Question::Invoice { .. }
+            | Question::Escrow(_) => Response::Refused,
         }
     }
 
@@ -329,5 +330,6 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Acceptance => "acceptance",
         Kind::Reply => "reply",
         Kind::Invoice => "invoice",
+        Kind::Deed => "deed",
     }
 }

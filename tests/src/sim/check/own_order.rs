@@ -42,7 +42,8 @@ impl OwnOrders {
             | Message::Offer(_)
             | Message::Acceptance(_)
             | Message::Reply(_)
-            | Message::Invoice(_) => {}
+            | Message::Invoice(_)
+            | Message::Deed(_) => {}
         }
     }
 

@@ -59,6 +59,7 @@ pub(super) fn slot_of(message: &Message) -> Option<Slot> {
         | Message::Offer(_)
         | Message::Acceptance(_)
         | Message::Reply(_)
-        | Message::Invoice(_) => return None,
+        | Message::Invoice(_)
+        | Message::Deed(_) => return None,
     })
 }

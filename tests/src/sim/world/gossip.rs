@@ -213,7 +213,8 @@ impl World {
                 | Question::Items { .. }
                 | Question::Clock
                 | Question::Reply { .. }
-                | Question::Invoice { .. },
+                | Question::Invoice { .. }
+                | Question::Escrow(_),
             ) => return,
             (Mind::Honest(market), Question::Orders { interval, authors }) => {
                 (market.orders_of(*interval, authors), None)
@@ -286,6 +287,7 @@ pub(super) fn describe(message: &Message) -> String {
         Message::Acceptance(it) => format!("acceptance of {}", it.author()),
         Message::Reply(it) => format!("reply of {}", it.author()),
         Message::Invoice(it) => format!("invoice of {}", it.author()),
+        Message::Deed(it) => format!("deed of {}", it.author()),
     };
     format!("interval {}: {what} ({})", parts.interval, parts.hash.short())
 }

@@ -1,0 +1,126 @@
+//! Escrow between three real nodes, over real Lightning and from real readings, with each of the three
+//! killed on the way.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod world;
+
+use boltgrid::rpc::escrow::EscrowStage;
+use boltgrid::rpc::{EscrowListRpcClient, EscrowRpcClient};
+use boltgrid_protocol::escrow::Releases;
+use boltgrid_testnet::chain::Choice;
+use tokio::sync::Mutex;
+
+use world::{ARBITER, ESCROW_SAT, PAYEE, PAYER, World};
+
+/// One test at a time: a port that is found free is free for both until somebody binds it.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// The chain: ours, or the real bitcoind that there is.
+fn chain() -> Choice {
+    std::env::var_os("BITCOIND_EXE").map_or(Choice::Embedded, |path| Choice::Program(path.into()))
+}
+
+/// A contract and a bond, each met and not: with whether the payee gets the amount.
+const CASES: [(Releases, bool, bool); 4] = [
+    (Releases::Delivered, true, true),
+    (Releases::Delivered, false, false),
+    (Releases::Missed, true, false),
+    (Releases::Missed, false, true),
+];
+
+const fn end(to_payee: bool) -> EscrowStage {
+    if to_payee { EscrowStage::Released } else { EscrowStage::GivenBack }
+}
+
+/// Waits until all are over as they should be, and the payer has sent what it should have and no more.
+async fn all_end(world: &World, escrows: &[(String, bool)], before_sat: u64) {
+    for (escrow, to_payee) in escrows {
+        for node in [PAYER, PAYEE] {
+            world.is(node, escrow, end(*to_payee)).await;
+        }
+    }
+    let released = u64::try_from(escrows.iter().filter(|(_, to_payee)| *to_payee).count()).unwrap();
+    let expected = before_sat - released * ESCROW_SAT;
+    world::eventually("the channel holds what was not released", async || {
+        world.sendable_sat().await == expected
+    })
+    .await;
+    assert!(world.channel_is_open().await, "nothing had to go to the chain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amounts_are_released_or_given_back_though_each_of_the_three_is_killed_while_they_are_locked()
+ {
+    let _turn = TURN.lock().await;
+    let mut world = World::new(&chain()).await;
+    let before_sat = world.sendable_sat().await;
+    for killed in [PAYER, PAYEE, ARBITER] {
+        let before_sat = world.sendable_sat().await;
+        let mut escrows = Vec::new();
+        for (releases, is_met, to_payee) in CASES {
+            let escrow = world.propose(releases, is_met, 0).await;
+            escrows.push((escrow, to_payee));
+        }
+        for (escrow, _) in &escrows {
+            world.is(PAYEE, escrow, EscrowStage::Locked).await;
+        }
+        world.kill_and_start(killed).await;
+        world.is_up(killed).await;
+        all_end(&world, &escrows, before_sat).await;
+    }
+    assert_eq!(before_sat - world.sendable_sat().await, 6 * ESCROW_SAT);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_escrow_is_made_once_though_each_of_the_three_is_killed_while_they_sign() {
+    let _turn = TURN.lock().await;
+    let mut world = World::new(&chain()).await;
+    for killed in [PAYER, PAYEE, ARBITER] {
+        let before_sat = world.sendable_sat().await;
+        let escrow = world.propose(Releases::Delivered, true, 12).await;
+        world.kill_and_start(killed).await;
+        world.is_up(killed).await;
+        world.is(PAYEE, &escrow, EscrowStage::Locked).await;
+        // And again, now that it is locked, and once more at the end.
+        world.kill_and_start(killed).await;
+        all_end(&world, &[(escrow, true)], before_sat).await;
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_arbiter_rules_where_the_payer_has_gone_and_nobody_is_asked_below_dust() {
+    let _turn = TURN.lock().await;
+    let mut world = World::new(&chain()).await;
+    let before_sat = world.sendable_sat().await;
+
+    let client = world.client(PAYER);
+    let mut below = world.terms(Releases::Delivered, true);
+    below.amount_sat = 9_999;
+    let refused = EscrowRpcClient::propose(&client, below).await.unwrap_err().to_string();
+    assert!(refused.contains("10000 sat") && refused.contains("dust"), "{refused}");
+    let mut above = world.terms(Releases::Delivered, true);
+    above.amount_sat = 2_000_000;
+    let refused = EscrowRpcClient::propose(&client, above).await.unwrap_err().to_string();
+    assert!(refused.contains("no usable channel"), "{refused}");
+    let mut too_long = world.terms(Releases::Delivered, true);
+    too_long.hold_blocks = Some(901);
+    let refused = EscrowRpcClient::propose(&client, too_long).await.unwrap_err().to_string();
+    assert!(refused.contains("six days"), "{refused}");
+    assert_eq!(client.escrows().await.unwrap(), []);
+
+    let escrow = world.propose(Releases::Delivered, true, 0).await;
+    world.is(PAYEE, &escrow, EscrowStage::Locked).await;
+    // A lock lasts for blocks, not for half an hour's worth of them.
+    world.mine(60).await;
+    world.kill(PAYER).await;
+    world.is(PAYEE, &escrow, EscrowStage::Released).await;
+    world.is(ARBITER, &escrow, EscrowStage::Releasing).await;
+    world.start(PAYER);
+    world.is_up(PAYER).await;
+    all_end(&world, &[(escrow, true)], before_sat).await;
+    assert!(!world.log(ARBITER).contains("could not be locked"));
+    world.stop().await;
+}
