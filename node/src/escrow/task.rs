@@ -261,6 +261,7 @@ impl EscrowTask {
     /// Does what is wanted, or begins to. What cannot be done now is wanted again.
     fn want(&mut self, wanted: Wanted, under_way: &mut UnderWay) -> Vec<Effect> {
         if let Some(hash) = carry::hash_of(&wanted) {
+            let wanted = self.only_if_reached(wanted);
             let has_room = under_way.work.len() < WORK_MAX;
             match &self.around.lightning {
                 Some((lightning, _)) if has_room && under_way.busy.insert(hash) => {
@@ -289,6 +290,17 @@ impl EscrowTask {
             warn!(%error, "not sent; it is sent again");
         }
         Vec::new()
+    }
+
+    /// A payment that would find no channel to its payee now is not begun now: it would fail for good.
+    fn only_if_reached(&self, wanted: Wanted) -> Wanted {
+        let Wanted::Pay { escrow, payment_hash, bolt11, begins } = wanted else { return wanted };
+        let reaches = |(lightning, network): &(LightningHandle, BitcoinNetwork)| {
+            let payee = lightning::read(&bolt11, *network).map(|read| read.payee);
+            payee.is_some_and(|payee| lightning.status().partners().contains(&payee))
+        };
+        let begins = begins && self.around.lightning.as_ref().is_some_and(reaches);
+        Wanted::Pay { escrow, payment_hash, bolt11, begins }
     }
 
     fn without_lightning(&mut self, wanted: &Wanted) -> Vec<Effect> {
