@@ -35,8 +35,9 @@ use crate::run::money::CONFIRMATIONS;
 use pair::Pair;
 use side::Side;
 
-/// Trades between the two in every interval: as many as a busy household has with all others.
-const TRADES: u32 = 8;
+/// Trades between the two in every interval: nearly as many as a channel carries at once, so that the
+/// past is soon made.
+const TRADES: u32 = 40;
 /// What each of them delivers: less than a tranche.
 const DELIVERED: Energy = Energy::from_milliwatt_hours(100_000);
 /// At this price, or at its opposite in every other interval, so that the channel stays in balance.

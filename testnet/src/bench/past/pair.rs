@@ -93,12 +93,8 @@ impl Pair {
         }
         let mut stalls = 0;
         while self.paid < expected {
-            if let Some((side, happened, delivery)) = self.queue.pop_front() {
-                let effects = self.sides[side].engine.handle(self.now, happened);
-                self.carry_out(side, effects).await?;
-                if let Some(delivery) = delivery {
-                    delivery.kept();
-                }
+            if !self.queue.is_empty() {
+                self.work_off().await?;
                 continue;
             }
             let [first, second] = &mut self.sides;
@@ -122,6 +118,20 @@ impl Pair {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Takes all that has happened, and keeps what follows from it at once.
+    async fn work_off(&mut self) -> Result<(), PastError> {
+        let (mut effects, mut deliveries) = ([Vec::new(), Vec::new()], Vec::new());
+        for (side, happened, delivery) in std::mem::take(&mut self.queue) {
+            effects[side].extend(self.sides[side].engine.handle(self.now, happened));
+            deliveries.extend(delivery);
+        }
+        for (side, effects) in effects.into_iter().enumerate() {
+            self.carry_out(side, effects).await?;
+        }
+        deliveries.into_iter().for_each(Delivery::kept);
         Ok(())
     }
 
