@@ -24,7 +24,7 @@ mod record;
 mod said;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use boltgrid_protocol::charter::Charter;
@@ -59,6 +59,10 @@ const PAUSE_MIN_MS: u64 = 250;
 const PAUSE_MAX_MS: u64 = 600_000;
 /// How long a due that is paid, or of which nothing can come any more, is remembered after its time.
 const KEPT_MS: u64 = 30 * 86_400_000;
+
+/// Ends of payments that are told again after a start: more than there are in the moment that whoever
+/// keeps history may lose.
+const ENDED_MAX: usize = 256;
 
 /// How what is due is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +136,8 @@ pub struct Payments {
     early: Early,
     /// Intervals that are settled late: what is asked for them is not due yet.
     late: BTreeSet<Interval>,
+    /// The latest ends of payments in the journal, until they are told again after a start.
+    ended: VecDeque<Payment>,
     /// How many records could not be read, until it was told.
     unreadable: usize,
 }
@@ -159,6 +165,7 @@ impl Payments {
             pledges: Pledges::default(),
             early: Early::default(),
             late: BTreeSet::new(),
+            ended: VecDeque::new(),
             unreadable: 0,
         };
         let mut others = Vec::new();
@@ -175,12 +182,25 @@ impl Payments {
         for ((interval, place), bytes) in records {
             payments.log.fill(interval, place);
             match Record::from_bytes(&bytes) {
-                Ok(record) => payments.apply(record),
+                Ok(record) => payments.take_up(record),
                 Err(_) => payments.unreadable = payments.unreadable.saturating_add(1),
             }
         }
         payments.log.is_dirty = true;
         (payments, others)
+    }
+
+    /// Makes a record of the journal true again, and remembers which payment it ends.
+    fn take_up(&mut self, record: Record) {
+        let ended = record.end_of_payment();
+        self.apply(record);
+        let Some((hash, stage, at)) = ended else { return };
+        if let Some(Told::Payment(payment)) = self.payment(&hash, stage, at) {
+            self.ended.push_back(payment);
+        }
+        while self.ended.len() > ENDED_MAX {
+            self.ended.pop_front();
+        }
     }
 
     /// How what is due is settled.
@@ -393,7 +413,8 @@ impl Payments {
 
     /// Whatever is due at `now`.
     pub fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
-        let mut effects = Vec::new();
+        let ended = std::mem::take(&mut self.ended);
+        let mut effects: Vec<Effect> = ended.into_iter().map(Told::Ended).map(tell).collect();
         if self.unreadable > 0 {
             self.unreadable = 0;
             effects.extend(not_taken("journal_of_other_payments"));

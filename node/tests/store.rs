@@ -13,9 +13,10 @@ use boltgrid::store::{
     JournalError, Store, StoreError,
 };
 use boltgrid_market::effect::{JournalEntry, Slot};
-use boltgrid_market::payments::{Dispute, DueId, Why};
+use boltgrid_market::payments::{Dispute, DueId, Payment, Stage, Why};
 use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
 use boltgrid_protocol::invoice::Cause;
+use boltgrid_protocol::lightning::PaymentHash;
 use boltgrid_protocol::units::{Energy, Interval, Msat, Price, SignedMsat, Timestamp};
 use futures::StreamExt;
 
@@ -59,6 +60,34 @@ fn the_first_evidence_against_a_culprit_in_an_interval_is_kept_and_pruned_by_its
     assert_eq!(archive.prune_before(at(9)).unwrap(), 0);
     assert_eq!(archive.prune_evidence_before(at(8)).unwrap(), 1);
     assert_eq!(of(at(0)..at(100)), [(at(8), one), (at(9), other)]);
+}
+
+#[test]
+fn a_payment_whose_end_was_lost_is_mended_and_one_that_is_known_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let paid = Stage::Paid { preimage: None, fee_msat: Msat::ZERO };
+    let payment = |hash, stage, unix_ms| Payment {
+        due: DueId { interval: at(7), cause: Cause::Trade { index: 0 } },
+        counterparty: ParticipantId::from_bytes([1; 32]),
+        to_me: true,
+        tranche: 0,
+        tranches: 1,
+        amount_msat: Msat::from_millisatoshi(5).unwrap(),
+        payment_hash: PaymentHash::from_bytes([hash; 32]),
+        stage,
+        at: Timestamp::from_unix_ms(unix_ms),
+    };
+    archive.put_payment(&payment(1, Stage::Invoiced, 10)).unwrap();
+    archive.put_payment(&payment(2, paid, 11)).unwrap();
+    for hash in [1, 2, 3] {
+        archive.mend_payment(&payment(hash, paid, 9)).unwrap();
+    }
+    let kept: Result<Vec<_>, _> = archive.payments(at(7), at(8)).collect();
+    let mut kept: Vec<_> = kept.unwrap().iter().map(|it| (it.stage, it.at)).collect();
+    kept.sort_by_key(|(_, at)| *at);
+    let ms = Timestamp::from_unix_ms;
+    assert_eq!(kept, [(paid, ms(9)), (paid, ms(10)), (paid, ms(11))]);
 }
 
 #[test]

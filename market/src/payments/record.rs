@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::credit::Standing;
 use super::dispute::Why;
 use super::due::{Attempt, DueId, Open, Proof};
+use super::said::Stage;
 use super::state::Use;
 use crate::effect::{Effect, JournalEntry, Slot};
 use crate::ledger::{Account, Balance};
@@ -90,6 +91,20 @@ impl Record {
                 | Self::Used(_)
                 | Self::SettledBefore(_)
         )
+    }
+
+    /// How a payment ended, if that is what it says: by which hash, how, and when if it is known.
+    pub(super) fn end_of_payment(&self) -> Option<(PaymentHash, Stage, Timestamp)> {
+        if let Self::Sent { payment_hash, preimage, fee_msat } = *self {
+            let stage = Stage::Paid { preimage: Some(preimage), fee_msat };
+            Some((payment_hash, stage, Timestamp::default()))
+        } else if let Self::Received { payment_hash, at, .. } = *self {
+            Some((payment_hash, Stage::Paid { preimage: None, fee_msat: Msat::ZERO }, at))
+        } else if let Self::Failed(payment_hash) = *self {
+            Some((payment_hash, Stage::Failed, Timestamp::default()))
+        } else {
+            None
+        }
     }
 
     /// Reads a record that this node has written.

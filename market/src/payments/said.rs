@@ -197,6 +197,9 @@ pub struct Payment {
 pub enum Told {
     /// A payment began or came to an end.
     Payment(Payment),
+    /// A payment had ended before the node was started again. Whoever keeps history may have lost that,
+    /// as it is told before it is on anybody's disk but the journal's. Its time is zero where we paid.
+    Ended(Payment),
     /// All tranches of a due are paid.
     Cleared {
         /// Which.

@@ -8,7 +8,7 @@ mod whatever_happens;
 mod world;
 
 use boltgrid_market::ledger::Account;
-use boltgrid_market::payments::{Stage, Standing, Told, Why};
+use boltgrid_market::payments::{Payment, Stage, Standing, Told, Why};
 use boltgrid_protocol::units::SignedMsat;
 
 use world::{FIRST, Job, World, msat};
@@ -134,6 +134,26 @@ fn a_restart_brings_back_ledger_credit_and_what_is_open() {
     }
     world.go_well_for(60_000);
     assert_eq!(world.paid_by(1), 71 * 20_000);
+}
+
+#[test]
+fn how_payments_ended_is_told_again_after_a_restart() {
+    let mut world = World::new();
+    world.settle(0, (500_000, PRICE));
+    world.go_well_for(60_000);
+    for node in [0, 1] {
+        world.crash(node);
+        world.nodes[node].told.clear();
+        world.pass(1);
+        let is_paid = |told: &&Told| {
+            matches!(told, Told::Ended(Payment { stage: Stage::Paid { preimage, .. }, .. })
+                if preimage.is_some() == (node == 1))
+        };
+        assert_eq!(world.nodes[node].told.iter().filter(is_paid).count(), 2);
+        world.nodes[node].told.clear();
+        world.pass(1);
+        assert!(world.nodes[node].told.is_empty(), "once");
+    }
 }
 
 #[test]

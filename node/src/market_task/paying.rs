@@ -124,6 +124,7 @@ impl MarketTask {
     fn keep_payment(&self, told: &Told) -> Result<(), ArchiveError> {
         match told {
             Told::Payment(payment) => self.archive.put_payment(payment),
+            Told::Ended(payment) => self.archive.mend_payment(payment),
             Told::Disputed(dispute) => {
                 let dispute = (**dispute).clone();
                 let record = DisputeRecord { dispute, resolved_at: None, forgiven_at: None };
@@ -169,6 +170,9 @@ fn log(told: &Told) {
                     warn!(%interval, with, tranche, hash, amount_msat, "payment failed");
                 }
             }
+        }
+        Told::Ended(it) => {
+            debug!(hash = it.payment_hash.short(), stage = ?it.stage, "payment, before the start");
         }
         Told::Cleared { due, counterparty, after_ms } => {
             info!(interval = %due.interval, with = counterparty.short(), after_ms, "due paid");

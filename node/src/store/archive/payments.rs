@@ -1,7 +1,7 @@
 //! The archive's part in payments: what was paid or not, and what is in dispute, to be shown and
 //! exported. Not for: what keeps a payment from being made twice, which is the journal's.
 
-use boltgrid_market::payments::{Dispute, DueId, Payment};
+use boltgrid_market::payments::{Dispute, DueId, Payment, Stage};
 use boltgrid_protocol::codec;
 use boltgrid_protocol::units::{Interval, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,24 @@ impl Archive {
         let key = [&key(payment.due.interval)[..], payment.payment_hash.as_bytes()].concat();
         self.payments.insert(key, codec::canonical(payment))?;
         Ok(())
+    }
+
+    /// Keeps how a payment ended, unless that is kept already: what was kept of it just before a crash
+    /// is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchiveError`].
+    pub fn mend_payment(&self, ended: &Payment) -> Result<(), ArchiveError> {
+        let key = [&key(ended.due.interval)[..], ended.payment_hash.as_bytes()].concat();
+        let kept = self.payments.get(key)?;
+        let kept: Option<Payment> = kept.map(|kept| value("payments", &kept)).transpose()?;
+        let has_ended = |it: &Payment| matches!(it.stage, Stage::Paid { .. } | Stage::Failed);
+        if kept.as_ref().is_some_and(has_ended) {
+            return Ok(());
+        }
+        let at = kept.map_or(ended.at, |kept| kept.at.max(ended.at));
+        self.put_payment(&Payment { at, ..*ended })
     }
 
     /// The payments from `from` to before `before`, the latest interval first.
