@@ -33,7 +33,12 @@ impl Health {
     /// Resolves with what went wrong once a write has failed.
     pub(super) async fn failed(&self) -> String {
         self.failed.cancelled().await;
-        self.failure.get().cloned().unwrap_or_default()
+        self.failure().unwrap_or_default()
+    }
+
+    /// What went wrong, if a write has failed.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
     }
 
     fn note<T>(&self, written: &io::Result<T>) {
@@ -153,6 +158,7 @@ mod tests {
         assert!(KVStore::write(&store, "boltgrid", "", "", vec![1]).await.is_err());
         let health = store.health();
         assert!(!health.failed().await.is_empty());
+        assert!(health.failure().is_some());
         assert_eq!(health.writes(), 0);
     }
 }

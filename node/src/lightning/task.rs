@@ -232,7 +232,12 @@ impl Lightning {
             Err(_) => Err(LightningFailure::Panicked),
         };
         finish(threads, node, kept).await;
-        ended.and(stopped)
+        // Where a write fails the library panics, here or there, and whoever sees that first knows no
+        // reason.
+        ended.and(stopped).map_err(|error| match health.failure() {
+            Some(reason) => LightningFailure::Disk(reason),
+            None => error,
+        })
     }
 }
 
