@@ -257,8 +257,9 @@ fn closing(pending: &ldk_node::PendingSweepBalance) -> u64 {
     use ldk_node::PendingSweepBalance as It;
     match pending {
         It::PendingBroadcast { amount_satoshis, .. }
-        | It::BroadcastAwaitingConfirmation { amount_satoshis, .. }
-        | It::AwaitingThresholdConfirmations { amount_satoshis, .. } => *amount_satoshis,
+        | It::BroadcastAwaitingConfirmation { amount_satoshis, .. } => *amount_satoshis,
+        // The library remembers it for a month. It is in the wallet by then, and would count twice.
+        It::AwaitingThresholdConfirmations { .. } => 0,
     }
 }
 
