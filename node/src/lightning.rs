@@ -6,6 +6,7 @@
 //!              ├─ serve            the library's blocking calls, on threads of their own
 //!              ├─ events           what happened, told until it is kept
 //!              ├─ store, guard     what is on disk, and that it is not an old copy
+//!              ├─ begun            which payments may be under way, whatever the library says
 //!              └─ ldk, logs        building the library's node, and what it says
 //!   handle ──► what the other tasks ask of it
 //! ```
@@ -14,6 +15,7 @@
 //! [`handle`] (what can be asked) and [`event`] (what happens), in plain types.
 //! Not for: what is owed, or with whom channels should be; those are the market's.
 
+mod begun;
 mod bitcoind;
 pub mod channel;
 mod convert;

@@ -1,10 +1,10 @@
-//! Which payments were begun: a mark for each in Lightning's store, written before the library is told
+//! Which payments were begun: a note of each in Lightning's store, written before the library is told
 //! to pay, and gone once somebody has kept how it ended.
 //!
 //! The library writes its own record of a payment only after it has sent it. Who is killed between the
 //! two finds nothing recorded afterwards, though the payment may be under way; and asked to pay again
 //! the library looks for a route before it looks whether it pays already, and says that there is none.
-//! Taken for a failure, that would be paid twice. So what has a mark is under way until its end is told.
+//! Taken for a failure, that would be paid twice. So what is noted is under way until its end is told.
 //!
 //! Not for: what the library never sent, and never tells of either; it stays under way for ever.
 
@@ -17,46 +17,46 @@ use ldk_node::lightning::util::persist::KVStoreSync;
 
 use super::store::Store;
 
-/// Where the marks are in the library's store: a namespace of our own, a key for each hash.
+/// Where the notes are in the library's store: a namespace of our own, a key for each hash.
 const NAMESPACE: &str = "boltgrid";
-const MARKS: &str = "begun";
+const NOTES: &str = "begun";
 
-/// The marks.
+/// The notes.
 pub(super) struct Begun {
     store: Arc<Store>,
     hashes: Mutex<BTreeSet<PaymentHash>>,
 }
 
 impl Begun {
-    /// The marks of earlier runs. Blocks.
+    /// The notes of earlier runs. Blocks.
     pub(super) fn open(store: Arc<Store>) -> io::Result<Self> {
-        let keys = KVStoreSync::list(store.as_ref(), NAMESPACE, MARKS)?;
+        let keys = KVStoreSync::list(store.as_ref(), NAMESPACE, NOTES)?;
         let hashes = keys.iter().filter_map(|key| key.parse().ok()).collect();
         Ok(Self { store, hashes: Mutex::new(hashes) })
     }
 
-    /// Marks a payment; false where it has a mark. Returns when it is on disk.
+    /// Notes a payment; false where it is noted. Returns when it is on disk.
     pub(super) fn begin(&self, hash: PaymentHash) -> io::Result<bool> {
         if !self.lock().insert(hash) {
             return Ok(false);
         }
         let key = hash.to_string();
-        KVStoreSync::write(self.store.as_ref(), NAMESPACE, MARKS, &key, vec![1])?;
+        KVStoreSync::write(self.store.as_ref(), NAMESPACE, NOTES, &key, vec![1])?;
         Ok(true)
     }
 
-    /// Whether a payment has a mark.
+    /// Whether a payment is noted.
     pub(super) fn has(&self, hash: &PaymentHash) -> bool {
         self.lock().contains(hash)
     }
 
-    /// Takes a mark away: the payment has ended, or was not begun after all.
+    /// Strikes a note out: the payment has ended, or was not begun after all.
     pub(super) fn end(&self, hash: &PaymentHash) -> io::Result<()> {
         if !self.has(hash) {
             return Ok(());
         }
         let key = hash.to_string();
-        KVStoreSync::remove(self.store.as_ref(), NAMESPACE, MARKS, &key, false)?;
+        KVStoreSync::remove(self.store.as_ref(), NAMESPACE, NOTES, &key, false)?;
         self.lock().remove(hash);
         Ok(())
     }

@@ -84,6 +84,23 @@ pub(super) fn convert(event: Event) -> Option<LightningEvent> {
     })
 }
 
+/// The payment of ours that has ended with an event.
+pub(super) const fn end_of_payment(event: &LightningEvent) -> Option<PaymentHash> {
+    match event {
+        LightningEvent::PaymentSent { hash, .. } | LightningEvent::PaymentFailed { hash, .. } => {
+            Some(*hash)
+        }
+        LightningEvent::PaymentReceived { .. }
+        | LightningEvent::PaymentHeld { .. }
+        | LightningEvent::PaymentForwarded { .. }
+        | LightningEvent::ChannelPending { .. }
+        | LightningEvent::ChannelReady { .. }
+        | LightningEvent::ChannelClosed { .. }
+        | LightningEvent::SplicePending { .. }
+        | LightningEvent::SpliceFailed { .. } => None,
+    }
+}
+
 const fn channel(id: UserChannelId) -> ChannelId {
     ChannelId::from_number(id.0)
 }

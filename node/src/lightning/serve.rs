@@ -12,11 +12,14 @@ use ldk_node::lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescription, Descr
 use ldk_node::payment::{PaymentDetails, PaymentKind};
 use ldk_node::{ChannelDetails, Node, UserChannelId, lightning_types};
 
+use super::begun::Begun;
 use super::channel::{ChannelId, ChannelTerms};
 use super::convert;
 use super::handle::{LightningError, Reply, Request, Sending};
 use super::hold::{self, NodeKey};
-use super::payment::{Invoice, InvoiceTerms, PaymentOrder, Transaction};
+use super::payment::{
+    Direction, Invoice, InvoiceTerms, KnownPayment, PaymentOrder, PaymentState, Transaction,
+};
 use super::status::{Balances, LightningStatus};
 
 /// Longest description of an invoice, in bytes (BOLT 11).
@@ -27,7 +30,11 @@ const CLTV_EXPIRY_DELTA_MAX: u32 = 432;
 const PARTS_MAX: u8 = 4;
 
 /// Carries out one request and answers it.
-pub(super) fn carry_out(node: &Node, key: Option<&NodeKey>, request: Request) {
+pub(super) fn carry_out(
+    node: &Node,
+    (key, begun): (Option<&NodeKey>, &Begun),
+    request: Request,
+) {
     match request {
         Request::Invoice(terms, reply) => {
             answer(reply, invoice(node, terms, None).map(|it| convert::invoice(&it)));
@@ -44,11 +51,8 @@ pub(super) fn carry_out(node: &Node, key: Option<&NodeKey>, request: Request) {
             let refused = node.bolt11_payment().fail_for_hash(to_hash(hash));
             answer(reply, refused.map_err(convert::error));
         }
-        Request::Pay(order, reply) => answer(reply, pay(node, &order)),
-        Request::Payment(hash, reply) => {
-            let known = node.payment(&PaymentId(*hash.as_bytes()));
-            answer(reply, Ok(known.and_then(|details| convert::payment(&details))));
-        }
+        Request::Pay(order, reply) => answer(reply, pay(node, begun, &order)),
+        Request::Payment(hash, reply) => answer(reply, Ok(payment(node, begun, hash))),
         Request::Transactions(reply) => answer(reply, Ok(transactions(node))),
         Request::Address(reply) => {
             let address = node.onchain_payment().new_address();
@@ -134,7 +138,19 @@ fn claim(node: &Node, preimage: Preimage) -> Result<(), LightningError> {
     node.bolt11_payment().claim_for_hash(hash, amount, preimage).map_err(convert::error)
 }
 
-fn pay(node: &Node, order: &PaymentOrder) -> Result<PaymentHash, LightningError> {
+/// What is known of a payment. What was begun is under way, unless its end is known.
+fn payment(node: &Node, begun: &Begun, payment_hash: PaymentHash) -> Option<KnownPayment> {
+    // Looked at first: the mark goes only after the library knows the end.
+    let is_begun = begun.has(&payment_hash);
+    let known = node.payment(&PaymentId(*payment_hash.as_bytes()));
+    let known = known.and_then(|details| convert::payment(&details));
+    let (direction, state) = (Direction::Outgoing, PaymentState::Pending);
+    known.or_else(|| {
+        is_begun.then_some(KnownPayment { payment_hash, direction, amount: None, state })
+    })
+}
+
+fn pay(node: &Node, begun: &Begun, order: &PaymentOrder) -> Result<PaymentHash, LightningError> {
     let invoice = convert::read_bolt11(&order.bolt11)?;
     let bad = |problem: &str| Err(LightningError::BadParameter(problem.to_owned()));
     if invoice.network() != node.config().network {
@@ -152,8 +168,19 @@ fn pay(node: &Node, order: &PaymentOrder) -> Result<PaymentHash, LightningError>
         max_path_count: PARTS_MAX,
         ..RouteParametersConfig::default()
     };
-    node.bolt11_payment().send(&invoice, Some(limits)).map_err(convert::error)?;
-    Ok(convert::payment_hash(&invoice))
+    let hash = convert::payment_hash(&invoice);
+    let failed = |error: ldk_node::lightning::io::Error| LightningError::Failed(error.to_string());
+    let known = payment(node, begun, hash).map(|known| known.state);
+    let is_over = known.is_none_or(|state| state == PaymentState::Failed);
+    if !is_over || !begun.begin(hash).map_err(failed)? {
+        return Err(LightningError::PaidBefore);
+    }
+    let sent = node.bolt11_payment().send(&invoice, Some(limits)).map_err(convert::error);
+    if matches!(sent, Err(LightningError::NoRoute | LightningError::BadParameter(_))) {
+        // It had no mark before, so nothing of it is under way.
+        begun.end(&hash).map_err(failed)?;
+    }
+    sent.map(|_| hash)
 }
 
 fn transactions(node: &Node) -> Vec<Transaction> {

@@ -13,13 +13,14 @@ use boltgrid_protocol::lightning::LightningId;
 use boltgrid_protocol::peer::LightningContact;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use ldk_node::{Event, Node};
+use ldk_node::{Event, Node, NodeError};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::begun::Begun;
 use super::event::{Delivery, LightningEvents};
 use super::guard::Guard;
 use super::handle::{LightningHandle, Request};
@@ -114,6 +115,7 @@ pub struct Lightning {
     key: Option<Arc<NodeKey>>,
     health: Arc<Health>,
     guard: Guard,
+    begun: Arc<Begun>,
     requests: mpsc::Receiver<Request>,
     deliveries: mpsc::Sender<Delivery>,
     status: watch::Sender<LightningStatus>,
@@ -148,6 +150,7 @@ impl Lightning {
         let dir = data_dir.join(LIGHTNING_DIR);
         let store = open_store(&threads, &dir).await?;
         let guard = Guard::open(Arc::clone(&store), journal).await?;
+        let begun = open_begun(&threads, &store, &dir).await?;
         let (health, logs) = (store.health(), Arc::new(Logs::default()));
         let (network, chain) = (config.network.name(), config.chain.to_string());
         let addresses = if config.external.is_empty() { &config.listen } else { &config.external };
@@ -178,6 +181,7 @@ impl Lightning {
             key,
             health,
             guard,
+            begun,
             requests,
             deliveries,
             status,
@@ -209,16 +213,15 @@ impl Lightning {
         stop: CancellationToken,
         contacts: watch::Receiver<LightningContacts>,
     ) -> Result<(), LightningFailure> {
-        let Self {
-            threads, mut kept, key, health, mut guard, requests, deliveries, status, ..
-        } = self;
+        let Self { threads, mut kept, key, health, mut guard, begun, .. } = self;
+        let (requests, deliveries, status) = (self.requests, self.deliveries, self.status);
         let node = Arc::clone(&kept.node);
         let known = Known { named: self.partners, contacts };
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
             reason = health.failed() => Err(LightningFailure::Disk(reason)),
-            ended = serve(&threads, (&node, key), requests) => ended,
-            ended = deliver(&threads, &node, deliveries) => ended,
+            ended = serve(&threads, (&node, key, &begun), requests) => ended,
+            ended = deliver((&threads, &node), &begun, deliveries) => ended,
             ended = look((&threads, &node), &mut guard, &status, known) => ended,
         };
         let stopping = Arc::clone(&node);
@@ -252,6 +255,18 @@ pub(super) async fn open_store(
     Ok(Arc::new(store.map_err(|error| failed(error.to_string()))?))
 }
 
+async fn open_begun(
+    threads: &Threads,
+    store: &Arc<Store>,
+    dir: &Path,
+) -> Result<Arc<Begun>, LightningStartError> {
+    let store = Arc::clone(store);
+    let failed = |problem| LightningStartError::Store { path: dir.to_owned(), problem };
+    let opened = threads.run(move || Begun::open(store)).await;
+    let opened = opened.map_err(|error| failed(error.to_string()))?;
+    Ok(Arc::new(opened.map_err(|error| failed(error.to_string()))?))
+}
+
 fn panicked(panic: &(dyn Any + Send)) -> LightningStartError {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -261,7 +276,7 @@ fn panicked(panic: &(dyn Any + Send)) -> LightningStartError {
 /// Carries out requests, several at a time.
 async fn serve(
     threads: &Threads,
-    (node, key): (&Arc<Node>, Option<Arc<NodeKey>>),
+    (node, key, begun): (&Arc<Node>, Option<Arc<NodeKey>>, &Arc<Begun>),
     mut requests: mpsc::Receiver<Request>,
 ) -> Result<(), LightningFailure> {
     let mut under_way = FuturesUnordered::new();
@@ -274,8 +289,8 @@ async fn serve(
             request = requests.recv(), if under_way.len() < CALLS_AT_ONCE => {
                 // Without any handle left there is nothing to do until the stop.
                 let Some(request) = request else { return std::future::pending().await };
-                let (node, key) = (Arc::clone(node), key.clone());
-                let work = move || serve::carry_out(&node, key.as_deref(), request);
+                let (node, key, begun) = (Arc::clone(node), key.clone(), Arc::clone(begun));
+                let work = move || serve::carry_out(&node, (key.as_deref(), &begun), request);
                 under_way.push(threads.run(work));
             }
         }
@@ -284,14 +299,16 @@ async fn serve(
 
 /// Hands out events one by one, each until it is kept.
 async fn deliver(
-    threads: &Threads,
-    node: &Arc<Node>,
+    (threads, node): (&Threads, &Arc<Node>),
+    begun: &Arc<Begun>,
     deliveries: mpsc::Sender<Delivery>,
 ) -> Result<(), LightningFailure> {
     loop {
         let event = node.next_event_async().await;
         set_up(threads, node, &event).await?;
+        let mut ended = None;
         if let Some(event) = events::convert(event) {
+            ended = events::end_of_payment(&event);
             loop {
                 let (delivery, kept) = Delivery::new(event.clone());
                 if deliveries.send(delivery).await.is_err() {
@@ -304,8 +321,14 @@ async fn deliver(
                 tokio::time::sleep(REDELIVER_AFTER).await;
             }
         }
-        let node = Arc::clone(node);
-        let handled = threads.run(move || node.event_handled()).await;
+        let (node, begun) = (Arc::clone(node), Arc::clone(begun));
+        let handled = threads.run(move || {
+            ended.map_or(Ok(()), |hash| {
+                begun.end(&hash).map_err(|_| NodeError::PersistenceFailed)
+            })?;
+            node.event_handled()
+        });
+        let handled = handled.await;
         handled
             .map_err(|_| LightningFailure::Panicked)?
             .map_err(|error| LightningFailure::Disk(error.to_string()))?;
