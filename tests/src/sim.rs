@@ -14,7 +14,7 @@
 mod admission;
 pub mod check;
 mod clock;
-mod dice;
+pub(crate) mod dice;
 mod directed;
 mod flaw;
 mod founding;

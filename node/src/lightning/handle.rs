@@ -108,6 +108,8 @@ pub enum Request {
     Sign(Vec<u8>, Reply<String>),
     /// See [`LightningHandle::refresh`].
     Refresh(Reply<LightningStatus>),
+    /// See [`LightningHandle::follow`].
+    Follow(Reply<LightningStatus>),
 }
 
 /// Money to be sent on-chain.
@@ -163,6 +165,16 @@ impl LightningHandle {
     /// [`LightningError`].
     pub async fn refresh(&self) -> Result<LightningStatus, LightningError> {
         self.ask(Request::Refresh).await
+    }
+
+    /// Looks at the chain now, and not only when its time has come again, and at everything anew once
+    /// the newest block is taken in.
+    ///
+    /// # Errors
+    ///
+    /// [`LightningError`], where the chain does not answer.
+    pub async fn follow(&self) -> Result<LightningStatus, LightningError> {
+        self.ask(Request::Follow).await
     }
 
     /// Makes an invoice. It is paid at most once by an honest payer, and nothing is done where it is

@@ -18,9 +18,10 @@ use ldk_node::lightning_invoice::{
 
 use boltgrid_protocol::lightning::PaymentHash;
 
-use super::convert;
+use super::begun::Begun;
 use super::handle::LightningError;
 use super::seed::Seed;
+use super::{convert, serve};
 
 /// The Lightning node's own key, which signs its invoices.
 pub(super) struct NodeKey {
@@ -67,7 +68,11 @@ impl NodeKey {
 }
 
 /// Pays an invoice over our channel with its payee, and over no other way: nobody passes it on.
-pub(super) fn pay_direct(node: &Node, bolt11: &str) -> Result<PaymentHash, LightningError> {
+pub(super) fn pay_direct(
+    node: &Node,
+    begun: &Begun,
+    bolt11: &str,
+) -> Result<PaymentHash, LightningError> {
     let invoice = convert::read_bolt11(bolt11)?;
     let bad = |problem: &str| Err(LightningError::BadParameter(problem.to_owned()));
     if invoice.network() != node.config().network {
@@ -88,8 +93,7 @@ pub(super) fn pay_direct(node: &Node, bolt11: &str) -> Result<PaymentHash, Light
         max_path_count: 1,
         max_channel_saturation_power_of_half: 0,
     };
-    node.bolt11_payment().send(&invoice, Some(limits)).map_err(convert::error)?;
-    Ok(convert::payment_hash(&invoice))
+    serve::send(node, begun, &invoice, limits)
 }
 
 #[cfg(test)]

@@ -30,11 +30,7 @@ const CLTV_EXPIRY_DELTA_MAX: u32 = 432;
 const PARTS_MAX: u8 = 4;
 
 /// Carries out one request and answers it.
-pub(super) fn carry_out(
-    node: &Node,
-    (key, begun): (Option<&NodeKey>, &Begun),
-    request: Request,
-) {
+pub(super) fn carry_out(node: &Node, (key, begun): (Option<&NodeKey>, &Begun), request: Request) {
     match request {
         Request::Invoice(terms, reply) => {
             answer(reply, invoice(node, terms, None).map(|it| convert::invoice(&it)));
@@ -45,7 +41,7 @@ pub(super) fn carry_out(
         Request::LongHoldInvoice(terms, hash, blocks, reply) => {
             answer(reply, long_hold_invoice((node, key), terms, hash, blocks));
         }
-        Request::PayDirect(bolt11, reply) => answer(reply, hold::pay_direct(node, &bolt11)),
+        Request::PayDirect(bolt11, reply) => answer(reply, hold::pay_direct(node, begun, &bolt11)),
         Request::Claim(preimage, reply) => answer(reply, claim(node, preimage)),
         Request::Refuse(hash, reply) => {
             let refused = node.bolt11_payment().fail_for_hash(to_hash(hash));
@@ -80,6 +76,10 @@ pub(super) fn carry_out(
         }
         Request::Sign(message, reply) => answer(reply, Ok(node.sign_message(&message))),
         Request::Refresh(reply) => answer(reply, Ok(status(node))),
+        Request::Follow(reply) => {
+            let followed = node.sync_wallets().map_err(convert::error);
+            answer(reply, followed.map(|()| status(node)));
+        }
     }
 }
 
@@ -140,7 +140,7 @@ fn claim(node: &Node, preimage: Preimage) -> Result<(), LightningError> {
 
 /// What is known of a payment. What was begun is under way, unless its end is known.
 fn payment(node: &Node, begun: &Begun, payment_hash: PaymentHash) -> Option<KnownPayment> {
-    // Looked at first: the mark goes only after the library knows the end.
+    // Looked at first: the note goes only after the library knows the end.
     let is_begun = begun.has(&payment_hash);
     let known = node.payment(&PaymentId(*payment_hash.as_bytes()));
     let known = known.and_then(|details| convert::payment(&details));
@@ -168,16 +168,26 @@ fn pay(node: &Node, begun: &Begun, order: &PaymentOrder) -> Result<PaymentHash, 
         max_path_count: PARTS_MAX,
         ..RouteParametersConfig::default()
     };
-    let hash = convert::payment_hash(&invoice);
+    send(node, begun, &invoice, limits)
+}
+
+/// Begins a payment, unless it is under way or done; noted before the library is told of it.
+pub(super) fn send(
+    node: &Node,
+    begun: &Begun,
+    invoice: &Bolt11Invoice,
+    limits: RouteParametersConfig,
+) -> Result<PaymentHash, LightningError> {
+    let hash = convert::payment_hash(invoice);
     let failed = |error: ldk_node::lightning::io::Error| LightningError::Failed(error.to_string());
     let known = payment(node, begun, hash).map(|known| known.state);
     let is_over = known.is_none_or(|state| state == PaymentState::Failed);
     if !is_over || !begun.begin(hash).map_err(failed)? {
         return Err(LightningError::PaidBefore);
     }
-    let sent = node.bolt11_payment().send(&invoice, Some(limits)).map_err(convert::error);
+    let sent = node.bolt11_payment().send(invoice, Some(limits)).map_err(convert::error);
     if matches!(sent, Err(LightningError::NoRoute | LightningError::BadParameter(_))) {
-        // It had no mark before, so nothing of it is under way.
+        // It was not noted before, so nothing of it is under way.
         begun.end(&hash).map_err(failed)?;
     }
     sent.map(|_| hash)
