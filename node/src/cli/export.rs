@@ -113,7 +113,7 @@ fn file<T: Serialize>(
     let file = fs::OpenOptions::new().write(true).create_new(true).open(&path);
     let file = file.map_err(|source| {
         if source.kind() == std::io::ErrorKind::AlreadyExists {
-            CliError::Exists { path: path.clone(), remedy: "another folder" }
+            CliError::Exists { path: path.clone(), remedy: "`boltgrid export DIR`" }
         } else {
             CliError::Write { path: path.clone(), source }
         }
