@@ -5,11 +5,17 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The lowest port looked at.
 const FIRST: u16 = 20_000;
 /// How many are looked at.
 const RANGE: u16 = 12_000;
+/// From one call to the next in one program, so that a node that is down finds its port free later.
+const STRIDE: u64 = 997;
+
+/// How often ports were held in this program.
+static CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// A port that is free for TCP and for UDP, and stays so while this lives.
 #[derive(Debug)]
@@ -39,7 +45,9 @@ impl Port {
 /// The last refusal of the operating system, where there are not so many.
 pub fn hold(count: usize) -> io::Result<Vec<Port>> {
     // Two testnets that start together rarely look at the same ports first.
-    let offset = u16::try_from(u64::from(std::process::id()) * 97 % u64::from(RANGE)).unwrap_or(0);
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed);
+    let start = u64::from(std::process::id()) * 97 + calls % u64::from(RANGE) * STRIDE;
+    let offset = u16::try_from(start % u64::from(RANGE)).unwrap_or(0);
     let mut held = Vec::new();
     let mut refusal = io::Error::from(io::ErrorKind::AddrInUse);
     for step in 0..RANGE {

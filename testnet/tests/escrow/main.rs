@@ -9,12 +9,8 @@ use boltgrid::rpc::escrow::EscrowStage;
 use boltgrid::rpc::{EscrowListRpcClient, EscrowRpcClient};
 use boltgrid_protocol::escrow::Releases;
 use boltgrid_testnet::chain::Choice;
-use tokio::sync::Mutex;
 
 use world::{ARBITER, ESCROW_SAT, PAYEE, PAYER, World};
-
-/// One test at a time: a port that is found free is free for both until somebody binds it.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The chain: ours, or the real bitcoind that there is.
 fn chain() -> Choice {
@@ -52,7 +48,6 @@ async fn all_end(world: &World, escrows: &[(String, bool)], before_sat: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn amounts_are_released_or_given_back_though_each_of_the_three_is_killed_while_they_are_locked()
  {
-    let _turn = TURN.lock().await;
     let mut world = World::new(&chain()).await;
     let before_sat = world.sendable_sat().await;
     for killed in [PAYER, PAYEE, ARBITER] {
@@ -75,7 +70,6 @@ async fn amounts_are_released_or_given_back_though_each_of_the_three_is_killed_w
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_escrow_is_made_once_though_each_of_the_three_is_killed_while_they_sign() {
-    let _turn = TURN.lock().await;
     let mut world = World::new(&chain()).await;
     for killed in [PAYER, PAYEE, ARBITER] {
         let before_sat = world.sendable_sat().await;
@@ -93,7 +87,6 @@ async fn an_escrow_is_made_once_though_each_of_the_three_is_killed_while_they_si
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_arbiter_rules_where_the_payer_has_gone_and_nobody_is_asked_below_dust() {
-    let _turn = TURN.lock().await;
     let mut world = World::new(&chain()).await;
     let before_sat = world.sendable_sat().await;
 
