@@ -213,12 +213,8 @@ async fn what_becomes_of_channels_and_balances_is_kept_for_the_owner() {
     let all = (Interval::default(), Interval::from_number(u64::MAX));
     meanwhile(&mut bench.task, async {
         kept.await.unwrap();
-        let mut now = LightningStatus::default();
+        let mut now = LightningStatus { synced_at_unix_s: Some(1), ..LightningStatus::default() };
         now.balances.onchain_sat = 5;
-        status.send(now.clone()).unwrap();
-        tokio::task::yield_now().await;
-        assert_eq!(archive.balances(all.0, all.1).count(), 0, "the chain was not seen yet");
-        now.synced_at_unix_s = Some(1);
         status.send(now).unwrap();
         while archive.balances(all.0, all.1).count() == 0 {
             tokio::task::yield_now().await;
@@ -232,4 +228,19 @@ async fn what_becomes_of_channels_and_balances_is_kept_for_the_owner() {
     assert_eq!(record.channel, channel.to_string());
     assert!(record.reason.is_some_and(|it| it.starts_with("fees, ") && it.len() == 512));
     assert!(bench.dir.path().exists());
+}
+
+#[test]
+fn a_wallet_that_has_not_seen_the_chain_tells_nothing_of_where_the_money_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let timing = Grid::sample().charter.interval;
+    let books = Books::new(archive.clone(), timing);
+    let now = timing.start_of(Interval::from_number(7));
+    let kept = || archive.balances(Interval::default(), Interval::from_number(9)).count();
+    let unseen = LightningStatus::default();
+    books.note_status(&unseen, now);
+    assert_eq!(kept(), 0);
+    books.note_status(&LightningStatus { synced_at_unix_s: Some(1), ..unseen }, now);
+    assert_eq!(kept(), 1);
 }
