@@ -2,8 +2,8 @@
 //!
 //! HTTP only, on one port with `/metrics` and `/health` ([`crate::metrics`]). On loopback it answers
 //! whoever calls it by a name of this machine, so that no web page reaches it by a name of its own.
-//! Everything here only reads, but for `offer` ([`offer`]), `wallet` and `channel` ([`wallet`]), which are
-//! there on loopback only.
+//! Everything here only reads, but for `offer` ([`offer`]), `wallet` and `channel` ([`wallet`]),
+//! `payment.forgive` ([`forgive`]) and what signs of `escrow` ([`escrow`]), which are there on loopback only.
 //! Not for: the shapes of the answers, which are in [`crate::status`].
 
 mod channel_plan;
@@ -66,7 +66,7 @@ use wallet::{ChannelRpcServer, WalletRpcServer};
 
 /// Connections served at once.
 const CONNECTIONS_MAX: u32 = 32;
-/// Most bytes of a request: no method takes more than a number.
+/// Most bytes of a request: no method takes more than a few texts.
 const REQUEST_MAX: u32 = 64 * 1024;
 /// Most bytes of an answer: the book of a thousand members.
 const RESPONSE_MAX: u32 = 8 * 1024 * 1024;
