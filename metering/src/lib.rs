@@ -7,6 +7,8 @@ pub mod chain;
 pub mod drivers;
 pub mod edge;
 pub mod integrate;
+pub mod quantity;
 pub mod register;
 pub mod sample;
 pub mod scale;
+pub mod shown;

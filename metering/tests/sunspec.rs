@@ -123,7 +123,7 @@ async fn a_floating_point_meter_is_read() {
     assert_eq!((shown.voltage_mv, shown.frequency_mhz), (Some(229_500), None));
     assert_eq!((shown.import.count, shown.import.width), (1_024_500, Width::Float));
     running.change(METER, |unit| unit.set(Model213::W, f32::INFINITY));
-    assert!(matches!(meter.read().await, Err(DeviceError::Point { point: "W", .. })));
+    assert!(matches!(meter.read().await, Err(DeviceError::Point { point, .. }) if point == "W"));
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn sentinels_and_impossible_values_name_device_and_point() {
         running.change(METER, spoil);
         let error = meter.read().await.unwrap_err();
         let DeviceError::Point { device, point, .. } = &error else { panic!("{error}") };
-        assert_eq!((device.as_ref(), *point), ("grid meter", expected));
+        assert_eq!((device.as_ref(), point.as_ref()), ("grid meter", expected));
         assert!(!error.is_misconfiguration());
         running.change(METER, mend);
         meter.read().await.unwrap();
@@ -207,7 +207,7 @@ async fn a_battery_shows_what_it_holds_and_can_do() {
     let error = battery.read().await.unwrap_err();
     let expected = PointRejected::Impossible { shown: 100_010, least: 0, most: 100_000 };
     assert!(
-        matches!(error, DeviceError::Point { point: "ChaState", source, .. } if source == expected)
+        matches!(error, DeviceError::Point { point, source, .. } if point == "ChaState" && source == expected)
     );
 }
 

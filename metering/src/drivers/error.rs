@@ -1,6 +1,8 @@
 //! What can go wrong with a device: the way to it, its kind, or what it says.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use sunspec::DecodeError;
@@ -77,11 +79,49 @@ pub enum DeviceError {
     Point {
         /// The device.
         device: Arc<str>,
-        /// The point, by its SunSpec name.
-        point: &'static str,
+        /// The point, by its name in SunSpec or in its map.
+        point: Cow<'static, str>,
         /// What is wrong with it.
         source: PointRejected,
     },
+    /// The way to the device failed. The next request tries it anew.
+    #[error("{device}: {doing} failed: {source}")]
+    Io {
+        /// The device.
+        device: Arc<str>,
+        /// What was tried.
+        doing: &'static str,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// It answered with something that is not its language.
+    #[error("{device}: its answer makes no sense: {what}")]
+    Garbled {
+        /// The device.
+        device: Arc<str>,
+        /// What is wrong with the answer, in few words.
+        what: String,
+    },
+    /// It sends of its own accord, and has not for too long.
+    #[error("{device}: nothing heard {}", since(*silent_ms))]
+    Silent {
+        /// The device.
+        device: Arc<str>,
+        /// For how long, in ms; `None` when it never sent anything.
+        silent_ms: Option<u64>,
+    },
+    /// It is set up in a way that can never work.
+    #[error("{device}: {problem}")]
+    Setting {
+        /// The device.
+        device: Arc<str>,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+}
+
+fn since(silent_ms: Option<u64>) -> String {
+    silent_ms.map_or_else(|| "yet".to_owned(), |silent_ms| format!("for {silent_ms} ms"))
 }
 
 /// The library says no more than "I/O error" where the operating system says what is wrong.
@@ -94,8 +134,13 @@ impl DeviceError {
     #[must_use]
     pub const fn is_misconfiguration(&self) -> bool {
         match self {
-            Self::NotSunSpec { .. } | Self::ModelMissing { .. } => true,
-            Self::Modbus { .. } | Self::Malformed { .. } | Self::Point { .. } => false,
+            Self::NotSunSpec { .. } | Self::ModelMissing { .. } | Self::Setting { .. } => true,
+            Self::Modbus { .. }
+            | Self::Malformed { .. }
+            | Self::Point { .. }
+            | Self::Io { .. }
+            | Self::Garbled { .. }
+            | Self::Silent { .. } => false,
         }
     }
 }

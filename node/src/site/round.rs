@@ -66,7 +66,7 @@ mod tests {
 
     fn report(device: usize, moment_ms: u64) -> Report {
         let source = PointRejected::NotImplemented;
-        let error = DeviceError::Point { device: "device".into(), point: "W", source };
+        let error = DeviceError::Point { device: "device".into(), point: "W".into(), source };
         Report { device, moment: Timestamp::from_unix_ms(moment_ms), shown: Err(Arc::new(error)) }
     }
 

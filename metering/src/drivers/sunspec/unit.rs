@@ -86,7 +86,11 @@ impl Unit {
         point: &'static str,
         value: Result<T, PointRejected>,
     ) -> Result<T, DeviceError> {
-        value.map_err(|source| DeviceError::Point { device: Arc::clone(&self.name), point, source })
+        value.map_err(|source| DeviceError::Point {
+            device: Arc::clone(&self.name),
+            point: point.into(),
+            source,
+        })
     }
 
     fn failed(&self, doing: &'static str, source: ModbusError) -> DeviceError {
