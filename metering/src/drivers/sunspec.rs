@@ -19,5 +19,5 @@ mod strings;
 mod unit;
 
 pub use battery::SunSpecBattery;
-pub use meter::{MeterShown, SunSpecMeter};
+pub use meter::SunSpecMeter;
 pub use pv::SunSpecPv;

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boltgrid_metering::drivers::sunspec::{MeterShown, SunSpecBattery, SunSpecMeter, SunSpecPv};
+use boltgrid_metering::drivers::sunspec::{SunSpecBattery, SunSpecMeter, SunSpecPv};
 use boltgrid_metering::drivers::{Bus, DeviceError};
 use boltgrid_metering::sample::{BatterySample, PvSample};
+use boltgrid_metering::shown;
 use boltgrid_protocol::units::{Energy, Power, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -31,7 +32,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// What a device shows.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shown {
-    Meter(MeterShown),
+    Meter(shown::Shown),
     Pv(PvSample),
     Battery(BatterySample),
 }

@@ -1,8 +1,12 @@
 //! What each device showed in the last round, and what that makes the whole site show.
 
-use boltgrid_metering::drivers::sunspec::MeterShown;
-use boltgrid_metering::register::{CumulativeRegister, RegisterRejected};
+use std::sync::Arc;
+
+use boltgrid_metering::drivers::{DeviceError, PointRejected};
+use boltgrid_metering::quantity::Quantity;
+use boltgrid_metering::register::CumulativeRegister;
 use boltgrid_metering::sample::{BatterySample, MeterSample, PvSample, Sample, Unanswered};
+use boltgrid_metering::shown;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::{Power, Timestamp};
 
@@ -45,7 +49,7 @@ impl Latest {
         }
         let sample = self.meter().and_then(|(place, at, meter)| {
             let meter = self.registers.observe(&meter, at);
-            let meter = meter.map_err(|why| failed.push((place, Failure::Register(why)))).ok()?;
+            let meter = meter.map_err(|failure| failed.push((place, failure))).ok()?;
             let pv = together(self.pv(), PvSample::plus);
             let battery = together(self.batteries(), BatterySample::plus);
             Some(Sample { at, meter, pv, battery })
@@ -53,7 +57,7 @@ impl Latest {
         (sample, failed)
     }
 
-    fn meter(&self) -> Option<(usize, Timestamp, MeterShown)> {
+    fn meter(&self) -> Option<(usize, Timestamp, shown::Shown)> {
         self.shown.iter().enumerate().find_map(|(place, shown)| match shown {
             Some((at, Shown::Meter(meter))) => Some((place, *at, *meter)),
             Some((_, Shown::Pv(_) | Shown::Battery(_))) | None => None,
@@ -103,17 +107,23 @@ impl Registers {
         }
     }
 
-    fn observe(
-        &mut self,
-        shown: &MeterShown,
-        at: Timestamp,
-    ) -> Result<MeterSample, RegisterRejected> {
+    fn observe(&mut self, shown: &shown::Shown, at: Timestamp) -> Result<MeterSample, Failure> {
+        let power = shown.total_power().ok_or_else(|| missing(Quantity::Power))?;
+        let import = shown.import.ok_or_else(|| missing(Quantity::Import))?;
+        let export = shown.export.ok_or_else(|| missing(Quantity::Export))?;
         Ok(MeterSample {
-            power: shown.power,
-            import_register: self.import.observe(shown.import, at)?,
-            export_register: self.export.observe(shown.export, at)?,
-            voltage_mv: shown.voltage_mv,
+            power,
+            import_register: self.import.observe(import, at).map_err(Failure::Register)?,
+            export_register: self.export.observe(export, at).map_err(Failure::Register)?,
+            voltage_mv: shown.mean_voltage_mv(),
             frequency_mhz: shown.frequency_mhz,
         })
     }
+}
+
+/// What a meter must have and this one does not.
+fn missing(quantity: Quantity) -> Failure {
+    let (device, point) = ("meter".into(), quantity.name().into());
+    let source = PointRejected::NotImplemented;
+    Failure::Device(Arc::new(DeviceError::Point { device, point, source }))
 }

@@ -10,22 +10,7 @@ use super::point::{
 };
 use super::unit::Unit;
 use crate::drivers::{Bus, DeviceError};
-use crate::register::RawRegister;
-
-/// What a meter shows, before its registers are made monotone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MeterShown {
-    /// Power into the site; negative when it exports.
-    pub power: Power,
-    /// All energy ever taken from the grid.
-    pub import: RawRegister,
-    /// All energy ever given to it.
-    pub export: RawRegister,
-    /// Mean phase voltage, where the meter has it.
-    pub voltage_mv: Option<u32>,
-    /// Frequency in millihertz, where the meter has it.
-    pub frequency_mhz: Option<u32>,
-}
+use crate::shown::Shown;
 
 /// A meter, mounted so that import is positive.
 #[derive(Debug)]
@@ -54,44 +39,46 @@ impl SunSpecMeter {
         }
     }
 
-    /// Reads the meter.
+    /// Reads the meter: always its power and both registers.
     ///
     /// # Errors
     ///
     /// [`DeviceError`].
-    pub async fn read(&self) -> Result<MeterShown, DeviceError> {
+    pub async fn read(&self) -> Result<Shown, DeviceError> {
         match self.unit.read_if_present::<Model203>().await? {
             Some(model) => self.of_integers(&model),
             None => self.of_floats(&self.unit.read().await?),
         }
     }
 
-    fn of_integers(&self, model: &Model203) -> Result<MeterShown, DeviceError> {
+    fn of_integers(&self, model: &Model203) -> Result<Shown, DeviceError> {
         let unit = &self.unit;
         // Mandatory in some of the models and optional in others; we can do without them.
         let volts = optional(model.ph_v).map(|volts| thousandths(volts, model.v_sf)).transpose();
         let hertz = optional_thousandths(optional(model.hz), model.hz_sf);
         let watts = thousandths(model.w, model.w_sf);
-        Ok(MeterShown {
-            power: unit.point("W", watts.and_then(|mw| power(mw, self.rated)))?,
-            import: unit.point("TotWhImp", register(model.tot_wh_imp, model.tot_wh_sf))?,
-            export: unit.point("TotWhExp", register(model.tot_wh_exp, model.tot_wh_sf))?,
+        Ok(Shown {
+            power: Some(unit.point("W", watts.and_then(|mw| power(mw, self.rated)))?),
+            import: Some(unit.point("TotWhImp", register(model.tot_wh_imp, model.tot_wh_sf))?),
+            export: Some(unit.point("TotWhExp", register(model.tot_wh_exp, model.tot_wh_sf))?),
             voltage_mv: unit.point("PhV", volts.and_then(voltage_mv))?,
             frequency_mhz: unit.point("Hz", hertz.and_then(frequency_mhz))?,
+            ..Shown::default()
         })
     }
 
-    fn of_floats(&self, model: &Model213) -> Result<MeterShown, DeviceError> {
+    fn of_floats(&self, model: &Model213) -> Result<Shown, DeviceError> {
         let unit = &self.unit;
         let watts = float_thousandths(model.w);
         let volts = optional_float_thousandths(model.ph_v);
         let hertz = optional_float_thousandths(model.hz);
-        Ok(MeterShown {
-            power: unit.point("W", watts.and_then(|mw| power(mw, self.rated)))?,
-            import: unit.point("TotWhImp", float_register(model.tot_wh_imp))?,
-            export: unit.point("TotWhExp", float_register(model.tot_wh_exp))?,
+        Ok(Shown {
+            power: Some(unit.point("W", watts.and_then(|mw| power(mw, self.rated)))?),
+            import: Some(unit.point("TotWhImp", float_register(model.tot_wh_imp))?),
+            export: Some(unit.point("TotWhExp", float_register(model.tot_wh_exp))?),
             voltage_mv: unit.point("PhV", volts.and_then(voltage_mv))?,
             frequency_mhz: unit.point("Hz", hertz.and_then(frequency_mhz))?,
+            ..Shown::default()
         })
     }
 }
