@@ -5,7 +5,11 @@
 
 mod bus;
 mod error;
+mod heard;
+pub mod p1;
+mod stream;
 pub mod sunspec;
 
 pub use bus::{Bus, BusAddress, DeviceAddress};
 pub use error::{DeviceError, PointRejected};
+pub use stream::{NotAStream, StreamAddress};

@@ -4,6 +4,7 @@
 //! Not for: when a device is asked or a reading is made (the node decides), or what follows from one.
 
 pub mod chain;
+pub mod decimal;
 pub mod drivers;
 pub mod edge;
 pub mod integrate;
