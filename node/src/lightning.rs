@@ -35,6 +35,7 @@ pub mod status;
 mod store;
 mod strangers;
 mod task;
+mod unsent;
 pub mod verify;
 
 use std::io;

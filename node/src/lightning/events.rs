@@ -6,6 +6,7 @@ use ldk_node::{Event, UserChannelId};
 
 use boltgrid_protocol::lightning::{PaymentHash, Preimage};
 
+use super::begun::Note;
 use super::channel::ChannelId;
 use super::convert;
 use super::event::LightningEvent;
@@ -84,12 +85,13 @@ pub(super) fn convert(event: Event) -> Option<LightningEvent> {
     })
 }
 
-/// The payment of ours that has ended with an event.
-pub(super) const fn end_of_payment(event: &LightningEvent) -> Option<PaymentHash> {
+/// The payment of ours that has ended with an event, and how.
+pub(super) const fn end_of_payment(event: &LightningEvent) -> Option<(PaymentHash, Note)> {
     match event {
-        LightningEvent::PaymentSent { hash, .. } | LightningEvent::PaymentFailed { hash, .. } => {
-            Some(*hash)
+        LightningEvent::PaymentSent { hash, preimage, fee } => {
+            Some((*hash, Note::Paid { preimage: *preimage, fee: *fee }))
         }
+        LightningEvent::PaymentFailed { hash, .. } => Some((*hash, Note::Failed)),
         LightningEvent::PaymentReceived { .. }
         | LightningEvent::PaymentHeld { .. }
         | LightningEvent::PaymentForwarded { .. }

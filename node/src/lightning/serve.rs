@@ -12,7 +12,7 @@ use ldk_node::lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescription, Descr
 use ldk_node::payment::{PaymentDetails, PaymentKind};
 use ldk_node::{ChannelDetails, Node, UserChannelId, lightning_types};
 
-use super::begun::Begun;
+use super::begun::{Begun, Note};
 use super::channel::{ChannelId, ChannelTerms};
 use super::convert;
 use super::handle::{LightningError, Reply, Request, Sending};
@@ -141,13 +141,34 @@ fn claim(node: &Node, preimage: Preimage) -> Result<(), LightningError> {
 /// What is known of a payment. What was begun is under way, unless its end is known.
 fn payment(node: &Node, begun: &Begun, payment_hash: PaymentHash) -> Option<KnownPayment> {
     // Looked at first: the note goes only after the library knows the end.
-    let is_begun = begun.has(&payment_hash);
+    let note = begun.note(&payment_hash);
     let known = node.payment(&PaymentId(*payment_hash.as_bytes()));
     let known = known.and_then(|details| convert::payment(&details));
-    let (direction, state) = (Direction::Outgoing, PaymentState::Pending);
-    known.or_else(|| {
-        is_begun.then_some(KnownPayment { payment_hash, direction, amount: None, state })
-    })
+    let state = |note| match note {
+        Note::UnderWay => PaymentState::Pending,
+        Note::Paid { preimage, fee } => PaymentState::Done { preimage: Some(preimage), fee },
+        Note::Failed => PaymentState::Failed,
+    };
+    let noted = note.map(|note| KnownPayment {
+        payment_hash,
+        direction: Direction::Outgoing,
+        amount: None,
+        state: state(note),
+    });
+    known.or(noted)
+}
+
+/// Keeps that a payment has ended, and how, where the library does not know it. Blocks.
+pub(super) fn keep_end(
+    node: &Node,
+    begun: &Begun,
+    (hash, end): (PaymentHash, Note),
+) -> ldk_node::lightning::io::Result<()> {
+    if begun.note(&hash).is_some() && node.payment(&PaymentId(*hash.as_bytes())).is_none() {
+        begun.keep_end(&hash, end)
+    } else {
+        begun.strike_out(&hash)
+    }
 }
 
 fn pay(node: &Node, begun: &Begun, order: &PaymentOrder) -> Result<PaymentHash, LightningError> {
@@ -188,7 +209,7 @@ pub(super) fn send(
     let sent = node.bolt11_payment().send(invoice, Some(limits)).map_err(convert::error);
     if matches!(sent, Err(LightningError::NoRoute | LightningError::BadParameter(_))) {
         // It was not noted before, so nothing of it is under way.
-        begun.end(&hash).map_err(failed)?;
+        begun.strike_out(&hash).map_err(failed)?;
     }
     sent.map(|_| hash)
 }

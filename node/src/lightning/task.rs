@@ -31,7 +31,7 @@ use super::seed::Seed;
 use super::status::LightningStatus;
 use super::store::{Health, Store};
 use super::strangers::{Closing, Strangers};
-use super::{LightningFailure, LightningStartError, bitcoind, convert, events, serve};
+use super::{LightningFailure, LightningStartError, bitcoind, convert, events, serve, unsent};
 use crate::config::LightningConfig;
 use crate::config::lightning::ChainSource;
 use crate::network::LightningContacts;
@@ -158,8 +158,13 @@ impl Lightning {
         let bitcoin = convert::network(config.network);
         let parts = Parts { config, dir, seed: seed.clone(), store, logs };
         let handle = threads.handle();
+        let noted = Arc::clone(&begun);
         let starting = threads.run(move || {
             let node = ldk::build(&parts, &handle)?;
+            unsent::forget(&node, &noted, &parts.dir).map_err(|error| {
+                let path = parts.dir.clone();
+                LightningStartError::Store { path, problem: error.to_string() }
+            })?;
             ldk::start(&node, &parts)?;
             Ok::<_, LightningStartError>(node)
         });
@@ -323,8 +328,8 @@ async fn deliver(
         }
         let (node, begun) = (Arc::clone(node), Arc::clone(begun));
         let handled = threads.run(move || {
-            ended.map_or(Ok(()), |hash| {
-                begun.end(&hash).map_err(|_| NodeError::PersistenceFailed)
+            ended.map_or(Ok(()), |end| {
+                serve::keep_end(&node, &begun, end).map_err(|_| NodeError::PersistenceFailed)
             })?;
             node.event_handled()
         });

@@ -2,13 +2,19 @@
 
 use std::fs;
 
-use boltgrid::lightning::PaymentOrder;
-use boltgrid::lightning::{GuardError, LIGHTNING_DIR, LightningEvent, LightningStartError};
+use boltgrid::lightning::{
+    GuardError, LIGHTNING_DIR, LightningError, LightningEvent, LightningStartError, PaymentOrder,
+    PaymentState,
+};
+use boltgrid_protocol::lightning::Preimage;
 use boltgrid_protocol::units::Msat;
 
 use crate::bitcoind::Bitcoind;
 use crate::payments::terms;
 use crate::world::{Running, eventually, msat, two_with_a_channel};
+
+/// The library's store, inside a node's data folder.
+const STORE: &str = "lightning/ldk_node_data.sqlite";
 
 async fn first_payment(node: &mut Running) -> boltgrid::lightning::Delivery {
     loop {
@@ -95,6 +101,66 @@ async fn an_old_copy_of_the_store_is_refused_and_the_newest_goes_on() {
     fs::rename(&newest, &store).unwrap();
     let first = payer.start().await;
     assert!(first.channel().await.is_some());
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_noted_and_never_sent_is_begun_again_and_what_is_under_way_is_not() {
+    let Some(chain) = Bitcoind::start().await else { return };
+    let ((payer, first), (payee, mut second)) = two_with_a_channel(&chain).await;
+    // One is under way, held by its payee, and the library's record of it is lost; of the other there is
+    // nothing but the note that it was begun.
+    let preimage = Preimage::from_bytes([0x5a; 32]);
+    let held = preimage.payment_hash();
+    let invoice = second.handle.hold_invoice(terms(msat(8_000)), held).await.unwrap();
+    let held_order = PaymentOrder { bolt11: invoice.bolt11, fee_max: Msat::ZERO };
+    first.handle.pay(held_order.clone()).await.unwrap();
+    let is_held =
+        |event: &LightningEvent| matches!(event, LightningEvent::PaymentHeld { .. }).then_some(());
+    second.until(is_held).await;
+    let unsent = second.handle.invoice(terms(msat(5_000))).await.unwrap();
+    first.stop().await;
+    let store = rusqlite::Connection::open(payer.data().join(STORE)).unwrap();
+    let lost = store.execute(
+        "DELETE FROM ldk_node_data WHERE primary_namespace = 'payments' AND key = ?1",
+        [held.to_string()],
+    );
+    assert_eq!(lost, Ok(1));
+    let noted = store.execute(
+        "INSERT INTO ldk_node_data (primary_namespace, secondary_namespace, key, value)
+         VALUES ('boltgrid', 'begun', ?1, x'01')",
+        [unsent.payment_hash.to_string()],
+    );
+    assert_eq!(noted, Ok(1));
+    drop(store);
+
+    let mut first = payer.start().await;
+    let known = first.handle.payment(held).await.unwrap().unwrap();
+    assert_eq!(known.state, PaymentState::Pending);
+    assert_eq!(first.handle.payment(unsent.payment_hash).await, Ok(None));
+    first.handle.connect(second.handle.node_id(), payee.config.listen[0].clone()).await.unwrap();
+    let usable = async || {
+        let order = PaymentOrder { bolt11: unsent.bolt11.clone(), fee_max: Msat::ZERO };
+        first.handle.pay(order).await.is_ok()
+    };
+    eventually("what was never sent is", usable).await;
+    first_payment(&mut second).await.kept();
+    assert_eq!(first.handle.pay(held_order.clone()).await, Err(LightningError::PaidBefore));
+
+    // The end of the one that nothing else is known of is kept.
+    second.handle.claim(preimage).await.unwrap();
+    let told = |event: &LightningEvent| {
+        matches!(event, LightningEvent::PaymentSent { hash, .. } if *hash == held).then_some(())
+    };
+    first.until(told).await;
+    let done = PaymentState::Done { preimage: Some(preimage), fee: Msat::ZERO };
+    let kept = async || {
+        let known = first.handle.payment(held).await.unwrap().unwrap();
+        known.state == done
+    };
+    eventually("the end is kept", kept).await;
+    assert_eq!(first.handle.pay(held_order).await, Err(LightningError::PaidBefore));
     first.stop().await;
     second.stop().await;
 }

@@ -44,6 +44,9 @@ pub(crate) const ESCROW_SAT: u64 = 20_000;
 /// More than any meter here shows.
 const TOO_MUCH_MWH: u64 = 1_000_000_000_000;
 
+/// How many lines of each log a failure shows.
+const LAST_WORDS: usize = 120;
+
 pub(crate) const PAYER: usize = 0;
 pub(crate) const PAYEE: usize = 1;
 pub(crate) const ARBITER: usize = 2;
@@ -260,7 +263,7 @@ impl World {
                 .as_ref()
                 .is_some_and(|it| matches!(it.stage, EscrowStage::Refused | EscrowStage::Lapsed));
             let is_in_time = Instant::now() < deadline && !is_lost;
-            assert!(is_in_time, "not in time, or never: {what}: {view:?}");
+            assert!(is_in_time, "not in time, or never: {what}: {view:?}\n{}", self.last_words());
             sleep(LOOK).await;
         }
     }
@@ -273,6 +276,18 @@ impl World {
 
     pub(crate) async fn channel_is_open(&self) -> bool {
         self.client(PAYER).channels().await.is_ok_and(|it| it.len() == 1)
+    }
+
+    /// The ends of all three logs, for whoever has to find out why.
+    fn last_words(&self) -> String {
+        let mut words = String::new();
+        for (node, name) in NAMES.iter().enumerate() {
+            let log = self.log(node);
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.len().saturating_sub(LAST_WORDS);
+            words.push_str(&format!("-- {name}\n{}\n", lines[last..].join("\n")));
+        }
+        words
     }
 
     pub(crate) fn log(&self, node: usize) -> String {
