@@ -6,10 +6,12 @@
 mod bus;
 mod error;
 mod heard;
+mod meter;
 pub mod p1;
 mod stream;
 pub mod sunspec;
 
 pub use bus::{Bus, BusAddress, DeviceAddress};
 pub use error::{DeviceError, PointRejected};
+pub use meter::{Buses, DRIVER_DEFAULT, Meter, MeterConfig, SunSpecConfig};
 pub use stream::{NotAStream, StreamAddress};

@@ -47,6 +47,14 @@ pub struct RawRegister {
     pub scale: ScaleFactor,
 }
 
+impl RawRegister {
+    /// What it shows in thousandths of the unit, rounded down; `None` beyond 64 bits.
+    #[must_use]
+    pub fn thousandths_floor(&self) -> Option<u64> {
+        u64::try_from(energy_mwh(self.count.into(), self.scale)).ok()
+    }
+}
+
 /// Why a register's value is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterRejected {

@@ -183,7 +183,7 @@ async fn start(
     let (catch_up, CatchUpEnds { of_history, learnt, status: catch_up_status }) =
         CatchUp::new(reach, key.clone(), grid(), around);
     let (from, ends) = ((meter, participant), (reading_sender, commands));
-    let (site, site_state) = Site::open(config.site, from, grid(), store.journal(), ends).await?;
+    let (site, shows) = Site::open(config.site, from, grid(), store.journal(), ends).await?;
     let (trading, trades) = Trading::new();
     let around = (payments.as_ref(), contacts.clone());
     let (keeper, channel_plans, named) =
@@ -198,7 +198,7 @@ async fn start(
         rosters: rosters.clone(),
         started_at,
         history: watched_history,
-        site: site_state.clone(),
+        site: shows.clone(),
         network: handle.clone(),
         archive: store.archive(),
         catch_up: catch_up_status,
@@ -211,7 +211,7 @@ async fn start(
     let books = Books::new(store.archive(), charter.interval);
     let (started, paying) = settle(payments.zip(bitcoin), books, held).unzip();
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
-    let planner = Planner::new(grid(), participant, config.owner, (site_state, named), set_points);
+    let planner = Planner::new(grid(), participant, config.owner, (shows.state, named), set_points);
     let market = MarketTask {
         participant,
         charter: Arc::clone(&charter),

@@ -9,6 +9,7 @@
 mod channel_plan;
 pub mod escrow;
 pub mod forgive;
+pub mod meter;
 pub mod offer;
 pub mod past;
 pub mod payment;
@@ -40,7 +41,7 @@ use crate::history::History;
 use crate::lightning::LightningHandle;
 use crate::metrics::{Metrics, MetricsLayer};
 use crate::network::NetworkHandle;
-use crate::site::SiteState;
+use crate::site::SiteWatch;
 use crate::status::{
     AbstentionStatus, BookReport, ClockStatus, HearingStatus, IntervalOutcome, IntervalReport,
     LightningStatus, NetworkStatus, NodeStatus, SettlementReport, SiteStatus,
@@ -55,6 +56,8 @@ pub use escrow::EscrowRpcClient;
 use escrow::{EscrowListRpcServer, EscrowRpcServer};
 pub use forgive::ForgiveRpcClient;
 use forgive::ForgiveRpcServer;
+pub use meter::MeterRpcClient;
+use meter::MeterRpcServer;
 pub use offer::{ForwardRpcClient, OfferRpcClient};
 use offer::{ForwardRpcServer, OfferRpcServer};
 pub use past::{ChannelPastRpcClient, WalletPastRpcClient};
@@ -113,7 +116,7 @@ pub struct Answers {
     /// The latest intervals.
     pub history: watch::Receiver<History>,
     /// The site as last measured.
-    pub site: watch::Receiver<Option<SiteState>>,
+    pub site: SiteWatch,
     /// The network.
     pub network: NetworkHandle,
     /// Books and clearings of the past.
@@ -206,6 +209,7 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     let no_overlap = "the namespaces have no method in common";
     let mut methods = Methods::from(NodeRpcServer::into_rpc(answers.clone()));
     methods.merge(MarketRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(MeterRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ForwardRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ChannelPlanRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(PaymentRpcServer::into_rpc(answers.clone())).expect(no_overlap);
@@ -250,7 +254,7 @@ impl NodeRpcServer for Answers {
             hearing: history.sight().hearing.map(HearingStatus::from),
             abstains: history.sight().abstaining.as_ref().map(AbstentionStatus::from),
             interval: interval.to_number(),
-            site: self.site.borrow().as_ref().map(SiteStatus::from),
+            site: self.site.state.borrow().as_ref().map(SiteStatus::from),
             network: NetworkStatus::from(&self.network.status()),
             lightning: self.lightning.as_ref().map(|lightning| {
                 LightningStatus::new(lightning, self.network.lightning_contacts().len())

@@ -8,6 +8,7 @@
 mod config;
 mod device;
 mod devices;
+mod driver;
 mod latest;
 mod readings;
 mod round;
@@ -17,18 +18,18 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boltgrid_metering::drivers::{Bus, BusAddress, DeviceError};
+use boltgrid_metering::drivers::{Buses, DeviceError};
+use boltgrid_metering::role::Role;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
 use boltgrid_protocol::signing::Keypair;
-use boltgrid_protocol::units::{Energy, Power};
+use boltgrid_protocol::units::Power;
 use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -37,18 +38,19 @@ use tracing::{info, warn};
 
 use crate::clock;
 use crate::store::{JournalError, JournalHandle};
-use config::{Kind, Pace};
-use device::{Device, Report};
+use config::{Kind, Pace, Plan};
+use device::Report;
 use devices::Devices;
-use latest::Latest;
+use driver::Device;
+use latest::{Latest, Taken};
 use readings::{Readings, Signer};
 use round::Round;
 use schedule::Schedule;
 use set_points::{SetPoint, SetPoints, shares_of_batteries, shares_of_pv};
 
-pub use config::{DeviceConfig, SiteConfig};
+pub use config::{DeviceConfig, InSite, SiteConfig, VirtualConfig};
 pub use set_points::DispatchCommand;
-pub use state::{BatteryState, Failure, SiteState, Stale};
+pub use state::{BatteryState, Failure, MeterState, MeterValue, SiteState, Stale};
 
 /// How long connecting to a device, or one request, may take.
 const REQUEST_TIME: Duration = Duration::from_secs(1);
@@ -87,15 +89,24 @@ pub struct Site {
     latest: Latest,
     readings: Readings,
     state: watch::Sender<Option<SiteState>>,
+    meters: watch::Sender<Arc<[MeterState]>>,
     set_points: SetPoints,
     commands: mpsc::Receiver<DispatchCommand>,
+}
+
+/// Where a site shows itself.
+#[derive(Clone, Debug)]
+pub struct SiteWatch {
+    /// The site as a whole; `None` before the first sample.
+    pub state: watch::Receiver<Option<SiteState>>,
+    /// All its meters.
+    pub meters: watch::Receiver<Arc<[MeterState]>>,
 }
 
 impl Site {
     /// Checks configuration and devices, and takes up the chain of readings.
     ///
-    /// Signed readings go to the sender, commands come from the receiver, and the watch shows the
-    /// site's state, `None` before the first sample. A device that cannot be reached is no reason to
+    /// Signed readings go to the sender, commands come from the receiver. A device that cannot be reached is no reason to
     /// stay down: it is tried again for as long as the node runs. One that is there and is something
     /// else than configured is.
     ///
@@ -108,29 +119,33 @@ impl Site {
         (charter, mut rosters): (Arc<Charter>, Rosters),
         journal: JournalHandle,
         (outbox, commands): (mpsc::Sender<Verified<Reading>>, mpsc::Receiver<DispatchCommand>),
-    ) -> Result<(Self, watch::Receiver<Option<SiteState>>), SiteError> {
+    ) -> Result<(Self, SiteWatch), SiteError> {
         let now = clock::now();
         let timing = charter.interval;
-        let Pace { sample_every_ms, set_point_lead_ms } = config.check(&timing)?;
-        let devices = devices(&config, rated(&rosters.at(timing.interval_at(now)), &participant));
+        let (pace, plan) = config.check(&timing)?;
+        let enrolled = rated(&rosters.at(timing.interval_at(now)), &participant);
+        let devices = devices(&plan, enrolled);
         probe(&devices).await?;
-        let kinds = devices.iter().map(|device| device.kind).collect();
-        let rated = devices.first().and_then(|meter| meter.rated).unwrap_or(RATED_MAX);
         let signer = Signer { participant, meter, charter, rosters };
         let readings = Readings::resume(signer, journal, outbox, now).await?;
+        let ratings = ratings(&plan, enrolled);
+        let latest = Latest::new(plan, &ratings, pace.hold_max_ms(), readings.last());
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let (state, watched) = watch::channel(None);
+        let (meters, watched_meters) = watch::channel(latest.meters());
+        let Pace { sample_every_ms, set_point_lead_ms } = pace;
         let site = Self {
             round: Round::before_first(devices.len()),
             devices: Devices::new(devices, Schedule { timing, sample_every_ms }, &sender),
             reports,
-            latest: Latest::new(kinds, rated, readings.last()),
+            latest,
             readings,
             state,
+            meters,
             set_points: SetPoints::new(timing, set_point_lead_ms, now),
             commands,
         };
-        Ok((site, watched))
+        Ok((site, SiteWatch { state: watched, meters: watched_meters }))
     }
 
     /// Runs until shutdown, then leaves the devices to themselves.
@@ -156,7 +171,7 @@ impl Site {
                 () = shutdown.cancelled() => return Ok(()),
                 Some(report) = self.reports.recv() => self.take(report).await?,
                 Some(command) = self.commands.recv() => self.command(command),
-                place = self.devices.restart_next() => self.stale(place, Failure::Panicked),
+                place = self.devices.restart_next() => self.panicked(place),
                 () = sleep(due) => {}
             }
             self.apply_due();
@@ -165,28 +180,39 @@ impl Site {
 
     async fn take(&mut self, report: Report) -> Result<(), SiteError> {
         for round in self.round.take(report) {
-            let (sample, failed) = self.latest.take(round);
-            for (place, failure) in failed {
-                self.stale(place, failure);
+            let Taken { sample, begins, failed } = self.latest.take(round);
+            self.meters.send_replace(self.latest.meters());
+            if let Some((device, failure)) = failed {
+                self.stale(device, failure);
             }
             let Some(sample) = sample else { continue };
             if let Some(state) = SiteState::of(&sample) {
                 self.state.send_replace(Some(state));
+            }
+            if begins {
+                self.readings.begin_after_gap(sample.at);
             }
             self.readings.sampled(sample).await?;
         }
         Ok(())
     }
 
+    fn panicked(&self, place: usize) {
+        if let Some(device) = self.devices.device(place)
+            && self.latest.is_needed(place)
+        {
+            self.stale(Arc::clone(&device.name), Failure::Panicked);
+        }
+    }
+
     /// Marks what was measured last as no longer reliable.
-    fn stale(&self, place: usize, failure: Failure) {
-        let Some(device) = self.devices.device(place) else { return };
-        let stale = Stale { device: Arc::clone(&device.name), failure };
+    fn stale(&self, device: Arc<str>, failure: Failure) {
+        let stale = Stale { device, failure };
         self.state.send_if_modified(|state| {
             let Some(state) = state else { return false };
             let news = state.stale.is_none();
             if news {
-                warn!(device = %device.name, why = %stale, "site's state is stale");
+                warn!(device = %stale.device, why = %stale, "site's state is stale");
             }
             state.stale = Some(stale);
             news
@@ -226,19 +252,25 @@ fn rated(roster: &Roster, participant: &ParticipantId) -> Option<Power> {
     Some(enrolment.rated_import_mw.max(enrolment.rated_export_mw))
 }
 
-/// The devices of a checked configuration; those at one address share its bus.
-fn devices(config: &SiteConfig, enrolled: Option<Power>) -> Vec<Device> {
-    let mut buses: BTreeMap<&BusAddress, Bus> = BTreeMap::new();
-    let devices = config.devices().into_iter().map(|(kind, name, device)| {
-        let address = &device.address;
-        let bus = buses.entry(address).or_insert_with(|| Bus::new(address.clone(), REQUEST_TIME));
-        let stated = device.rating_w.and_then(|watts| Power::from_watts(watts.into()).ok());
-        let rated = stated.or(if kind == Kind::Meter { enrolled } else { None });
-        let capacity = device.capacity_wh.map(|wh| u64::from(wh) * 1_000);
-        let capacity = capacity.map(Energy::from_milliwatt_hours);
-        Device { name: name.into(), kind, bus: bus.clone(), unit: device.unit, rated, capacity }
+/// The devices of a plan; those at one address share its bus.
+fn devices(plan: &Plan, enrolled: Option<Power>) -> Vec<Device> {
+    let buses = Buses::new(REQUEST_TIME);
+    let devices = plan.devices.iter().map(|place| {
+        let at_grid = place.kind == Kind::Meter && place.role == Role::Grid;
+        let rated = place.config.site.rated().or(if at_grid { enrolled } else { None });
+        Device::new(place, &buses, rated)
     });
     devices.collect()
+}
+
+/// The most that flows through each meter of a plan, by place.
+fn ratings(plan: &Plan, enrolled: Option<Power>) -> Vec<Power> {
+    let stated = plan.devices.iter().map(|place| place.config.site.rated());
+    let stated = stated.chain(plan.virtuals.iter().map(|_| None));
+    let rated = stated.zip(plan.roles()).map(|(stated, role)| {
+        stated.or(if role == Role::Grid { enrolled } else { None }).unwrap_or(RATED_MAX)
+    });
+    rated.collect()
 }
 
 /// Looks for all devices at once and refuses one that is something else.

@@ -252,13 +252,20 @@ pub fn render(config: &RawConfig) -> String {
 
 /// What the site's devices look like in the file.
 const SITE_ABOUT: &str = "\
-The site's meter and devices, read by SunSpec over Modbus TCP. An address is host or host:port.
-A unit is 1 where nothing is said. A rating or capacity is needed only where the device says none.
-A site may have several [[site.pv]] and [[site.battery]].";
+The site's meters and devices. Where no `driver` is named, a device speaks SunSpec over Modbus: its
+address is host or host:port, its unit is 1 where nothing is said. Whatever the driver, a device may
+have a `name`, a `rating_w`, and `inverted = true` where it was mounted the wrong way round. A rating
+or capacity is needed only where the device says none.
+`[site.meter]` is at the grid connection; a site may have several [[site.pv]] and [[site.battery]],
+which the node reads and commands, and [[site.meters]], which it reads: each has a name and a role,
+one of grid, pv, battery, load, generator, gas, feeder. Power is positive where it is taken.
+[[site.virtual]] are meters that are made of others. `settles` names the meter whose readings are
+signed; it is [site.meter] where nothing is said. See `boltgrid meter --help`.";
 const SITE_EXAMPLE: &str = "\
 [site]
 sample_every_ms = 1000
 set_point_lead_ms = 12000
+settles = \"meter\"
 
 [site.meter]
 address = \"192.168.1.20:502\"
@@ -271,7 +278,18 @@ rating_w = 10000
 
 [[site.battery]]
 address = \"192.168.1.22\"
-capacity_wh = 10000";
+capacity_wh = 10000
+
+[[site.meters]]
+name = \"barn\"
+role = \"load\"
+driver = \"sunspec\"
+address = \"192.168.1.23\"
+
+[[site.virtual]]
+name = \"house\"
+role = \"grid\"
+sum = [\"meter\", \"-barn\"]";
 
 fn site(set: &Table) -> String {
     let devices = set.get("site").map(|site| Table::from_iter([("site".to_owned(), site.clone())]));

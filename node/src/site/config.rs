@@ -1,25 +1,28 @@
 //! Which devices a site has, as its owner writes it down.
 
-use std::collections::BTreeSet;
+mod device;
+mod plan;
 
-use boltgrid_metering::drivers::{BusAddress, DeviceAddress};
+use boltgrid_metering::role::Role;
+use boltgrid_metering::virtual_meter::Term;
 use boltgrid_protocol::charter::Timing;
 use serde::{Deserialize, Serialize};
 
 use super::SiteError;
 
-/// Most devices of one site.
-const DEVICES_MAX: usize = 16;
+pub use device::{DeviceConfig, InSite};
+pub(super) use plan::{Kind, Place, Plan};
+
 /// How often devices are read where nothing is said.
 const SAMPLE_EVERY_MS: u64 = 1_000;
 /// The set-point lead is this part of an interval where nothing is said.
 const LEAD_DIVISOR: u64 = 25;
-/// The unit of a device that is alone on its bus.
-const fn unit_default() -> u8 {
-    1
-}
+/// A power is held over this many samples that are missing …
+const SAMPLES_HELD: u64 = 5;
+/// … but at least this long: meters that send by themselves do so once in ten seconds.
+const HOLD_MIN_MS: u64 = 15_000;
 
-/// The meter and devices of the site. A node without any votes and follows, but does not trade.
+/// The meters and devices of the site. A node without any votes and follows, but does not trade.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SiteConfig {
@@ -30,6 +33,10 @@ pub struct SiteConfig {
     /// their next refresh act at the edge; below an interval, default a twenty-fifth of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_point_lead_ms: Option<u64>,
+    /// The name of the meter whose readings are signed and settled; by default `meter`, or else the
+    /// only one whose role is the grid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settles: Option<String>,
     /// The meter at the grid connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meter: Option<DeviceConfig>,
@@ -39,40 +46,24 @@ pub struct SiteConfig {
     /// The batteries.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub battery: Vec<DeviceConfig>,
+    /// Further meters, which are shown and may be part of virtual ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub meters: Vec<DeviceConfig>,
+    /// Meters that are made of others.
+    #[serde(rename = "virtual", skip_serializing_if = "Vec::is_empty")]
+    pub virtual_meters: Vec<VirtualConfig>,
 }
 
-/// One SunSpec device.
+/// A meter that is made of others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DeviceConfig {
-    /// Where its bus is: `host` or `host:port`.
-    pub address: BusAddress,
-    /// Its unit id on the bus; default 1.
-    #[serde(default = "unit_default")]
-    pub unit: u8,
-    /// Its rated power; by default what it says itself or, for the meter, the enrolment says.
-    /// Powers beyond one and a half times this are refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rating_w: Option<u32>,
-    /// A battery's capacity, where the device does not say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capacity_wh: Option<u32>,
-}
-
-impl DeviceConfig {
-    /// A device that says all there is to know itself.
-    #[must_use]
-    pub const fn at(address: BusAddress, unit: u8) -> Self {
-        Self { address, unit, rating_w: None, capacity_wh: None }
-    }
-}
-
-/// What a device is to the site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    Meter,
-    Pv,
-    Battery,
+pub struct VirtualConfig {
+    /// What it is called.
+    pub name: String,
+    /// What it measures.
+    pub role: Role,
+    /// The names of meters, with a minus before those to subtract.
+    pub sum: Vec<Term>,
 }
 
 /// When devices are read and commanded.
@@ -82,41 +73,19 @@ pub(super) struct Pace {
     pub(super) set_point_lead_ms: u64,
 }
 
-impl SiteConfig {
-    /// All devices with kind and name, the meter first.
-    pub(super) fn devices(&self) -> Vec<(Kind, String, &DeviceConfig)> {
-        let named = |kind, name: &'static str, devices| {
-            (1..).zip::<&[DeviceConfig]>(devices).map(move |(number, device): (u32, _)| {
-                let name = if number == 1 { name.to_owned() } else { format!("{name} {number}") };
-                (kind, name, device)
-            })
-        };
-        named(Kind::Meter, "meter", self.meter.as_slice())
-            .chain(named(Kind::Pv, "pv", &self.pv))
-            .chain(named(Kind::Battery, "battery", &self.battery))
-            .collect()
+impl Pace {
+    /// How long a power is held while no sample comes.
+    pub(super) const fn hold_max_ms(&self) -> u64 {
+        let missing_ms = self.sample_every_ms.saturating_mul(SAMPLES_HELD);
+        if missing_ms > HOLD_MIN_MS { missing_ms } else { HOLD_MIN_MS }
     }
+}
 
-    /// Checks everything but the devices themselves.
-    pub(super) fn check(&self, timing: &Timing) -> Result<Pace, SiteError> {
+impl SiteConfig {
+    /// Checks everything but the devices themselves, and says what follows from it.
+    pub(super) fn check(&self, timing: &Timing) -> Result<(Pace, Plan), SiteError> {
         let refuse = |setting, problem| Err(SiteError::Setting { setting, problem });
-        let devices = self.devices();
-        if self.meter.is_none() && !devices.is_empty() {
-            return refuse("site.meter", "is missing; PV and battery are no use without it".into());
-        }
-        if devices.len() > DEVICES_MAX {
-            return refuse("site", format!("names more than {DEVICES_MAX} devices"));
-        }
-        let mut seen = BTreeSet::new();
-        for (kind, name, device) in &devices {
-            let address = DeviceAddress { bus: device.address.clone(), unit: device.unit };
-            if *kind != Kind::Battery && device.capacity_wh.is_some() {
-                return refuse("capacity_wh", format!("is set for {name}, but is for batteries"));
-            }
-            if !seen.insert((*kind, address.clone())) {
-                return refuse("site", format!("names {address} twice"));
-            }
-        }
+        let plan = self.plan()?;
         let sample_every_ms = self.sample_every_ms.unwrap_or(SAMPLE_EVERY_MS);
         if !(100..=60_000).contains(&sample_every_ms) {
             return refuse(
@@ -130,7 +99,7 @@ impl SiteConfig {
             let problem = format!("is {set_point_lead_ms}, not below the interval ({interval_ms})");
             return refuse("site.set_point_lead_ms", problem);
         }
-        Ok(Pace { sample_every_ms, set_point_lead_ms })
+        Ok((Pace { sample_every_ms, set_point_lead_ms }, plan))
     }
 }
 
@@ -139,10 +108,16 @@ mod tests {
     use super::*;
     use crate::site::tests::charter;
 
-    fn check(text: &str) -> Result<Pace, String> {
+    fn checked(text: &str) -> Result<(Pace, Plan), String> {
         let config: SiteConfig = toml::from_str(text).map_err(|error| error.to_string())?;
         config.check(&charter(1_000).interval).map_err(|error| error.to_string())
     }
+
+    fn check(text: &str) -> Result<Pace, String> {
+        checked(text).map(|(pace, _)| pace)
+    }
+
+    const METER: &str = "meter = { address = \"a\" }\n";
 
     #[test]
     fn little_needs_to_be_said() {
@@ -154,17 +129,46 @@ mod tests {
     #[test]
     fn everything_survives_its_written_form() {
         let device = |unit| DeviceConfig::at("[fe80::1]:1502".parse().unwrap(), unit);
+        let with = |site, unit| DeviceConfig { site, ..device(unit) };
+        let barn = InSite {
+            name: Some("barn".to_owned()),
+            role: Some(Role::Load),
+            inverted: true,
+            integrate: true,
+            ..InSite::default()
+        };
         let config = SiteConfig {
             sample_every_ms: Some(500),
             set_point_lead_ms: Some(0),
+            settles: Some("house".to_owned()),
             meter: Some(device(1)),
             pv: vec![device(2), device(4)],
-            battery: vec![DeviceConfig { capacity_wh: Some(9_000), ..device(3) }],
+            battery: vec![with(InSite { capacity_wh: Some(9_000), ..InSite::default() }, 3)],
+            meters: vec![with(barn, 5)],
+            virtual_meters: vec![VirtualConfig {
+                name: "house".to_owned(),
+                role: Role::Grid,
+                sum: vec!["meter".parse().unwrap(), "-barn".parse().unwrap()],
+            }],
         };
         let text = toml::to_string(&config).unwrap();
         assert_eq!(toml::from_str::<SiteConfig>(&text).unwrap(), config);
-        let names: Vec<String> = config.devices().into_iter().map(|(_, name, _)| name).collect();
-        assert_eq!(names, ["meter", "pv", "pv 2", "battery"]);
+        let (_, plan) = checked(&text).unwrap();
+        let names: Vec<&str> = plan.names().collect();
+        assert_eq!(names, ["meter", "pv", "pv 2", "battery", "barn", "house"]);
+        assert_eq!(plan.settles, Some(5));
+    }
+
+    #[test]
+    fn the_meter_settles_or_else_the_only_one_at_the_grid() {
+        let settles = |text: &str| checked(text).map(|(_, plan)| plan.settles);
+        let meters = "[[meters]]\nname = \"x\"\nrole = \"grid\"\naddress = \"x\"\n";
+        assert_eq!(settles(&format!("{METER}{meters}")), Ok(Some(0)));
+        assert_eq!(settles(meters), Ok(Some(0)));
+        assert_eq!(settles(&format!("settles = \"x\"\n{METER}{meters}")), Ok(Some(1)));
+        let twice = format!("{meters}{}", meters.replace('x', "y"));
+        assert!(settles(&twice).unwrap_err().contains("site.settles is missing"));
+        assert!(settles(&format!("settles = \"z\"\n{METER}")).unwrap_err().contains("names `z`"));
     }
 
     #[test]
@@ -173,16 +177,22 @@ mod tests {
             let error = check(text).unwrap_err();
             assert!(error.contains(why), "{error}");
         };
-        let meter = "meter = { address = \"a\" }\n";
         refused("[[pv]]\naddress = \"a\"", "site.meter is missing");
-        refused(&format!("{meter}metre = 1"), "metre");
+        refused(&format!("{METER}metre = 1"), "metre");
         refused(
-            &format!("{meter}pv = [{{ address = \"b\" }}, {{ address = \"b\" }}]"),
-            "b:502 unit 1 twice",
+            &format!("{METER}pv = [{{ address = \"b\" }}, {{ address = \"b\" }}]"),
+            "one device as `pv` and as `pv 2`",
         );
-        refused(&format!("{meter}sample_every_ms = 99"), "site.sample_every_ms is 99");
-        refused(&format!("{meter}set_point_lead_ms = 1000"), "site.set_point_lead_ms is 1000");
-        refused("meter = { address = \"a\", capacity_wh = 1 }", "capacity_wh is set for meter");
+        refused(&format!("{METER}sample_every_ms = 99"), "site.sample_every_ms is 99");
+        refused(&format!("{METER}set_point_lead_ms = 1000"), "site.set_point_lead_ms is 1000");
+        refused("meter = { address = \"a\", capacity_wh = 1 }", "capacity_wh is set for `meter`");
         refused("meter = { address = \"a:b\" }", "is not an address");
+        refused("meter = { address = \"a\", role = \"pv\" }", "role is set for `meter`");
+        refused(&format!("{METER}[[meters]]\nname = \"x\"\naddress = \"b\""), "`x` has no role");
+        refused(&format!("{METER}[[meters]]\nrole = \"load\"\naddress = \"b\""), "has no name");
+        let named = "[[meters]]\nname = \"meter\"\nrole = \"load\"\naddress = \"b\"";
+        refused(&format!("{METER}{named}"), "two meters `meter`");
+        let summed = "[[virtual]]\nname = \"v\"\nrole = \"load\"\nsum = [\"meter\", \"-barn\"]";
+        refused(&format!("{METER}{summed}"), "`barn`, which is no meter");
     }
 }

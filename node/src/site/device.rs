@@ -7,17 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boltgrid_metering::drivers::sunspec::{SunSpecBattery, SunSpecMeter, SunSpecPv};
-use boltgrid_metering::drivers::{Bus, DeviceError};
-use boltgrid_metering::sample::{BatterySample, PvSample};
-use boltgrid_metering::shown;
-use boltgrid_protocol::units::{Energy, Power, Timestamp};
+use boltgrid_metering::drivers::DeviceError;
+use boltgrid_protocol::units::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::config::Kind;
+use super::driver::{Device, Driver, Showing};
 use super::schedule::Schedule;
 use super::set_points::SetPoint;
 use crate::clock;
@@ -29,14 +26,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The longest sleep: a clock that is set is noticed by then.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
-/// What a device shows.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Shown {
-    Meter(shown::Shown),
-    Pv(PvSample),
-    Battery(BatterySample),
-}
-
 /// What a device's task has to say at one moment of the schedule.
 #[derive(Debug)]
 pub(super) struct Report {
@@ -45,67 +34,7 @@ pub(super) struct Report {
     /// The moment.
     pub(super) moment: Timestamp,
     /// What it shows, no older than the time beside it; or what is wrong.
-    pub(super) shown: Result<(Timestamp, Shown), Arc<DeviceError>>,
-}
-
-/// A device as it is configured.
-#[derive(Clone, Debug)]
-pub(super) struct Device {
-    pub(super) name: Arc<str>,
-    pub(super) kind: Kind,
-    pub(super) bus: Bus,
-    pub(super) unit: u8,
-    pub(super) rated: Option<Power>,
-    pub(super) capacity: Option<Energy>,
-}
-
-/// A driver whose device has been found.
-enum Driver {
-    Meter(SunSpecMeter),
-    Pv(SunSpecPv),
-    Battery(SunSpecBattery),
-}
-
-impl Device {
-    /// Looks whether the device is there and of the right kind.
-    pub(super) async fn probe(&self) -> Result<(), DeviceError> {
-        self.open().await.map(drop)
-    }
-
-    async fn open(&self) -> Result<Driver, DeviceError> {
-        let Self { name, bus, unit, rated, .. } = self;
-        Ok(match self.kind {
-            Kind::Meter => Driver::Meter(SunSpecMeter::open(bus, *unit, name, *rated).await?),
-            Kind::Pv => Driver::Pv(SunSpecPv::open(bus, *unit, name, *rated).await?),
-            Kind::Battery => Driver::Battery(
-                SunSpecBattery::open(bus, *unit, name, *rated, self.capacity).await?,
-            ),
-        })
-    }
-}
-
-impl Driver {
-    async fn read(&self) -> Result<Shown, DeviceError> {
-        Ok(match self {
-            Self::Meter(meter) => Shown::Meter(meter.read().await?),
-            Self::Pv(pv) => Shown::Pv(pv.read().await?),
-            Self::Battery(battery) => Shown::Battery(battery.read().await?),
-        })
-    }
-
-    /// Does as told, as far as the device can be told anything.
-    async fn command(&self, set_point: SetPoint) -> Result<(), DeviceError> {
-        let wanted = match set_point {
-            SetPoint::Untouched => return Ok(()),
-            SetPoint::Free => None,
-            SetPoint::At(power) => Some(power),
-        };
-        match self {
-            Self::Pv(pv) if pv.is_curtailable() => pv.limit(wanted).await,
-            Self::Battery(battery) if battery.is_controllable() => battery.set_power(wanted).await,
-            Self::Meter(_) | Self::Pv(_) | Self::Battery(_) => Ok(()),
-        }
-    }
+    pub(super) shown: Result<(Timestamp, Showing), Arc<DeviceError>>,
 }
 
 /// Where a device's task stands.
@@ -178,9 +107,9 @@ impl DeviceTask {
         Report { device: self.place, moment, shown }
     }
 
-    async fn read(&mut self, link: &mut Link) -> Result<(Timestamp, Shown), Arc<DeviceError>> {
+    async fn read(&mut self, link: &mut Link) -> Result<(Timestamp, Showing), Arc<DeviceError>> {
         // Taken out, to be put back by what goes well.
-        let driver = match link.driver.take() {
+        let mut driver = match link.driver.take() {
             Some(driver) => driver,
             None => self.find(link).await?,
         };

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::config::Kind;
-use super::device::{Device, DeviceTask, PAUSE_MIN, Report};
+use super::device::{DeviceTask, PAUSE_MIN, Report};
+use super::driver::Device;
 use super::schedule::Schedule;
 use super::set_points::SetPoint;
 
@@ -110,16 +111,19 @@ impl Devices {
 mod tests {
     use std::time::Duration;
 
-    use boltgrid_metering::drivers::Bus;
+    use boltgrid_metering::drivers::Buses;
+    use boltgrid_metering::role::Role;
 
     use super::*;
+    use crate::site::config::{DeviceConfig, Place};
     use crate::site::tests::charter;
 
     #[tokio::test]
     async fn a_driver_that_panics_is_started_again() {
-        let bus = Bus::new("127.0.0.1:1".parse().unwrap(), Duration::from_secs(1));
-        let (name, kind) = ("meter".into(), Kind::Meter);
-        let device = Device { name, kind, bus, unit: 1, rated: None, capacity: None };
+        let config = DeviceConfig::at("127.0.0.1:1".parse().unwrap(), 1);
+        let (name, kind, role) = ("meter".to_owned(), Kind::Meter, Role::Grid);
+        let buses = Buses::new(Duration::from_secs(1));
+        let device = Device::new(&Place { name, kind, role, config }, &buses, None);
         // No time between two samples is what no configuration can say, and no schedule survives.
         let schedule = Schedule { timing: charter(1_000).interval, sample_every_ms: 0 };
         let (reports, _reports) = mpsc::channel(1);

@@ -39,8 +39,8 @@ pub(super) struct Readings {
     journal: JournalHandle,
     outbox: mpsc::Sender<Verified<Reading>>,
     chain: ReadingChain,
-    /// The last interval whose edge has a stored reading.
-    stored: Option<Interval>,
+    /// The last interval whose edge is done with: its reading is stored, or can never be proved.
+    done: Option<Interval>,
     /// The latest sample.
     before: Option<Sample>,
 }
@@ -55,7 +55,7 @@ impl Readings {
         now: Timestamp,
     ) -> Result<Self, JournalError> {
         let last = journal.last_reading().await?;
-        let stored = last.as_ref().map(|(interval, _)| *interval);
+        let done = last.as_ref().map(|(interval, _)| *interval);
         let verified = last.and_then(|(interval, bytes)| {
             let verified = signer.verify(interval, bytes);
             let warn = |error: &MessageRejected| {
@@ -65,7 +65,7 @@ impl Readings {
             verified.inspect_err(warn).ok()
         });
         let chain = verified.as_ref().map_or_else(ReadingChain::new, ReadingChain::resume);
-        let readings = Self { signer, journal, outbox, chain, stored, before: None };
+        let readings = Self { signer, journal, outbox, chain, done, before: None };
         let current = readings.signer.charter.interval.interval_at(now);
         if let Some(last) = verified.filter(|last| last.interval().plus(INTERVALS_BACK) >= current)
         {
@@ -79,6 +79,18 @@ impl Readings {
         self.chain.last()
     }
 
+    /// Takes note that the registers lack what flowed just before the sample at `first`, which comes
+    /// next. An interval in which something is lacking must not have readings of both its edges: the
+    /// edge before `first` is not signed, or where it was signed already, the one after.
+    pub(super) fn begin_after_gap(&mut self, first: Timestamp) {
+        let current = self.signer.charter.interval.interval_at(first);
+        let is_signed = self.done.is_some_and(|done| done >= current);
+        let unproved = if is_signed { current.next() } else { current };
+        warn!(interval = %unproved, "no reading: not all that flowed before it was measured");
+        self.done = self.done.max(Some(unproved));
+        self.before = None;
+    }
+
     /// Takes a sample and makes the readings of all edges since the last one.
     pub(super) async fn sampled(&mut self, sample: Sample) -> Result<(), JournalError> {
         let timing = self.signer.charter.interval;
@@ -88,7 +100,7 @@ impl Readings {
         // An edge further back has no sample in reach.
         let mut interval = first.max(newest.previous());
         while interval <= newest {
-            if self.stored.is_none_or(|stored| stored < interval) {
+            if self.done.is_none_or(|done| done < interval) {
                 let edge = timing.start_of(interval);
                 match at_edge(edge, timing.interval_ms, before.as_ref(), &sample) {
                     Ok(shown) => self.make(interval, &shown).await?,
@@ -117,7 +129,7 @@ impl Readings {
         };
         let (slot, bytes) = (Slot::Reading(interval), Arc::clone(reading.bytes()));
         self.journal.record(vec![JournalEntry { slot, bytes }]).await?;
-        self.stored = Some(interval);
+        self.done = Some(interval);
         if let Err(error) = self.chain.follow(&reading) {
             // It was made to follow.
             error!(%interval, %error, "own reading does not follow");

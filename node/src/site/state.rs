@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use boltgrid_metering::drivers::DeviceError;
-use boltgrid_metering::register::RegisterRejected;
+use boltgrid_metering::registers::RegistersRejected;
+use boltgrid_metering::role::Role;
 use boltgrid_metering::sample::Sample;
+use boltgrid_metering::shown::Shown;
 use boltgrid_protocol::units::{Energy, Power, Timestamp};
 
 /// The site at one instant.
@@ -52,6 +54,39 @@ pub struct BatteryState {
     pub discharge_max_mw: Power,
 }
 
+/// A meter of the site, real or virtual, as last read.
+#[derive(Clone, Debug)]
+pub struct MeterState {
+    /// What it is called.
+    pub name: Arc<str>,
+    /// What it measures.
+    pub role: Role,
+    /// Whether it is made of other meters.
+    pub is_virtual: bool,
+    /// Whether its readings are signed and settled.
+    pub settles: bool,
+    /// What it showed last; `None` before the first time.
+    pub last: Option<MeterValue>,
+    /// Why it shows nothing now, if so.
+    pub stale: Option<Stale>,
+}
+
+/// What a meter showed.
+#[derive(Clone, Copy, Debug)]
+pub struct MeterValue {
+    /// When it was measured.
+    pub at: Timestamp,
+    /// Power through it, positive where taken.
+    pub power: Option<Power>,
+    /// All energy ever taken, as counted or integrated. Integrated registers of meters that do not
+    /// settle begin at zero with the node.
+    pub import: Option<Energy>,
+    /// All energy ever given, likewise.
+    pub export: Option<Energy>,
+    /// All that it shows.
+    pub shown: Shown,
+}
+
 /// Why values can no longer be relied on.
 #[derive(Clone, Debug)]
 pub struct Stale {
@@ -66,8 +101,12 @@ pub struct Stale {
 pub enum Failure {
     /// It does not answer as it should.
     Device(Arc<DeviceError>),
-    /// One of its registers shows what cannot follow.
-    Register(RegisterRejected),
+    /// Its registers show what cannot follow, or cannot be made.
+    Registers(RegistersRejected),
+    /// It settles, and shows no power.
+    NoPower,
+    /// It is made of others, of which this one shows nothing.
+    Part(Arc<str>),
     /// It took longer to answer than there is between two samples.
     Late,
     /// Its driver panicked and was started again.
@@ -80,7 +119,9 @@ impl fmt::Display for Stale {
         match &self.failure {
             // Names its device.
             Failure::Device(error) => error.fmt(f),
-            Failure::Register(rejected) => write!(f, "{device}: {rejected}"),
+            Failure::Registers(rejected) => write!(f, "{device}: {rejected}"),
+            Failure::NoPower => write!(f, "{device}: shows no power, which its readings need"),
+            Failure::Part(part) => write!(f, "{device}: rests on {part}, which shows nothing"),
             Failure::Late => write!(f, "{device}: no answer within the time between two samples"),
             Failure::Panicked => write!(f, "{device}: its driver failed and was started again"),
         }

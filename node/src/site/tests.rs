@@ -1,6 +1,7 @@
 //! The site's task against real Modbus TCP, a real journal and one-second intervals.
 
 mod fake;
+mod meters;
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use boltgrid_market::effect::Slot;
 use boltgrid_metering::sample::{MeterSample, Sample};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
-use boltgrid_protocol::units::Interval;
+use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -106,10 +107,13 @@ fn config(fake: &Fake) -> SiteConfig {
     let device = |unit| DeviceConfig::at(fake.address.to_string().parse().unwrap(), unit);
     SiteConfig {
         sample_every_ms: Some(100),
-        set_point_lead_ms: None,
         meter: Some(device(METER)),
         pv: vec![device(PV)],
-        battery: vec![DeviceConfig { capacity_wh: Some(10_000), ..device(BATTERY) }],
+        battery: vec![DeviceConfig {
+            site: InSite { capacity_wh: Some(10_000), ..InSite::default() },
+            ..device(BATTERY)
+        }],
+        ..SiteConfig::default()
     }
 }
 
@@ -117,6 +121,7 @@ fn config(fake: &Fake) -> SiteConfig {
 struct Running {
     store: Store,
     state: watch::Receiver<Option<SiteState>>,
+    meters: watch::Receiver<Arc<[MeterState]>>,
     readings: mpsc::Receiver<Verified<Reading>>,
     commands: mpsc::Sender<DispatchCommand>,
     shutdown: CancellationToken,
@@ -129,12 +134,13 @@ impl Running {
         let (outbox, readings) = mpsc::channel(16);
         let (commands, receiver) = mpsc::channel(4);
         let who = (key(3), key(2).participant_id());
-        let (site, state) =
+        let (site, shows) =
             Site::open(config, who, grid(), store.journal(), (outbox, receiver)).await?;
         let shutdown = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(site.run(shutdown.clone()));
-        Ok(Self { store, state, readings, commands, shutdown, task })
+        let SiteWatch { state, meters } = shows;
+        Ok(Self { store, state, meters, readings, commands, shutdown, task })
     }
 
     async fn reading(&mut self) -> Verified<Reading> {
@@ -167,6 +173,18 @@ fn watts(watts: i64) -> Power {
 
 fn current() -> Interval {
     charter(INTERVAL_MS).interval.interval_at(clock::now())
+}
+
+/// A site that shows no power at `at`, with this in its import register.
+fn sample(at: Timestamp, import_mwh: u64) -> Sample {
+    let meter = MeterSample {
+        power: Power::ZERO,
+        import_register: Energy::from_milliwatt_hours(import_mwh),
+        export_register: Energy::ZERO,
+        voltage_mv: None,
+        frequency_mhz: None,
+    };
+    Sample { at, meter, pv: None, battery: None }
 }
 
 #[tokio::test]
@@ -306,18 +324,7 @@ async fn nothing_is_signed_anew_for_an_edge_even_where_the_chain_begins_anew() {
         let signer = Signer { participant, meter: key(3), charter, rosters };
         Readings::resume(signer, store.journal(), outbox.clone(), edge).await.unwrap()
     };
-    let sample = |after_ms, import_mwh| Sample {
-        at: edge.plus_ms(after_ms),
-        meter: MeterSample {
-            power: Power::ZERO,
-            import_register: Energy::from_milliwatt_hours(import_mwh),
-            export_register: Energy::ZERO,
-            voltage_mv: None,
-            frequency_mhz: None,
-        },
-        pv: None,
-        battery: None,
-    };
+    let sample = |after_ms, import_mwh| sample(edge.plus_ms(after_ms), import_mwh);
     resume(grid()).await.sampled(sample(10, 1)).await.unwrap();
     assert_eq!(sent.try_recv().unwrap().body().sequence, 0);
 

@@ -1,0 +1,137 @@
+//! A meter in whatever language: the one place that names all drivers.
+//!
+//! A new driver is a variant here, with its configuration, and nothing elsewhere.
+//! Not for: devices that are also told what to do (SunSpec's inverters and batteries).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use boltgrid_protocol::units::Power;
+use serde::{Deserialize, Serialize};
+
+use super::p1::{P1Config, P1Meter};
+use super::sunspec::SunSpecMeter;
+use super::{Bus, BusAddress, DeviceError};
+use crate::shown::Shown;
+
+/// How a device is spoken to: its driver and that driver's own settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "driver", rename_all = "kebab-case")]
+pub enum MeterConfig {
+    /// SunSpec over Modbus, which describes itself.
+    Sunspec(SunSpecConfig),
+    /// A P1 port, which sends telegrams.
+    P1(P1Config),
+}
+
+/// Where a SunSpec device is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SunSpecConfig {
+    /// Its bus.
+    pub address: BusAddress,
+    /// Its unit id on the bus; default 1.
+    #[serde(default = "unit_default")]
+    pub unit: u8,
+}
+
+/// The unit of a device that is alone on its bus.
+const fn unit_default() -> u8 {
+    1
+}
+
+/// The driver where none is named.
+pub const DRIVER_DEFAULT: &str = "sunspec";
+
+/// The buses of a site: devices at one address share its connection. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Buses {
+    timeout: Duration,
+    open: Arc<Mutex<BTreeMap<BusAddress, Bus>>>,
+}
+
+impl Buses {
+    /// No bus yet. `timeout` bounds connecting, and each request.
+    #[must_use]
+    pub fn new(timeout: Duration) -> Self {
+        Self { timeout, open: Arc::default() }
+    }
+
+    /// The bus at an address; there are as many as the configuration names.
+    #[must_use]
+    pub fn at(&self, address: &BusAddress) -> Bus {
+        // A map of handles is whole whatever panicked while it was held.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Bus::new(address.clone(), self.timeout);
+        open.entry(address.clone()).or_insert_with(new).clone()
+    }
+}
+
+/// A meter that has been found, or is being listened for.
+#[derive(Debug)]
+pub enum Meter {
+    /// SunSpec.
+    SunSpec(SunSpecMeter),
+    /// P1.
+    P1(P1Meter),
+}
+
+impl Meter {
+    /// Finds the meter. Powers beyond one and a half times `rated` are refused as impossible.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub async fn open(
+        config: &MeterConfig,
+        buses: &Buses,
+        name: &str,
+        rated: Option<Power>,
+    ) -> Result<Self, DeviceError> {
+        Ok(match config {
+            MeterConfig::Sunspec(it) => {
+                let bus = buses.at(&it.address);
+                Self::SunSpec(SunSpecMeter::open(&bus, it.unit, name, rated).await?)
+            }
+            MeterConfig::P1(it) => Self::P1(P1Meter::open(it, name, rated).await?),
+        })
+    }
+
+    /// What the meter shows. After a failure the next call tries anew.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`].
+    pub async fn read(&mut self) -> Result<Shown, DeviceError> {
+        match self {
+            Self::SunSpec(meter) => meter.read().await,
+            Self::P1(meter) => meter.read().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_is_named_beside_its_settings_and_foreign_ones_are_refused() {
+        let text = "driver = \"sunspec\"\naddress = \"a\"\n";
+        let config = SunSpecConfig { address: "a".parse().unwrap(), unit: 1 };
+        assert_eq!(toml::from_str(text), Ok(MeterConfig::Sunspec(config)));
+        let refused = toml::from_str::<MeterConfig>(&format!("{text}topic = 1\n")).unwrap_err();
+        assert!(refused.to_string().contains("topic"), "{refused}");
+    }
+
+    #[test]
+    fn devices_at_one_address_share_its_bus() {
+        let buses = Buses::new(Duration::from_secs(1));
+        let at = |text: &str| buses.at(&text.parse().unwrap()).address().to_string();
+        assert_eq!(
+            (at("a"), at("a:502"), at("b")),
+            ("a:502".into(), "a:502".into(), "b:502".into())
+        );
+        assert_eq!(buses.open.lock().unwrap().len(), 2);
+    }
+}
