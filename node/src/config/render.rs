@@ -258,8 +258,8 @@ have a `name`, a `rating_w`, and `inverted = true` where it was mounted the wron
 or capacity is needed only where the device says none.
 `[site.meter]` is at the grid connection; a site may have several [[site.pv]] and [[site.battery]],
 which the node reads and commands, and [[site.meters]], which it reads: each has a name and a role,
-one of grid, pv, battery, load, generator, gas, feeder. Power is positive where it is taken.
-[[site.virtual]] are meters that are made of others. `settles` names the meter whose readings are
+one of grid, pv, battery, load, generator, gas, feeder. Power is positive where it is taken. Those
+in [[site.virtual]] are meters that are made of others. `settles` names the meter whose readings are
 signed; it is [site.meter] where nothing is said. See `boltgrid meter --help`.";
 const SITE_EXAMPLE: &str = "\
 [site]
