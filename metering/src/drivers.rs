@@ -3,7 +3,7 @@
 //! A driver keeps no state but its connection. It rejects what no device could mean, and it never
 //! panics; whoever runs it should still give it a task of its own, for the libraries below it.
 
-mod bus;
+pub mod bus;
 mod error;
 mod heard;
 mod meter;

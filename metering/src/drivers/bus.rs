@@ -1,108 +1,39 @@
-//! One Modbus TCP connection, shared by all units behind it.
+//! One Modbus connection, shared by all units behind it: TCP, a serial line, or a serial line through a
+//! server in the network.
 //!
 //! Requests take turns: the mutex is the bus. A request that fails in any way but by an orderly
 //! exception costs the connection, and the next request connects anew; so a late or odd answer is
-//! never taken for the answer to something else. The number of registers in an answer is checked
-//! here, because the libraries on both sides of this file panic when it is wrong.
+//! never taken for the answer to something else (over serial lines see [`line`] for the rest of it).
+//! The number of registers in an answer is checked here, because the libraries on both sides of this
+//! file panic when it is wrong.
 //! Not for: trying again. Whoever owns a device decides when.
+
+mod address;
+mod line;
+mod request;
+mod rtu;
 
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serial2_tokio::{SerialPort, Settings};
 use sunspec::client::{AsyncModbusClient, ModbusError};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_modbus::client::{Client, Context, tcp};
 use tokio_modbus::slave::SlaveContext;
-use tokio_modbus::{Request, Response, Slave};
+use tokio_modbus::{ExceptionCode, Response, Slave};
 
-/// The port that Modbus TCP is registered for.
-const MODBUS_PORT: u16 = 502;
-
-/// Where a bus is: `host` or `host:port`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct BusAddress {
-    /// A name or an IP address; an IPv6 address without brackets.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-}
-
-/// Text that is no address.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not an address; write it as `192.168.1.20:502`, `meter.local` or `[fe80::1]:502`"
-)]
-pub struct NotAnAddress(String);
-
-impl FromStr for BusAddress {
-    type Err = NotAnAddress;
-
-    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        let refused = || NotAnAddress(text.to_owned());
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (host, rest) = rest.split_once(']').ok_or_else(refused)?;
-                let port = match rest {
-                    "" => None,
-                    _ => Some(rest.strip_prefix(':').ok_or_else(refused)?),
-                };
-                (host, port)
-            }
-            None => match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            },
-        };
-        let port = port.map_or(Ok(MODBUS_PORT), |port| port.parse().map_err(|_| refused()))?;
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return Err(refused());
-        }
-        Ok(Self { host: host.to_owned(), port })
-    }
-}
-
-impl TryFrom<String> for BusAddress {
-    type Error = NotAnAddress;
-
-    fn try_from(text: String) -> Result<Self, NotAnAddress> {
-        text.parse()
-    }
-}
-
-impl From<BusAddress> for String {
-    fn from(address: BusAddress) -> Self {
-        address.to_string()
-    }
-}
-
-impl fmt::Display for BusAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
-    }
-}
-
-/// Where a device is: a bus and a unit on it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeviceAddress {
-    /// The bus.
-    pub bus: BusAddress,
-    /// The unit (slave) id, 0 to 255.
-    pub unit: u8,
-}
-
-impl fmt::Display for DeviceAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} unit {}", self.bus, self.unit)
-    }
-}
+pub use address::{
+    BusAddress, DeviceAddress, Endpoint, NotAnAddress, Parity, SerialLine, SerialSettings,
+};
+use line::{Line, SILENCE_OF_SERVER, Unanswered};
+use request::Request;
+pub use request::{READ_MAX, Table};
+use rtu::Heard;
 
 /// An answer with another number of registers than asked for, or to something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,19 +46,43 @@ fn silent() -> ModbusError {
     ModbusError::IO(io::ErrorKind::TimedOut.into())
 }
 
+fn wrong_answer() -> ModbusError {
+    ModbusError::IO(io::Error::new(io::ErrorKind::InvalidData, WrongAnswer))
+}
+
 /// A connection that is made when needed. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub struct Bus {
     address: Arc<BusAddress>,
     timeout: Duration,
-    connection: Arc<Mutex<Option<Context>>>,
+    wire: Arc<Mutex<Wire>>,
+}
+
+/// What a bus keeps between two requests.
+#[derive(Default)]
+struct Wire {
+    connection: Option<Connection>,
+    /// Of a serial line, whose late answers outlive the connection.
+    unanswered: Unanswered,
+}
+
+enum Connection {
+    Tcp(Context),
+    RtuOverTcp(Line<TcpStream>),
+    Rtu(Line<SerialPort>),
+}
+
+/// An answer that fits its request.
+enum Answer {
+    Registers(Vec<u16>),
+    Written,
 }
 
 impl Bus {
     /// A bus that is not connected yet. `timeout` bounds connecting, and each request.
     #[must_use]
     pub fn new(address: BusAddress, timeout: Duration) -> Self {
-        Self { address: Arc::new(address), timeout, connection: Arc::default() }
+        Self { address: Arc::new(address), timeout, wire: Arc::default() }
     }
 
     /// Where it is.
@@ -136,29 +91,136 @@ impl Bus {
         &self.address
     }
 
-    async fn call(&self, unit: u8, request: Request<'_>) -> Result<Response, ModbusError> {
-        let mut connection = self.connection.lock().await;
+    /// Reads `count` registers of a unit, from `first` on: as many as asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ModbusError`]: the unit's exception, or what is wrong with the way to it.
+    pub async fn read(
+        &self,
+        unit: u8,
+        table: Table,
+        first: u16,
+        count: u16,
+    ) -> Result<Vec<u16>, ModbusError> {
+        match self.call(unit, Request::Read { table, first, count }).await? {
+            Answer::Registers(words) => Ok(words),
+            Answer::Written => Err(wrong_answer()),
+        }
+    }
+
+    async fn call(&self, unit: u8, request: Request<'_>) -> Result<Answer, ModbusError> {
+        if !request.fits() {
+            return Err(ModbusError::IllegalDataAddress);
+        }
+        let mut wire = self.wire.lock().await;
         // Taken out, so that failure, panic and cancellation all leave no connection behind.
-        let mut context = match connection.take() {
-            Some(context) => context,
+        let mut connection = match wire.connection.take() {
+            Some(connection) => connection,
             None => self.connect().await?,
         };
-        context.set_slave(Slave(unit));
-        let answer = timeout(self.timeout, context.call(request)).await.map_err(|_| silent())??;
-        *connection = Some(context);
-        Ok(answer?)
+        let answer = connection.ask(unit, request, &mut wire.unanswered, self.timeout).await?;
+        wire.connection = Some(connection);
+        answer
     }
 
-    async fn connect(&self) -> Result<Context, ModbusError> {
-        let connecting = TcpStream::connect((self.address.host.as_str(), self.address.port));
+    async fn connect(&self) -> Result<Connection, ModbusError> {
+        Ok(match &*self.address {
+            BusAddress::Tcp(endpoint) => {
+                Connection::Tcp(tcp::attach(self.connect_to(endpoint).await?))
+            }
+            BusAddress::RtuOverTcp(endpoint) => {
+                let stream = self.connect_to(endpoint).await?;
+                Connection::RtuOverTcp(Line::new(stream, SILENCE_OF_SERVER))
+            }
+            BusAddress::Rtu(SerialLine { path, settings }) => {
+                let port = SerialPort::open(path, |usual: Settings| set(usual, *settings))?;
+                Connection::Rtu(Line::new(port, line::silence(settings)))
+            }
+        })
+    }
+
+    async fn connect_to(&self, endpoint: &Endpoint) -> Result<TcpStream, ModbusError> {
+        let connecting = TcpStream::connect((endpoint.host.as_str(), endpoint.port));
         let stream = timeout(self.timeout, connecting).await.map_err(|_| silent())??;
         stream.set_nodelay(true)?;
-        Ok(tcp::attach(stream))
+        Ok(stream)
     }
+}
 
-    async fn disconnect(&self) -> ModbusError {
-        *self.connection.lock().await = None;
-        ModbusError::IO(io::Error::new(io::ErrorKind::InvalidData, WrongAnswer))
+/// Sets a serial line: eight bits, as Modbus RTU has them, and the rest as told.
+fn set(mut port: Settings, wanted: SerialSettings) -> io::Result<Settings> {
+    use serial2_tokio::{CharSize, FlowControl, StopBits};
+    port.set_raw();
+    port.set_char_size(CharSize::Bits8);
+    port.set_flow_control(FlowControl::None);
+    port.set_baud_rate(wanted.baud())?;
+    port.set_parity(match wanted.parity() {
+        Parity::None => serial2_tokio::Parity::None,
+        Parity::Even => serial2_tokio::Parity::Even,
+        Parity::Odd => serial2_tokio::Parity::Odd,
+    });
+    port.set_stop_bits(if wanted.two_stop_bits() { StopBits::Two } else { StopBits::One });
+    Ok(port)
+}
+
+impl Connection {
+    /// The outer error costs the connection, the inner one is the unit's exception.
+    async fn ask(
+        &mut self,
+        unit: u8,
+        request: Request<'_>,
+        unanswered: &mut Unanswered,
+        patience: Duration,
+    ) -> Result<Result<Answer, ModbusError>, ModbusError> {
+        let heard = match self {
+            Self::Tcp(context) => return ask_tcp(context, unit, request, patience).await,
+            Self::RtuOverTcp(line) => line.ask(unit, &request, unanswered, patience).await?,
+            Self::Rtu(line) => line.ask(unit, &request, unanswered, patience).await?,
+        };
+        match heard {
+            Heard::Registers(words) => Ok(Ok(Answer::Registers(words))),
+            Heard::Written => Ok(Ok(Answer::Written)),
+            Heard::Exception(code) => Ok(Err(ExceptionCode::new(code).into())),
+            Heard::More | Heard::Wrong(_) => Err(wrong_answer()),
+        }
+    }
+}
+
+/// Over TCP the library sees to transaction and unit; what was asked for is checked here.
+async fn ask_tcp(
+    context: &mut Context,
+    unit: u8,
+    request: Request<'_>,
+    patience: Duration,
+) -> Result<Result<Answer, ModbusError>, ModbusError> {
+    use tokio_modbus::Request as Asked;
+    context.set_slave(Slave(unit));
+    let asked = match request {
+        Request::Read { table: Table::Holding, first, count } => {
+            Asked::ReadHoldingRegisters(first, count)
+        }
+        Request::Read { table: Table::Input, first, count } => {
+            Asked::ReadInputRegisters(first, count)
+        }
+        Request::Write { first, words } => Asked::WriteMultipleRegisters(first, words.into()),
+    };
+    let answer = match timeout(patience, context.call(asked)).await.map_err(|_| silent())?? {
+        Ok(answer) => answer,
+        Err(exception) => return Ok(Err(exception.into())),
+    };
+    // That it answers the function that was asked for, the library has checked.
+    match (request, answer) {
+        (
+            Request::Read { count, .. },
+            Response::ReadHoldingRegisters(words) | Response::ReadInputRegisters(words),
+        ) if words.len() == usize::from(count) => Ok(Ok(Answer::Registers(words))),
+        (Request::Write { first, words }, Response::WriteMultipleRegisters(at, count))
+            if at == first && usize::from(count) == words.len() =>
+        {
+            Ok(Ok(Answer::Written))
+        }
+        _ => Err(wrong_answer()),
     }
 }
 
@@ -169,13 +231,7 @@ impl AsyncModbusClient for Bus {
         addr: u16,
         len: u16,
     ) -> Result<Vec<u16>, ModbusError> {
-        let answer = self.call(slave_id, Request::ReadHoldingRegisters(addr, len)).await?;
-        if let Response::ReadHoldingRegisters(words) = answer
-            && words.len() == usize::from(len)
-        {
-            return Ok(words);
-        }
-        Err(self.disconnect().await)
+        self.read(slave_id, Table::Holding, addr, len).await
     }
 
     async fn write_registers(
@@ -184,44 +240,15 @@ impl AsyncModbusClient for Bus {
         addr: u16,
         data: &[u16],
     ) -> Result<(), ModbusError> {
-        let answer =
-            self.call(slave_id, Request::WriteMultipleRegisters(addr, data.into())).await?;
-        if let Response::WriteMultipleRegisters(at, count) = answer
-            && at == addr
-            && usize::from(count) == data.len()
-        {
-            return Ok(());
+        match self.call(slave_id, Request::Write { first: addr, words: data }).await? {
+            Answer::Written => Ok(()),
+            Answer::Registers(_) => Err(wrong_answer()),
         }
-        Err(self.disconnect().await)
     }
 }
 
 impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Bus({})", self.address)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_written_as_people_write_them() {
-        let check = |text: &str, host: &str, port: u16, shown: &str| {
-            let address: BusAddress = text.parse().unwrap();
-            assert_eq!((address.host.as_str(), address.port), (host, port), "{text}");
-            assert_eq!(address.to_string(), shown);
-            assert_eq!(shown.parse(), Ok(address));
-        };
-        check("192.168.1.20:1502", "192.168.1.20", 1502, "192.168.1.20:1502");
-        check("meter.local", "meter.local", 502, "meter.local:502");
-        check("[fe80::1]:503", "fe80::1", 503, "[fe80::1]:503");
-        check("[fe80::1]", "fe80::1", 502, "[fe80::1]:502");
-        for text in
-            ["", ":502", "host:", "host:70000", "a host:502", "[fe80::1", "[fe80::1]502", "fe80::1"]
-        {
-            assert!(text.parse::<BusAddress>().is_err(), "{text}");
-        }
     }
 }

@@ -59,7 +59,9 @@ pub(super) struct Init {
 struct NotADevice;
 
 fn device(text: &str) -> Result<DeviceAddress, NotADevice> {
-    let (bus, unit) = match text.split_once('/') {
+    // The address of a serial line has slashes of its own.
+    let mark = if text.contains("://") { '#' } else { '/' };
+    let (bus, unit) = match text.split_once(mark) {
         Some((bus, unit)) => (bus, unit.parse().map_err(|_| NotADevice)?),
         None => (text, UNIT),
     };
@@ -277,7 +279,7 @@ mod tests {
         let mut input = "nowhere at all\nmeter.local\n\n".as_bytes();
         let ok = |text: &str| device(text).ok();
         let first = question(&mut input, &mut out, "Meter", ok).unwrap();
-        assert_eq!(first.unwrap().bus.host, "meter.local");
+        assert_eq!(first.unwrap().bus.to_string(), "meter.local:502");
         assert!(question(&mut input, &mut out, "Meter", ok).unwrap().is_none());
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out.matches("Meter: ").count(), 3, "{out}");
