@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::BusAddress;
+use super::bus::Endpoint;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(super) const CHUNK: usize = 1024;
 #[serde(try_from = "String", into = "String")]
 pub enum StreamAddress {
     /// A serial server, or a gateway that serves what it reads.
-    Tcp(BusAddress),
+    Tcp(Endpoint),
     /// A serial port of this machine, by the operating system's name.
     Serial(String),
 }
@@ -49,10 +49,8 @@ impl FromStr for StreamAddress {
         if text.starts_with('/') || is_com {
             return Ok(Self::Serial(text.to_owned()));
         }
-        let address: BusAddress = text.parse().map_err(|_| refused())?;
         // There is no port that serial servers share, so it must be said.
-        let says_port = text.ends_with(&format!(":{}", address.port));
-        if says_port { Ok(Self::Tcp(address)) } else { Err(refused()) }
+        Endpoint::parse(text, None).map(Self::Tcp).ok_or_else(refused)
     }
 }
 

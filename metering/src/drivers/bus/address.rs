@@ -117,6 +117,32 @@ impl SerialSettings {
     }
 }
 
+impl Endpoint {
+    /// The place that `host:port` names; without a port it is at the default one, if there is one.
+    pub(in crate::drivers) fn parse(text: &str, default_port: Option<u16>) -> Option<Self> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, rest) = rest.split_once(']')?;
+                let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
+                (host, port)
+            }
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        let port = match port {
+            Some(port) => port.parse().ok()?,
+            None => default_port?,
+        };
+        let bad = |letter: char| letter.is_whitespace() || "/?#".contains(letter);
+        if host.is_empty() || host.contains(bad) {
+            return None;
+        }
+        Some(Self { host: host.to_owned(), port })
+    }
+}
+
 impl BusAddress {
     /// The address, on a serial line with the settings that it leaves open taken from `usual`.
     #[must_use]
@@ -128,29 +154,6 @@ impl BusAddress {
             Self::Tcp(_) | Self::RtuOverTcp(_) => self,
         }
     }
-}
-
-fn endpoint(text: &str, default_port: Option<u16>) -> Option<Endpoint> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']')?;
-            let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) };
-            (host, port)
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let port = match port {
-        Some(port) => port.parse().ok()?,
-        None => default_port?,
-    };
-    let bad = |letter: char| letter.is_whitespace() || "/?#".contains(letter);
-    if host.is_empty() || host.contains(bad) {
-        return None;
-    }
-    Some(Endpoint { host: host.to_owned(), port })
 }
 
 fn serial_line(text: &str) -> Option<SerialLine> {
@@ -175,10 +178,10 @@ impl FromStr for BusAddress {
 
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
         let address = match text.split_once("://") {
-            None => endpoint(text, Some(MODBUS_PORT)).map(Self::Tcp),
-            Some(("tcp", rest)) => endpoint(rest, Some(MODBUS_PORT)).map(Self::Tcp),
+            None => Endpoint::parse(text, Some(MODBUS_PORT)).map(Self::Tcp),
+            Some(("tcp", rest)) => Endpoint::parse(rest, Some(MODBUS_PORT)).map(Self::Tcp),
             // Serial servers have no port in common.
-            Some(("rtu-tcp", rest)) => endpoint(rest, None).map(Self::RtuOverTcp),
+            Some(("rtu-tcp", rest)) => Endpoint::parse(rest, None).map(Self::RtuOverTcp),
             Some(("rtu", rest)) => serial_line(rest).map(Self::Rtu),
             Some(_) => None,
         };
