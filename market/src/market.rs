@@ -451,8 +451,13 @@ impl Market {
     #[must_use]
     pub fn grid_power(&mut self, now: Timestamp) -> GridPower {
         let current = self.charter.interval.interval_at(now);
-        let members = self.rosters.at(current).members().len();
-        self.readings.grid_power(members)
+        let roster = self.rosters.at(current);
+        // What a feeder's meter shows is shown by its sites' meters too (P39).
+        let is_site = |member: &ParticipantId| {
+            let place = roster.index_of(member);
+            place.is_some_and(|place| !roster.is_feeders_meter(place, &self.charter))
+        };
+        self.readings.grid_power(roster.members().len(), is_site)
     }
 }
 

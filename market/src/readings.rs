@@ -71,11 +71,14 @@ impl Readings {
         (noted.hash() != reading.hash()).then(|| Arc::clone(noted.bytes()))
     }
 
-    /// What a member's registers advanced by over an interval, if both edges were heard and neither
-    /// register ran backwards.
+    /// What a member's registers advanced by over an interval, if both edges were heard, in one chain,
+    /// and neither register ran backwards. Registers of another chain are another meter's (P18).
     pub(crate) fn metered(&self, member: &ParticipantId, interval: Interval) -> Option<Metered> {
         let start = self.edges.get(&interval)?.get(member)?.body();
         let end = self.edges.get(&interval.next())?.get(member)?.body();
+        if end.sequence <= start.sequence {
+            return None;
+        }
         Some(Metered {
             import: end.import_register_mwh.checked_sub(start.import_register_mwh)?,
             export: end.export_register_mwh.checked_sub(start.export_register_mwh)?,
@@ -90,22 +93,27 @@ impl Readings {
             .collect()
     }
 
-    /// The sum of all readings at the latest edge that at least half of the members were heard at.
-    pub(crate) fn grid_power(&self, members: usize) -> GridPower {
+    /// The sum of the readings of all sites at the latest edge that at least half of the members were
+    /// heard at.
+    pub(crate) fn grid_power(
+        &self,
+        members: usize,
+        is_site: impl Fn(&ParticipantId) -> bool,
+    ) -> GridPower {
         let heard = |at_edge: &&BTreeMap<_, _>| at_edge.len().saturating_mul(2) >= members;
         let Some(at_edge) = self.edges.values().rev().find(heard) else {
             return GridPower::default();
         };
+        let sites = || at_edge.iter().filter(|(member, _)| is_site(member));
         let sum = |power: fn(&Reading) -> Power| {
-            at_edge
-                .values()
-                .map(|reading| power(reading.body()))
+            sites()
+                .map(|(_, reading)| power(reading.body()))
                 .fold(Power::ZERO, |sum, power| sum.checked_add(power).unwrap_or(sum))
         };
         GridPower {
             power_mw: sum(|reading| reading.power_mw),
             potential_mw: sum(|reading| reading.potential_mw.unwrap_or(reading.power_mw)),
-            members: at_edge.len(),
+            members: sites().count(),
         }
     }
 }

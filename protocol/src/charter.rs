@@ -220,6 +220,16 @@ impl Charter {
         self.check_feeders()
     }
 
+    /// The feeder that a connection point is the beginning of, where its meter stands (P39): the one of
+    /// that name, unless a site is connected there.
+    #[must_use]
+    pub fn feeder_metered_at(&self, connection_point: &str) -> Option<&Feeder> {
+        let is_site =
+            |feeder: &Feeder| feeder.connection_points.iter().any(|it| it == connection_point);
+        let named = self.feeders.iter().find(|feeder| feeder.name == connection_point);
+        named.filter(|_| !self.feeders.iter().any(is_site))
+    }
+
     fn check_price(&self) -> Result<(), CharterRejected> {
         let PriceBand { floor_msat_per_kwh: floor, ceiling_msat_per_kwh: ceiling } = self.price;
         for (parameter, price) in

@@ -119,6 +119,12 @@ impl Enrolment {
         field(rated(self.rated_import_mw), "rated_import_mw must be 0 to 1 GW")?;
         field(rated(self.rated_export_mw), "rated_export_mw must be 0 to 1 GW")?;
         field(self.valid_from < self.valid_until, "valid_until must be after valid_from")?;
+        let is_idle = !self.votes && self.rated_import_mw.max(self.rated_export_mw) == Power::ZERO;
+        field(
+            is_idle || charter.feeder_metered_at(&self.connection_point).is_none(),
+            "connection_point is a feeder, whose meter has no vote and trades nothing: votes must be \
+             false, rated_import_mw and rated_export_mw zero",
+        )?;
         PublicKey::of_participant(&self.participant).map_err(|_| EnrolmentRejected::BadKey)?;
         PublicKey::of_meter(&self.meter).map_err(|_| EnrolmentRejected::BadKey)?;
         Ok(())

@@ -123,6 +123,13 @@ impl Roster {
         &self.members
     }
 
+    /// Whether a member is the meter of a feeder, which has no site of its own (P39).
+    #[must_use]
+    pub fn is_feeders_meter(&self, index: RosterIndex, charter: &Charter) -> bool {
+        let point = self.member(index).map(|member| &member.enrolment.connection_point);
+        point.is_some_and(|point| charter.feeder_metered_at(point).is_some())
+    }
+
     /// The member at a place.
     #[must_use]
     pub fn member(&self, index: RosterIndex) -> Option<&Member> {

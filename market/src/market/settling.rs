@@ -85,7 +85,8 @@ impl Market {
             let Some(place) = round.seat.me.filter(|_| now >= round.schedule.delivery_ends) else {
                 continue;
             };
-            if round.settled {
+            // A feeder's meter has no site, so nothing of what it shows is anybody's bill (P39).
+            if round.settled || round.seat.roster.is_feeders_meter(place, &round.seat.charter) {
                 continue;
             }
             let bill = desk.bill(round, (&self.participant, place));

@@ -21,10 +21,18 @@ const BUYER: usize = 1;
 const DUE_MSAT: i64 = 300;
 
 fn reading(grid: &mut Grid, node: usize, edge: Interval, mwh: u64) -> Verified<Reading> {
+    numbered(grid, (node, edge, mwh), edge.to_number())
+}
+
+fn numbered(
+    grid: &mut Grid,
+    (node, edge, mwh): (usize, Interval, u64),
+    sequence: u64,
+) -> Verified<Reading> {
     let (taken, given) = if node == BUYER { (mwh, 0) } else { (0, mwh) };
     let reading = Reading {
         at: grid.charter.interval.start_of(edge),
-        sequence: edge.to_number(),
+        sequence,
         previous: MessageHash::default(),
         import_register_mwh: Energy::from_milliwatt_hours(taken),
         export_register_mwh: Energy::from_milliwatt_hours(given),
@@ -110,6 +118,15 @@ fn a_node_that_was_away_for_long_still_owes_what_was_delivered() {
         grid.input(BUYER, Input::Past(Box::new(past)));
         assert_eq!((owes(&grid), missed(&grid)), (vec![-DUE_MSAT], Vec::new()), "once, for good");
     }
+}
+
+#[test]
+fn registers_of_a_chain_that_began_anew_settle_nothing() {
+    let (mut grid, interval) = returned(3);
+    let mut past = past(&mut grid, interval);
+    past.readings[2] = numbered(&mut grid, (0, interval.next(), 1_000), 0);
+    grid.input(BUYER, Input::Past(Box::new(past)));
+    assert_eq!(settled(&grid, interval).len(), 0, "of another meter, or another key");
 }
 
 #[test]

@@ -131,3 +131,37 @@ fn an_enrolment_holds_from_its_first_interval_to_before_its_last() {
         (8..14).filter(|at| enrolment.holds_in(Interval::from_number(*at))).collect();
     assert_eq!(holds, [10, 11]);
 }
+
+#[test]
+fn a_feeders_meter_neither_votes_nor_trades() {
+    let charter = charter();
+    let at_feeder = |change: fn(&mut Enrolment)| {
+        let mut enrolment = sample(&charter);
+        enrolment.connection_point = "north".to_owned();
+        (enrolment.votes, enrolment.rated_import_mw, enrolment.rated_export_mw) =
+            (false, Power::ZERO, Power::ZERO);
+        change(&mut enrolment);
+        certified(enrolment).verify(&charter).map(|_| ())
+    };
+    assert_eq!(at_feeder(|_| {}), Ok(()));
+    let refused: [fn(&mut Enrolment); 3] = [
+        |it| it.votes = true,
+        |it| it.rated_import_mw = Power::from_milliwatts(1),
+        |it| it.rated_export_mw = Power::from_milliwatts(1),
+    ];
+    for change in refused {
+        assert!(matches!(at_feeder(change), Err(EnrolmentRejected::Field(_))));
+    }
+}
+
+#[test]
+fn a_site_at_a_point_that_is_named_like_a_feeder_is_a_site() {
+    let text = CHARTER.replace("[\"bus-3\"]", "[\"north\"]");
+    let charter = Charter::from_toml(&text).unwrap();
+    assert!(charter.feeder_metered_at("north").is_none());
+    assert!(charter.feeder_metered_at("south").is_some());
+    assert!(charter.feeder_metered_at("bus-1").is_none());
+    let mut enrolment = sample(&charter);
+    enrolment.connection_point = "north".to_owned();
+    assert_eq!(certified(enrolment).verify(&charter).map(|_| ()), Ok(()));
+}

@@ -1,0 +1,153 @@
+//! The balance of a feeder: what its meter counts against what the meters of its sites say, and which
+//! of them a gap could come from (P39).
+//!
+//! Everything is a function of signed readings, so that every member comes to the same result. A
+//! signature says who claims; the sum of a line's claims can be held against the line.
+//! Not for: where readings come from, or what follows for the members that are named: nothing does by
+//! itself.
+
+mod locate;
+
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::units::{Energy, Interval, NetEnergy};
+use serde::{Deserialize, Serialize};
+
+pub use locate::{Suspect, suspects};
+
+/// So many balanced or unbalanced intervals in a row are no chance.
+pub const PERSISTENT_INTERVALS: usize = 3;
+/// At most so many of the latest intervals are looked at.
+pub const WINDOW_INTERVALS: usize = 12;
+/// What meters of class 2 may be wrong by, in per cent of what flowed.
+const TOLERANCE_PERCENT: u64 = 2;
+/// And for every meter so much for its steps and for the instant it is read at, in mW.
+const TOLERANCE_PER_METER_MW: u64 = 10_000;
+/// Milliseconds in an hour.
+const HOUR_MS: u64 = 3_600_000;
+/// One, in parts per million.
+const PPM: u64 = 1_000_000;
+
+/// What the meters of one feeder say of one interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeederFlow {
+    /// The interval.
+    pub interval: Interval,
+    /// Net flow into the feeder by its own meter.
+    pub feeder: NetEnergy,
+    /// Net flow into each of its sites, by their meters. All of them are here.
+    pub sites: Vec<(ParticipantId, NetEnergy)>,
+}
+
+/// One interval of a feeder, added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balance {
+    /// The interval.
+    pub interval: Interval,
+    /// Net flow into the feeder by its own meter.
+    pub feeder_mwh: NetEnergy,
+    /// The sum of what its sites say.
+    pub sites_mwh: NetEnergy,
+    /// The most that the lines may have taken.
+    pub losses_mwh: Energy,
+    /// What neither sites nor losses explain: positive where more flowed into the feeder.
+    pub gap_mwh: NetEnergy,
+    /// How large a gap may be.
+    pub tolerance_mwh: Energy,
+    /// What flowed, for comparison: the larger of the feeder's and all its sites' flows.
+    pub turnover_mwh: Energy,
+}
+
+impl Balance {
+    /// Whether the gap is within what meters may be wrong by.
+    #[must_use]
+    pub fn is_even(&self) -> bool {
+        self.gap_mwh.to_milliwatt_hours().unsigned_abs() <= self.tolerance_mwh.to_milliwatt_hours()
+    }
+
+    /// The gap as part of what flowed, in parts per million, rounded towards zero.
+    #[must_use]
+    pub fn gap_ppm(&self) -> i64 {
+        let turnover = i128::from(self.turnover_mwh.to_milliwatt_hours()).max(1);
+        let part = i128::from(self.gap_mwh.to_milliwatt_hours()) * i128::from(PPM) / turnover;
+        i64::try_from(part).unwrap_or(if part < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+/// A gap that has lasted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeederGap {
+    /// The first interval of those looked at that has it.
+    pub since: Interval,
+    /// In how many intervals it was seen, all in a row.
+    pub intervals: u32,
+    /// All of it.
+    pub gap_mwh: NetEnergy,
+    /// All of it, as part of what flowed.
+    pub gap_ppm: i64,
+    /// Whose meter it could be, the likeliest first. Empty where no single one explains it: several,
+    /// or what no meter sees.
+    pub suspects: Vec<Suspect>,
+}
+
+/// Adds up an interval. `loss_ppm` is what the lines may take of what is put into them, as the charter
+/// says. None where the sums are beyond 63 bits, which no meters' are.
+#[must_use]
+pub fn balance(flow: &FeederFlow, loss_ppm: u32, interval_ms: u64) -> Option<Balance> {
+    let mut sites = NetEnergy::ZERO;
+    let (mut through, mut put_in) = (Energy::ZERO, flow.feeder.received());
+    for (_, site) in &flow.sites {
+        sites = sites.checked_add(*site)?;
+        through = through.checked_add(site.received())?.checked_add(site.given())?;
+        put_in = put_in.checked_add(site.given())?;
+    }
+    let lost = u128::from(put_in.to_milliwatt_hours()) * u128::from(loss_ppm);
+    let losses = u64::try_from(lost.div_ceil(u128::from(PPM))).ok()?;
+    let feeder_gross = flow.feeder.received().saturating_add(flow.feeder.given());
+    let turnover = through.max(feeder_gross);
+    let apart = flow.feeder.checked_add(sites.checked_neg()?)?.to_milliwatt_hours();
+    let beyond = apart.saturating_sub(i64::try_from(losses).ok()?);
+    let gap = if beyond > 0 { beyond } else { apart.min(0) };
+    let meters = u64::try_from(flow.sites.len()).ok()?.saturating_add(1);
+    let per_meter = TOLERANCE_PER_METER_MW.saturating_mul(interval_ms).div_ceil(HOUR_MS);
+    let share = turnover.to_milliwatt_hours().div_ceil(100).saturating_mul(TOLERANCE_PERCENT);
+    let tolerance = per_meter.saturating_mul(meters).saturating_add(share);
+    Some(Balance {
+        interval: flow.interval,
+        feeder_mwh: flow.feeder,
+        sites_mwh: sites,
+        losses_mwh: Energy::from_milliwatt_hours(losses),
+        gap_mwh: NetEnergy::from_milliwatt_hours(gap),
+        tolerance_mwh: Energy::from_milliwatt_hours(tolerance),
+        turnover_mwh: turnover,
+    })
+}
+
+/// The gap that stands at the end of these intervals, the oldest first, if one has lasted: the same
+/// way, beyond tolerance, in each of the last three of them or more. Intervals of which readings are
+/// missing are not among them and break no row. `feeder` is whose meter the feeder's is.
+#[must_use]
+pub fn standing_gap(feeder: ParticipantId, flows: &[(FeederFlow, Balance)]) -> Option<FeederGap> {
+    let latest = flows.get(flows.len().saturating_sub(WINDOW_INTERVALS)..)?;
+    let more = |balance: &Balance| balance.gap_mwh > NetEnergy::ZERO;
+    let way = more(&latest.last()?.1);
+    let in_row = latest.iter().rev().take_while(|(_, it)| !it.is_even() && more(it) == way).count();
+    if in_row < PERSISTENT_INTERVALS {
+        return None;
+    }
+    let row = latest.get(latest.len() - in_row..)?;
+    let mut total = row.first().map(|(_, balance)| *balance)?;
+    for (_, balance) in row.get(1..)? {
+        total.gap_mwh = total.gap_mwh.checked_add(balance.gap_mwh)?;
+        total.turnover_mwh = total.turnover_mwh.saturating_add(balance.turnover_mwh);
+    }
+    Some(FeederGap {
+        since: total.interval,
+        intervals: u32::try_from(in_row).ok()?,
+        gap_mwh: total.gap_mwh,
+        gap_ppm: total.gap_ppm(),
+        suspects: suspects(feeder, row),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! Whose meter a gap could come from.
+//!
+//! A meter that shows a fixed share of the truth leaves a gap that is in proportion to what it shows.
+//! So for every member of the feeder the share is sought that fits best (least squares over the
+//! intervals of the gap); it could be the one where that leaves no interval with more than the
+//! tolerance, and explains nine tenths of the squares of the gap. Flows that rise and fall together, or
+//! do not change at all, cannot be told apart; then several are named.
+//! The feeder's own meter is one of those that may be wrong.
+
+use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::units::NetEnergy;
+use serde::{Deserialize, Serialize};
+
+use super::{Balance, FeederFlow, PPM};
+
+/// Values are brought down to so many bits before squares are summed, so that nothing overflows.
+const BITS: u32 = 30;
+
+/// One part in so many of the squares of a gap may stay unexplained.
+const UNEXPLAINED_PART: i128 = 10;
+
+/// A member whose meter could explain a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// Who.
+    pub participant: ParticipantId,
+    /// What its meter shows of the truth, in parts per million, if the gap is all its own: negative
+    /// where import and export would be swapped.
+    pub shows_ppm: i64,
+}
+
+/// All members of the feeder that could explain the gap of these intervals alone, those first that
+/// explain it best.
+#[must_use]
+pub fn suspects(feeder: ParticipantId, row: &[(FeederFlow, Balance)]) -> Vec<Suspect> {
+    let gaps: Vec<i64> = row.iter().map(|(_, it)| it.gap_mwh.to_milliwatt_hours()).collect();
+    let tolerances: Vec<i64> = row.iter().map(|(_, it)| tolerance(it)).collect();
+    let Some((first, _)) = row.first() else { return Vec::new() };
+    let members = std::iter::once(feeder).chain(first.sites.iter().map(|(site, _)| *site));
+    let mut found: Vec<(i128, Suspect)> = members
+        .filter_map(|participant| {
+            let shown = shown(feeder, participant, row)?;
+            // Where the feeder's own meter shows too little, its sites' sum is too large.
+            let sign = if participant == feeder { -1 } else { 1 };
+            let fit = Fit::of(&shown, &gaps, &tolerances)?;
+            let shows_ppm = fit.shows_ppm(sign)?;
+            Some((fit.unexplained, Suspect { participant, shows_ppm }))
+        })
+        .collect();
+    found.sort_by_key(|(unexplained, suspect)| (*unexplained, suspect.participant));
+    found.into_iter().map(|(_, suspect)| suspect).collect()
+}
+
+/// What is left over may be as large as a gap that is none, and as the losses, of which the gap has
+/// already been relieved.
+fn tolerance(balance: &Balance) -> i64 {
+    let most = balance.tolerance_mwh.saturating_add(balance.losses_mwh).to_milliwatt_hours();
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+/// What one of them showed in each interval; none where it was not a member in all.
+fn shown(
+    feeder: ParticipantId,
+    participant: ParticipantId,
+    row: &[(FeederFlow, Balance)],
+) -> Option<Vec<i64>> {
+    let in_one = |(flow, _): &(FeederFlow, Balance)| {
+        if participant == feeder {
+            return Some(flow.feeder.to_milliwatt_hours());
+        }
+        let site = flow.sites.iter().find(|(site, _)| *site == participant);
+        site.map(|(_, net)| NetEnergy::to_milliwatt_hours(*net))
+    };
+    row.iter().map(in_one).collect()
+}
+
+/// The gap as a multiple of what one meter shows.
+struct Fit {
+    /// The multiple is `over / under`, both scaled alike; `under` is above zero.
+    over: i128,
+    under: i128,
+    /// The sum of the squares of what it leaves, scaled.
+    unexplained: i128,
+}
+
+impl Fit {
+    /// The best multiple, if it explains every interval.
+    fn of(shown: &[i64], gaps: &[i64], tolerances: &[i64]) -> Option<Self> {
+        let largest = shown.iter().chain(gaps).map(|it| it.unsigned_abs()).max()?;
+        let shift = (u64::BITS - largest.leading_zeros()).saturating_sub(BITS);
+        let scaled = |values: &[i64]| -> Vec<i128> {
+            values.iter().map(|it| i128::from(*it >> shift)).collect()
+        };
+        let (shown, gaps) = (scaled(shown), scaled(gaps));
+        let pairs = || shown.iter().zip(&gaps);
+        let under: i128 = shown.iter().map(|x| x * x).sum();
+        let over: i128 = pairs().map(|(x, gap)| x * gap).sum();
+        if under == 0 {
+            return None;
+        }
+        // Scaled by `under`, so that no division rounds: below 2 to the 96th.
+        let left: Vec<i128> = pairs().map(|(x, gap)| gap * under - over * x).collect();
+        let explains = left.iter().zip(tolerances).all(|(left, tolerance)| {
+            // One more for what the shift took off.
+            left.abs() <= (i128::from(*tolerance >> shift) + 1).saturating_mul(under)
+        });
+        let unexplained: i128 = left.iter().map(|left| (left / under).pow(2)).sum();
+        let all: i128 = gaps.iter().map(|gap| gap * gap).sum();
+        let explains = explains && unexplained <= all / UNEXPLAINED_PART;
+        explains.then_some(Self { over, under, unexplained })
+    }
+
+    /// What the meter shows of the truth: the truth is what it shows and, with this sign, the gap.
+    fn shows_ppm(&self, sign: i128) -> Option<i64> {
+        let truth = self.under + sign * self.over;
+        let ppm = (self.under * i128::from(PPM)).checked_div(truth)?;
+        i64::try_from(ppm).ok()
+    }
+}
