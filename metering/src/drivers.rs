@@ -6,6 +6,9 @@
 pub mod bus;
 mod error;
 mod heard;
+mod host;
+pub mod http;
+pub mod json;
 mod meter;
 pub mod p1;
 mod stream;
@@ -13,5 +16,6 @@ pub mod sunspec;
 
 pub use bus::{Bus, BusAddress, DeviceAddress};
 pub use error::{DeviceError, PointRejected};
+pub use host::{Host, NotAHost};
 pub use meter::{Buses, DRIVER_DEFAULT, Meter, MeterConfig, SunSpecConfig};
 pub use stream::{NotAStream, StreamAddress};
