@@ -116,6 +116,29 @@ impl Shown {
         Ok(())
     }
 
+    /// Whether it has a quantity.
+    #[must_use]
+    pub const fn has(&self, quantity: Quantity) -> bool {
+        match quantity {
+            Quantity::Power => self.power.is_some(),
+            Quantity::PowerL1 => self.phase(Line::L1).power.is_some(),
+            Quantity::PowerL2 => self.phase(Line::L2).power.is_some(),
+            Quantity::PowerL3 => self.phase(Line::L3).power.is_some(),
+            Quantity::Import => self.import.is_some(),
+            Quantity::Export => self.export.is_some(),
+            Quantity::Voltage => self.voltage_mv.is_some(),
+            Quantity::VoltageL1 => self.phase(Line::L1).voltage_mv.is_some(),
+            Quantity::VoltageL2 => self.phase(Line::L2).voltage_mv.is_some(),
+            Quantity::VoltageL3 => self.phase(Line::L3).voltage_mv.is_some(),
+            Quantity::CurrentL1 => self.phase(Line::L1).current_ma.is_some(),
+            Quantity::CurrentL2 => self.phase(Line::L2).current_ma.is_some(),
+            Quantity::CurrentL3 => self.phase(Line::L3).current_ma.is_some(),
+            Quantity::Frequency => self.frequency_mhz.is_some(),
+            Quantity::Gas => self.gas.is_some(),
+            Quantity::Charge => self.charge_milli_percent.is_some(),
+        }
+    }
+
     /// The power, or the sum of the phases' where only they are told. `None` where there is neither.
     #[must_use]
     pub fn total_power(&self) -> Option<Power> {

@@ -9,6 +9,7 @@ mod error;
 mod escrow;
 mod export;
 mod init;
+mod meter;
 mod offer;
 mod past;
 mod payment;
@@ -42,6 +43,7 @@ Examples:
 
   See how it goes:
     boltgrid status
+    boltgrid meter test meter
     boltgrid replay 5930112
 
   Trade ahead of the auction:
@@ -91,6 +93,9 @@ enum Command {
     /// See what was paid, what is owed and what is in dispute
     #[command(subcommand)]
     Payment(payment::Payment),
+    /// The site's meters: list, live values, try one out
+    #[command(subcommand)]
+    Meter(meter::Meter),
     /// Write all that is kept about money into CSV files
     Export(export::Export),
     /// Clear a past interval again from its stored book, and compare
@@ -137,6 +142,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Channel(channel) => channel.run(&mut out),
         Command::Escrow(escrow) => escrow.run(&mut out),
         Command::Payment(payment) => payment.run(&mut out),
+        Command::Meter(meter) => meter.run(&mut out),
         Command::Export(export) => export.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),
     };

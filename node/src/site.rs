@@ -9,6 +9,7 @@ mod config;
 mod device;
 mod devices;
 mod driver;
+mod hints;
 mod latest;
 mod readings;
 mod round;
@@ -17,6 +18,7 @@ mod set_points;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +51,10 @@ use schedule::Schedule;
 use set_points::{SetPoint, SetPoints, shares_of_batteries, shares_of_pv};
 
 pub use config::{DeviceConfig, InSite, SiteConfig, VirtualConfig};
+pub use hints::hints;
 pub use set_points::DispatchCommand;
 pub use state::{BatteryState, Failure, MeterState, MeterValue, SiteState, Stale};
+pub use trial::Trial;
 
 /// How long connecting to a device, or one request, may take.
 const REQUEST_TIME: Duration = Duration::from_secs(1);

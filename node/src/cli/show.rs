@@ -44,6 +44,11 @@ pub(super) fn energy(energy: Energy) -> String {
     format!("{} Wh", thousandths(energy.to_milliwatt_hours().into()))
 }
 
+/// Thousandths of a unit, in that unit.
+pub(super) fn milli(number: i128, unit: &str) -> String {
+    format!("{} {unit}", thousandths(number))
+}
+
 /// A time in seconds.
 pub(super) fn seconds(ms: u64) -> String {
     format!("{} s", thousandths(ms.into()))

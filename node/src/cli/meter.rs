@@ -1,0 +1,160 @@
+//! `boltgrid meter`: what the site's meters show, from the running node or by trying them out.
+//! Not for: what the readings settle.
+
+mod test;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use boltgrid_protocol::units::{Energy, Power};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::error::CliError;
+use super::{rpc, show};
+use crate::rpc::MeterRpcClient;
+use crate::rpc::meter::MeterReport;
+
+/// How often live values are asked for.
+const LIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// See, try out and find meters.
+#[derive(Debug, Subcommand)]
+pub(super) enum Meter {
+    /// Show all meters of the site, as the running node last read them
+    List(Node),
+    /// Show them again every second, until Ctrl-C
+    Live(Live),
+    /// Read a meter of the config file for some seconds: live values, what is missing, and whether
+    /// it seems to be mounted the wrong way round. A serial line serves one at a time, so stop the
+    /// node before
+    Test(test::Test),
+}
+
+/// Which node to ask, and how to print its answer.
+#[derive(Debug, Args)]
+pub(super) struct Node {
+    /// Where the node's JSON-RPC listens, instead of what the config file says
+    #[arg(long, value_name = "ADDR")]
+    rpc: Option<String>,
+    /// The node's config file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "BOLTGRID_CONFIG",
+        default_value = "boltgrid/config.toml"
+    )]
+    config: PathBuf,
+    /// Print the node's answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long to look on.
+#[derive(Debug, Args)]
+pub(super) struct Live {
+    /// For how many seconds; without, until Ctrl-C
+    #[arg(long, value_name = "S")]
+    seconds: Option<u32>,
+    #[command(flatten)]
+    node: Node,
+}
+
+impl Meter {
+    pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+        match self {
+            Self::List(node) => {
+                let meters = node.ask()?;
+                if node.json { print_json(out, &meters) } else { table(out, &meters) }
+            }
+            Self::Live(live) => live.run(out),
+            Self::Test(test) => test.run(out),
+        }
+    }
+}
+
+impl Node {
+    fn ask(&self) -> Result<Vec<MeterReport>, CliError> {
+        let address = rpc::address(self.rpc.clone(), &self.config)?;
+        rpc::ask(address, |node| async move { node.meters().await })
+    }
+}
+
+impl Live {
+    fn run(self, out: &mut impl Write) -> Result<(), CliError> {
+        let mut left = self.seconds;
+        loop {
+            let meters = self.node.ask()?;
+            if self.node.json {
+                serde_json::to_writer(&mut *out, &meters).map_err(std::io::Error::from)?;
+                writeln!(out)?;
+            } else {
+                table(out, &meters)?;
+                writeln!(out)?;
+            }
+            out.flush()?;
+            match left.as_mut() {
+                Some(0 | 1) => return Ok(()),
+                Some(left) => *left -= 1,
+                None => {}
+            }
+            sleep(LIVE_EVERY);
+        }
+    }
+}
+
+fn table(out: &mut impl Write, meters: &[MeterReport]) -> Result<(), CliError> {
+    if meters.is_empty() {
+        writeln!(out, "no meters: name them under `[site]` in the config file")?;
+    }
+    let width = meters.iter().map(|meter| meter.name.len()).max().unwrap_or(0);
+    for meter in meters {
+        writeln!(out, "{:width$}  {}", meter.name, line(meter))?;
+    }
+    Ok(())
+}
+
+/// A meter in one line, but for its name.
+fn line(meter: &MeterReport) -> String {
+    let mut parts = vec![format!("{:9}", meter.role)];
+    parts.extend(values(meter).into_iter().map(|(label, value)| format!("{label} {value}")));
+    if meter.is_virtual {
+        parts.push("(virtual)".to_owned());
+    }
+    if meter.settles {
+        parts.push("(settles)".to_owned());
+    }
+    parts.extend(meter.stale.as_ref().map(|why| format!("STALE: {why}")));
+    parts.join("  ")
+}
+
+/// What a meter shows, with the units of people.
+fn values(meter: &MeterReport) -> Vec<(String, String)> {
+    let mut values = Vec::new();
+    let mut put = |label: &str, value: Option<String>| {
+        values.extend(value.map(|value| (label.to_owned(), value)));
+    };
+    let power = |mw| show::power(Power::from_milliwatts(mw));
+    let energy = |mwh| show::energy(Energy::from_milliwatt_hours(mwh));
+    put("power", meter.power_mw.map(power));
+    put("import", meter.import_register_mwh.map(energy));
+    put("export", meter.export_register_mwh.map(energy));
+    put("voltage", meter.voltage_mv.map(|mv| show::milli(mv.into(), "V")));
+    put("frequency", meter.frequency_mhz.map(|mhz| show::milli(mhz.into(), "Hz")));
+    put("gas", meter.gas_register_ml.map(|ml| show::milli(ml.into(), "l")));
+    put("charge", meter.charge_milli_percent.map(|it| show::milli(it.into(), "%")));
+    for phase in &meter.phases {
+        let number = phase.phase;
+        put(&format!("power L{number}"), phase.power_mw.map(power));
+        put(&format!("voltage L{number}"), phase.voltage_mv.map(|mv| show::milli(mv.into(), "V")));
+        put(&format!("current L{number}"), phase.current_ma.map(|ma| show::milli(ma.into(), "A")));
+    }
+    values
+}
+
+fn print_json(out: &mut impl Write, value: &impl Serialize) -> Result<(), CliError> {
+    serde_json::to_writer_pretty(&mut *out, value).map_err(std::io::Error::from)?;
+    Ok(writeln!(out)?)
+}
