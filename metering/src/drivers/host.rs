@@ -5,17 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::BusAddress;
+use super::bus::Endpoint;
 
 /// `host` or `host:port`, where the port is `DEFAULT` if nothing is said.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Host<const DEFAULT: u16> {
-    /// A name or an IP address; an IPv6 address without brackets.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-}
+pub struct Host<const DEFAULT: u16>(pub Endpoint);
 
 /// Text that is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,9 +23,8 @@ impl<const DEFAULT: u16> FromStr for Host<DEFAULT> {
     type Err = NotAHost;
 
     fn from_str(text: &str) -> Result<Self, NotAHost> {
-        let BusAddress { host, port } = text.parse().map_err(|_| NotAHost(text.to_owned()))?;
-        let says_port = text.ends_with(&format!(":{port}")) && text != host;
-        Ok(Self { host, port: if says_port { port } else { DEFAULT } })
+        let endpoint = Endpoint::parse(text, Some(DEFAULT));
+        endpoint.map(Self).ok_or_else(|| NotAHost(text.to_owned()))
     }
 }
 
@@ -50,8 +44,7 @@ impl<const DEFAULT: u16> From<Host<DEFAULT>> for String {
 
 impl<const DEFAULT: u16> fmt::Display for Host<DEFAULT> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+        self.0.fmt(f)
     }
 }
 
@@ -61,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_port_need_not_be_said() {
-        let parse = |text: &str| text.parse::<Host<80>>().map(|host| (host.host, host.port));
+        let parse = |text: &str| text.parse::<Host<80>>().map(|Host(it)| (it.host, it.port));
         assert_eq!(parse("10.0.0.2"), Ok(("10.0.0.2".to_owned(), 80)));
         assert_eq!(parse("meter.local:502"), Ok(("meter.local".to_owned(), 502)));
         assert_eq!(parse("[fe80::1]"), Ok(("fe80::1".to_owned(), 80)));

@@ -119,7 +119,7 @@ impl HttpMeter {
                 return Err(setting(problem));
             }
         };
-        Ok(Self { device, client: Client::new(config.address.clone(), auth), requests, rated })
+        Ok(Self { device, client: Client::new(config.address.0.clone(), auth), requests, rated })
     }
 
     /// Asks it, and says what it shows.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use boltgrid_protocol::units::Power;
 use serde::{Deserialize, Serialize};
 
+use super::http::{HttpConfig, HttpMeter};
 use super::p1::{P1Config, P1Meter};
 use super::sunspec::SunSpecMeter;
 use super::{Bus, BusAddress, DeviceError};
@@ -21,6 +22,8 @@ use crate::shown::Shown;
 pub enum MeterConfig {
     /// SunSpec over Modbus, which describes itself.
     Sunspec(SunSpecConfig),
+    /// JSON over HTTP, by a map.
+    Http(HttpConfig),
     /// A P1 port, which sends telegrams.
     P1(P1Config),
 }
@@ -73,6 +76,8 @@ impl Buses {
 pub enum Meter {
     /// SunSpec.
     SunSpec(SunSpecMeter),
+    /// JSON over HTTP.
+    Http(HttpMeter),
     /// P1.
     P1(P1Meter),
 }
@@ -94,6 +99,7 @@ impl Meter {
                 let bus = buses.at(&it.address);
                 Self::SunSpec(SunSpecMeter::open(&bus, it.unit, name, rated).await?)
             }
+            MeterConfig::Http(it) => Self::Http(HttpMeter::open(it, name, rated).await?),
             MeterConfig::P1(it) => Self::P1(P1Meter::open(it, name, rated).await?),
         })
     }
@@ -106,6 +112,7 @@ impl Meter {
     pub async fn read(&mut self) -> Result<Shown, DeviceError> {
         match self {
             Self::SunSpec(meter) => meter.read().await,
+            Self::Http(meter) => meter.read().await,
             Self::P1(meter) => meter.read().await,
         }
     }

@@ -10,7 +10,7 @@ use hyper::{Request, Response, StatusCode, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::super::host::Host;
+use super::super::bus::Endpoint;
 use super::auth::Auth;
 use super::map::{Method, ReadyRequest};
 
@@ -35,13 +35,13 @@ pub(super) enum Asked {
 /// Asks one device.
 #[derive(Debug)]
 pub(super) struct Client {
-    host: Host<80>,
+    place: Endpoint,
     auth: Auth,
 }
 
 impl Client {
-    pub(super) const fn new(host: Host<80>, auth: Auth) -> Self {
-        Self { host, auth }
+    pub(super) const fn new(place: Endpoint, auth: Auth) -> Self {
+        Self { place, auth }
     }
 
     /// The answer to a request.
@@ -70,7 +70,7 @@ impl Client {
 
     async fn exchange(&mut self, asked: &ReadyRequest) -> Result<Answer, Asked> {
         let request = self.request(asked)?;
-        let Host { host, port } = &self.host;
+        let Endpoint { host, port } = &self.place;
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(Asked::Io)?;
         stream.set_nodelay(true).map_err(Asked::Io)?;
         let (mut sender, connection) = http1::Builder::new()
@@ -96,7 +96,7 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(asked.path.as_str())
-            .header(HOST, self.host.to_string())
+            .header(HOST, self.place.to_string())
             .header(ACCEPT, "application/json");
         if let Some(proof) = self.auth.header(method, &asked.path) {
             request = request.header(AUTHORIZATION, proof);
