@@ -10,6 +10,7 @@ mod host;
 pub mod http;
 pub mod json;
 mod meter;
+pub mod modbus_map;
 pub mod p1;
 mod stream;
 pub mod sunspec;

@@ -22,16 +22,19 @@ pub enum Width {
     Acc32,
     /// After 2⁶⁴ counts (SunSpec `acc64`).
     Acc64,
-    /// Never: a floating-point register.
+    /// After so many counts, such as where the digits of a display end; at least one.
+    At(u64),
+    /// Never: a floating-point register, or one too wide for that.
     Float,
 }
 
 impl Width {
-    const fn modulus(self) -> Option<u128> {
+    fn modulus(self) -> Option<u128> {
         match self {
             Self::Acc32 => Some(1 << 32),
             Self::Acc64 => Some(1 << 64),
-            Self::Float => None,
+            Self::At(0) | Self::Float => None,
+            Self::At(counts) => Some(counts.into()),
         }
     }
 }
@@ -223,6 +226,15 @@ mod tests {
         register.observe(wh(-3, u64::from(u32::MAX)), at(0)).unwrap();
         assert_eq!(mwh(register.observe(wh(-3, 9), at(1_000))), (1 << 32) + 9);
         assert_eq!(mwh(register.observe(wh(-3, 19), at(2_000))), (1 << 32) + 19);
+    }
+
+    #[test]
+    fn a_display_that_runs_out_of_digits_goes_on_at_zero() {
+        // Six digits and one after the point, in kWh.
+        let raw = |count| RawRegister { width: Width::At(10_000_000), ..wh(2, count) };
+        let mut register = CumulativeRegister::new(RATED);
+        register.observe(raw(9_999_999), at(0)).unwrap();
+        assert_eq!(mwh(register.observe(raw(0), at(60_000))), 1_000_000_000_000);
     }
 
     #[test]

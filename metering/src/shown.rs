@@ -139,6 +139,37 @@ impl Shown {
         }
     }
 
+    /// Puts down a register as the device counts it.
+    ///
+    /// # Errors
+    ///
+    /// [`PointRejected::NotImplemented`] where the quantity is no register; nothing is put down then.
+    pub const fn put_register(
+        &mut self,
+        quantity: Quantity,
+        register: RawRegister,
+    ) -> Result<(), PointRejected> {
+        match quantity {
+            Quantity::Import => self.import = Some(register),
+            Quantity::Export => self.export = Some(register),
+            Quantity::Gas => self.gas = Some(register),
+            Quantity::Power
+            | Quantity::PowerL1
+            | Quantity::PowerL2
+            | Quantity::PowerL3
+            | Quantity::Voltage
+            | Quantity::VoltageL1
+            | Quantity::VoltageL2
+            | Quantity::VoltageL3
+            | Quantity::CurrentL1
+            | Quantity::CurrentL2
+            | Quantity::CurrentL3
+            | Quantity::Frequency
+            | Quantity::Charge => return Err(PointRejected::NotImplemented),
+        }
+        Ok(())
+    }
+
     /// The power, or the sum of the phases' where only they are told. `None` where there is neither.
     #[must_use]
     pub fn total_power(&self) -> Option<Power> {

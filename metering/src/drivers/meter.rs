@@ -11,6 +11,7 @@ use boltgrid_protocol::units::Power;
 use serde::{Deserialize, Serialize};
 
 use super::http::{HttpConfig, HttpMeter};
+use super::modbus_map::{ModbusMapConfig, ModbusMeter};
 use super::p1::{P1Config, P1Meter};
 use super::sunspec::SunSpecMeter;
 use super::{Bus, BusAddress, DeviceError};
@@ -24,6 +25,8 @@ pub enum MeterConfig {
     Sunspec(SunSpecConfig),
     /// JSON over HTTP, by a map.
     Http(HttpConfig),
+    /// Modbus registers that a map tells of.
+    ModbusMap(ModbusMapConfig),
     /// A P1 port, which sends telegrams.
     P1(P1Config),
 }
@@ -78,6 +81,8 @@ pub enum Meter {
     SunSpec(SunSpecMeter),
     /// JSON over HTTP.
     Http(HttpMeter),
+    /// By a map.
+    ModbusMap(ModbusMeter),
     /// P1.
     P1(P1Meter),
 }
@@ -100,6 +105,13 @@ impl Meter {
                 Self::SunSpec(SunSpecMeter::open(&bus, it.unit, name, rated).await?)
             }
             MeterConfig::Http(it) => Self::Http(HttpMeter::open(it, name, rated).await?),
+            MeterConfig::ModbusMap(it) => {
+                let address = it.bus_address().map_err(|error| DeviceError::Setting {
+                    device: name.into(),
+                    problem: error.to_string(),
+                })?;
+                Self::ModbusMap(ModbusMeter::open_on(&buses.at(&address), it, name, rated).await?)
+            }
             MeterConfig::P1(it) => Self::P1(P1Meter::open(it, name, rated).await?),
         })
     }
@@ -113,6 +125,7 @@ impl Meter {
         match self {
             Self::SunSpec(meter) => meter.read().await,
             Self::Http(meter) => meter.read().await,
+            Self::ModbusMap(meter) => meter.read().await,
             Self::P1(meter) => meter.read().await,
         }
     }
