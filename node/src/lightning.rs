@@ -28,6 +28,7 @@ mod ldk;
 mod logs;
 pub mod payment;
 mod reading;
+mod reconnect;
 mod restore;
 pub mod seed;
 mod serve;

@@ -1,6 +1,8 @@
 //! Carrying out what is asked, by the library's blocking calls. Runs on Lightning's own threads only.
 
-use boltgrid_protocol::lightning::{PaymentHash, Preimage};
+use std::collections::BTreeSet;
+
+use boltgrid_protocol::lightning::{LightningId, PaymentHash, Preimage};
 use ldk_node::bitcoin::Address;
 use ldk_node::bitcoin::address::NetworkUnchecked;
 use ldk_node::bitcoin::hashes::{Hash, sha256};
@@ -13,7 +15,7 @@ use ldk_node::payment::{PaymentDetails, PaymentKind};
 use ldk_node::{ChannelDetails, Node, UserChannelId, lightning_types};
 
 use super::begun::{Begun, Note};
-use super::channel::{ChannelId, ChannelTerms};
+use super::channel::{Channel, ChannelId, ChannelTerms};
 use super::convert;
 use super::handle::{LightningError, Reply, Request, Sending};
 use super::hold::{self, NodeKey};
@@ -68,12 +70,7 @@ pub(super) fn carry_out(node: &Node, (key, begun): (Option<&NodeKey>, &Begun), r
         Request::SpliceOut(channel, amount_sat, reply) => {
             answer(reply, splice_out(node, channel, amount_sat));
         }
-        Request::Connect(id, address, reply) => {
-            let connected = convert::key(&id)
-                .and_then(|key| Ok((key, convert::address(&address)?)))
-                .and_then(|(key, at)| node.connect(key, at, true).map_err(convert::error));
-            answer(reply, connected);
-        }
+        Request::Connect(id, address, reply) => answer(reply, connect(node, &id, &address)),
         Request::Sign(message, reply) => answer(reply, Ok(node.sign_message(&message))),
         Request::Refresh(reply) => answer(reply, Ok(status(node))),
         Request::Follow(reply) => {
@@ -253,6 +250,19 @@ fn open_channel(node: &Node, terms: &ChannelTerms) -> Result<ChannelId, Lightnin
     let push = Some(terms.push.to_millisatoshi()).filter(|push| *push > 0);
     let opened = node.open_channel(key, address, terms.size_sat, push, Some(channel_config()));
     opened.map(|it| ChannelId::from_number(it.0)).map_err(convert::error)
+}
+
+/// Connects to another node, and remembers its address. Blocks.
+pub(super) fn connect(node: &Node, id: &LightningId, address: &str) -> Result<(), LightningError> {
+    let (key, at) = (convert::key(id)?, convert::address(address)?);
+    node.connect(key, at, true).map_err(convert::error)
+}
+
+/// Our channels, and whom we are connected with.
+pub(super) fn partners(node: &Node) -> (Vec<Channel>, BTreeSet<LightningId>) {
+    let channels = node.list_channels().iter().map(convert::channel).collect();
+    let connected = node.list_peers().into_iter().filter(|peer| peer.is_connected);
+    (channels, connected.map(|peer| convert::id(&peer.node_id)).collect())
 }
 
 fn find(node: &Node, channel: ChannelId) -> Result<ChannelDetails, LightningError> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use boltgrid_protocol::lightning::LightningId;
 use boltgrid_protocol::peer::LightningContact;
 use futures::StreamExt as _;
+use futures::future::join_all;
 use futures::stream::FuturesUnordered;
 use ldk_node::{Event, Node, NodeError};
 use tokio::runtime::{self, Runtime};
@@ -27,6 +28,7 @@ use super::handle::{LightningHandle, Request};
 use super::hold::NodeKey;
 use super::ldk::{self, Credentials, Parts};
 use super::logs::Logs;
+use super::reconnect::Reconnect;
 use super::seed::Seed;
 use super::status::LightningStatus;
 use super::store::{Health, Store};
@@ -221,6 +223,7 @@ impl Lightning {
         let Self { threads, mut kept, key, health, mut guard, begun, .. } = self;
         let (requests, deliveries, status) = (self.requests, self.deliveries, self.status);
         let node = Arc::clone(&kept.node);
+        let calling = contacts.clone();
         let known = Known { named: self.partners, contacts };
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -228,6 +231,7 @@ impl Lightning {
             ended = serve(&threads, (&node, key, &begun), requests) => ended,
             ended = deliver((&threads, &node), &begun, deliveries) => ended,
             ended = look((&threads, &node), &mut guard, &status, known) => ended,
+            ended = call_again((&threads, &node), &calling) => ended,
         };
         let stopping = Arc::clone(&node);
         let stopped = threads.run(move || stopping.stop()).await;
@@ -377,6 +381,36 @@ async fn look(
             if let Err(error) = closed.map_err(|_| LightningFailure::Panicked)? {
                 tracing::warn!(%channel, %error, "it could not be closed yet");
             }
+        }
+    }
+}
+
+/// Calls partners of our channels that were lost.
+async fn call_again(
+    (threads, node): (&Threads, &Arc<Node>),
+    contacts: &watch::Receiver<LightningContacts>,
+) -> Result<(), LightningFailure> {
+    let mut ticks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reconnect = Reconnect::default();
+    loop {
+        ticks.tick().await;
+        let looking = Arc::clone(node);
+        let seen = threads.run(move || serve::partners(&looking)).await;
+        let (channels, connected) = seen.map_err(|_| LightningFailure::Panicked)?;
+        let members = Arc::clone(&contacts.borrow());
+        let addresses = members.values().map(|it| (it.node, it.addresses.clone())).collect();
+        let due = reconnect.due(&channels, &connected, &addresses, Instant::now());
+        let calls = due.into_iter().map(|(partner, address)| {
+            let node = Arc::clone(node);
+            threads.run(move || {
+                if let Err(error) = serve::connect(&node, &partner, &address) {
+                    tracing::debug!(%partner, address, %error, "a channel's partner does not answer");
+                }
+            })
+        });
+        for called in join_all(calls).await {
+            called.map_err(|_| LightningFailure::Panicked)?;
         }
     }
 }
