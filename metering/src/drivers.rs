@@ -4,6 +4,7 @@
 //! panics; whoever runs it should still give it a task of its own, for the libraries below it.
 
 pub mod bus;
+mod credentials;
 mod error;
 mod heard;
 mod host;
@@ -11,6 +12,7 @@ pub mod http;
 pub mod json;
 mod meter;
 pub mod modbus_map;
+pub mod mqtt;
 pub mod p1;
 mod stream;
 pub mod sunspec;

@@ -20,9 +20,9 @@ use crate::shown::Shown;
 /// How long the first read waits for a first word.
 const FIRST_WAIT: Duration = Duration::from_secs(3);
 /// The first pause after a connection failed; it doubles with each further failure …
-const PAUSE_MIN: Duration = Duration::from_millis(250);
+pub(super) const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// … up to this: no longer than two ordinary samples take, so that a device that is back is soon read.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What went wrong last.
 #[derive(Clone, Debug)]
@@ -53,7 +53,12 @@ pub(super) struct Heard {
 impl Heard {
     /// A good word, which arrived just now.
     pub(super) fn shown(&mut self, shown: Shown) {
-        *self = Self { latest: Some((Instant::now(), shown)), trouble: None };
+        self.shown_since(Instant::now(), shown);
+    }
+
+    /// A good word, whose oldest part arrived at `since`.
+    pub(super) fn shown_since(&mut self, since: Instant, shown: Shown) {
+        *self = Self { latest: Some((since, shown)), trouble: None };
     }
 
     /// Something went wrong. What was heard before stands until it is too old.

@@ -8,8 +8,7 @@ mod auth;
 mod client;
 mod map;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +17,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::DeviceError;
+use super::credentials::{Credentials, read_file};
 use super::host::Host;
 use super::json::JsonRejected;
 use crate::shown::Shown;
-use auth::{Auth, Credentials};
+use auth::Auth;
 use client::{Asked, Client};
 use map::ReadyRequest;
 pub use map::{HttpMap, HttpRequest, Method, SHIPPED};
@@ -30,8 +30,6 @@ pub use map::{HttpMap, HttpRequest, Method, SHIPPED};
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// The largest map.
 const MAP_MAX: u64 = 65_536;
-/// The largest file with credentials.
-const CREDENTIALS_MAX: u64 = 1_024;
 
 /// A meter that answers in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,10 +103,7 @@ impl HttpMeter {
         let auth = match (config.auth, &config.credentials_file) {
             (None, None) => Auth::None,
             (Some(kind), Some(path)) => {
-                let text = read_file(&device, path, "reading its credentials", CREDENTIALS_MAX)?;
-                let credentials = Credentials::parse(&text).ok_or_else(|| {
-                    setting(format!("{} must begin with `user:password`", path.display()))
-                })?;
+                let credentials = Credentials::read(&device, path)?;
                 match kind {
                     AuthKind::Basic => Auth::Basic(credentials),
                     AuthKind::Digest => Auth::digest(credentials),
@@ -173,23 +168,4 @@ impl HttpMeter {
             }
         }
     }
-}
-
-/// A small text file.
-fn read_file(
-    device: &Arc<str>,
-    path: &Path,
-    doing: &'static str,
-    most: u64,
-) -> Result<String, DeviceError> {
-    let named = |error: std::io::Error| {
-        let source = std::io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        DeviceError::Io { device: Arc::clone(device), doing, source }
-    };
-    let length = fs::metadata(path).map_err(named)?.len();
-    if length > most {
-        let problem = format!("{} is larger than {most} bytes", path.display());
-        return Err(DeviceError::Setting { device: Arc::clone(device), problem });
-    }
-    fs::read_to_string(path).map_err(named)
 }

@@ -34,6 +34,8 @@ pub struct JsonPoint {
     /// Which quantity.
     pub quantity: Quantity,
     /// One `JSONPath`, or several whose numbers are added; one that names several numbers adds them.
+    /// By default all there is.
+    #[serde(default)]
     pub path: Paths,
     /// In which unit, such as `W` or `kWh`.
     pub unit: String,
@@ -59,6 +61,12 @@ pub enum Paths {
     One(String),
     /// Several.
     Several(Vec<String>),
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Self::One("$".to_owned())
+    }
 }
 
 const fn one() -> u16 {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::http::{HttpConfig, HttpMeter};
 use super::modbus_map::{ModbusMapConfig, ModbusMeter};
+use super::mqtt::{MqttConfig, MqttMeter};
 use super::p1::{P1Config, P1Meter};
 use super::sunspec::SunSpecMeter;
 use super::{Bus, BusAddress, DeviceError};
@@ -27,6 +28,8 @@ pub enum MeterConfig {
     Http(HttpConfig),
     /// Modbus registers that a map tells of.
     ModbusMap(ModbusMapConfig),
+    /// Topics of an MQTT broker.
+    Mqtt(MqttConfig),
     /// A P1 port, which sends telegrams.
     P1(P1Config),
 }
@@ -83,6 +86,8 @@ pub enum Meter {
     Http(HttpMeter),
     /// By a map.
     ModbusMap(ModbusMeter),
+    /// MQTT.
+    Mqtt(MqttMeter),
     /// P1.
     P1(P1Meter),
 }
@@ -112,6 +117,7 @@ impl Meter {
                 })?;
                 Self::ModbusMap(ModbusMeter::open_on(&buses.at(&address), it, name, rated).await?)
             }
+            MeterConfig::Mqtt(it) => Self::Mqtt(MqttMeter::open(it, name, rated).await?),
             MeterConfig::P1(it) => Self::P1(P1Meter::open(it, name, rated).await?),
         })
     }
@@ -126,6 +132,7 @@ impl Meter {
             Self::SunSpec(meter) => meter.read().await,
             Self::Http(meter) => meter.read().await,
             Self::ModbusMap(meter) => meter.read().await,
+            Self::Mqtt(meter) => meter.read().await,
             Self::P1(meter) => meter.read().await,
         }
     }

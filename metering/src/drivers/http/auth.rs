@@ -2,38 +2,15 @@
 //!
 //! Of the digests only SHA-256 with `qop=auth` is done, the one that Shelly devices ask for.
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use super::super::credentials::Credentials;
+
 /// Bytes of chance in a client's nonce.
 const NONCE_LEN: usize = 16;
-
-/// A user with its password.
-#[derive(Clone)]
-pub(super) struct Credentials {
-    user: String,
-    password: Zeroizing<String>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-impl Credentials {
-    /// From `user:password` in the first line.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (user, password) = text.lines().next()?.split_once(':')?;
-        let fit = |text: &str| !text.contains(['"', '\\']) && !text.contains(char::is_control);
-        (!user.is_empty() && fit(user))
-            .then(|| Self { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) })
-    }
-}
 
 /// How to prove who one is.
 #[derive(Debug)]

@@ -1,0 +1,242 @@
+//! Meters that publish to an MQTT broker: topics, and where what stands in what is published there.
+//!
+//! Only what is published while we listen counts: a retained message may be as old as it likes. What is
+//! shown is as old as the oldest of its topics, and none is left out.
+//! Not for: brokers that ask for TLS, or publishing anything.
+
+mod inbox;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boltgrid_protocol::units::Power;
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, QoS,
+    SubscribeFilter, SubscribeReasonCode,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::DeviceError;
+use super::credentials::Credentials;
+use super::heard::{Ear, Heard, PAUSE_MAX, PAUSE_MIN, Trouble};
+use super::host::Host;
+use super::json::{JsonPoint, JsonPoints};
+use crate::shown::Shown;
+use inbox::Inbox;
+pub use inbox::read_payload;
+
+/// Most topics of one meter.
+const TOPICS_MAX: usize = 32;
+/// Longest topic.
+const TOPIC_LEN_MAX: usize = 512;
+/// The largest message that is taken.
+const MESSAGE_MAX: usize = 65_536;
+/// How old the oldest topic may be where nothing is said.
+const STALE_AFTER_MS: u32 = 60_000;
+/// What the configuration may say instead.
+const STALE_AFTER_MS_RANGE: std::ops::RangeInclusive<u32> = 1_000..=3_600_000;
+/// How often the broker is asked whether it is there; twice that without an answer and it is not.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long connecting may take.
+const CONNECT_TIMEOUT_S: u64 = 5;
+/// Bytes of chance in the name by which the broker knows us.
+const CHANCE_LEN: usize = 8;
+
+/// A meter behind an MQTT broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MqttConfig {
+    /// Where the broker is: `host` or `host:port`.
+    pub broker: Host<1883>,
+    /// A file with `user:password` in its first line, where the broker asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<PathBuf>,
+    /// What to listen to.
+    pub topic: Vec<MqttTopic>,
+    /// How old the oldest topic may be; 1 000 to 3 600 000, default 60 000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after_ms: Option<u32>,
+}
+
+/// A topic, and what is published there: a number, or JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MqttTopic {
+    /// The topic, without wildcards.
+    pub name: String,
+    /// What stands where.
+    pub point: Vec<JsonPoint>,
+}
+
+/// A meter that is listened to.
+#[derive(Debug)]
+pub struct MqttMeter {
+    ear: Ear,
+}
+
+impl MqttMeter {
+    /// Begins to listen. Whether anything is published is seen by the first read. Powers beyond half as
+    /// much again as `rated` are refused.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Setting`], [`DeviceError::Io`] where a file cannot be read.
+    #[expect(clippy::unused_async, reason = "all drivers are opened alike")]
+    pub async fn open(
+        config: &MqttConfig,
+        name: &str,
+        rated: Option<Power>,
+    ) -> Result<Self, DeviceError> {
+        let device: Arc<str> = name.into();
+        let setting = |problem| DeviceError::Setting { device: Arc::clone(&device), problem };
+        let stale_after_ms = config.stale_after_ms.unwrap_or(STALE_AFTER_MS);
+        if !STALE_AFTER_MS_RANGE.contains(&stale_after_ms) {
+            let problem = format!("stale_after_ms is {stale_after_ms}, not 1000 to 3600000");
+            return Err(setting(problem));
+        }
+        let inbox = Inbox::new(topics(config).map_err(setting)?, rated);
+        let credentials = match &config.credentials_file {
+            Some(path) => Some(Credentials::read(&device, path)?),
+            None => None,
+        };
+        let options = options(config, credentials).map_err(setting)?;
+        let stale_after = Duration::from_millis(stale_after_ms.into());
+        let ear = Ear::start(name, stale_after, |heard| listen(options, inbox, heard));
+        Ok(Self { ear })
+    }
+
+    /// What was published last, with the age of the oldest part.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError`], where that is too old: why, as far as that is known.
+    pub async fn read(&mut self) -> Result<Shown, DeviceError> {
+        self.ear.read().await
+    }
+}
+
+/// The topics, checked.
+fn topics(config: &MqttConfig) -> Result<Vec<(String, JsonPoints)>, String> {
+    let topics = &config.topic;
+    if topics.is_empty() || topics.len() > TOPICS_MAX {
+        return Err(format!("{} topics are named, not 1 to {TOPICS_MAX}", topics.len()));
+    }
+    let names: BTreeSet<&String> = topics.iter().map(|topic| &topic.name).collect();
+    if names.len() < topics.len() {
+        return Err("a topic is named twice; give it several points instead".to_owned());
+    }
+    let ready = topics.iter().map(|MqttTopic { name, point }| {
+        if name.is_empty() || name.len() > TOPIC_LEN_MAX || name.contains(['#', '+', '\0']) {
+            return Err(format!("`{name}` is no topic; it must be said without wildcards"));
+        }
+        let points = JsonPoints::new(point, 0).map_err(|why| format!("topic `{name}`: {why}"))?;
+        Ok((name.clone(), points))
+    });
+    ready.collect()
+}
+
+fn options(config: &MqttConfig, credentials: Option<Credentials>) -> Result<MqttOptions, String> {
+    let mut chance = [0; CHANCE_LEN];
+    getrandom::fill(&mut chance).map_err(|error| format!("there is no chance: {error}"))?;
+    // Two clients of one name would throw each other out.
+    let name = format!("boltgrid-{:016x}", u64::from_be_bytes(chance));
+    let Host(place) = &config.broker;
+    let mut options = MqttOptions::new(name, place.host.clone(), place.port);
+    options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(MESSAGE_MAX, MESSAGE_MAX);
+    if let Some(Credentials { user, password }) = credentials {
+        options.set_credentials(user, password.as_str());
+    }
+    Ok(options)
+}
+
+/// Listens for ever, connecting anew whenever the broker is gone.
+async fn listen(options: MqttOptions, mut inbox: Inbox, heard: watch::Sender<Heard>) {
+    let mut pause = PAUSE_MIN;
+    loop {
+        let (trouble, any) = until_it_fails(options.clone(), &mut inbox, &heard).await;
+        heard.send_modify(|heard| heard.trouble(trouble));
+        if any {
+            pause = PAUSE_MIN;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Why the connection ended, and whether anything good came over it.
+async fn until_it_fails(
+    options: MqttOptions,
+    inbox: &mut Inbox,
+    heard: &watch::Sender<Heard>,
+) -> (Trouble, bool) {
+    let mut any = false;
+    let (client, mut events) = AsyncClient::new(options, TOPICS_MAX);
+    let mut network = NetworkOptions::new();
+    network.set_connection_timeout(CONNECT_TIMEOUT_S);
+    events.set_network_options(network);
+    loop {
+        let packet = match next(&mut events).await {
+            Ok(packet) => packet,
+            Err(error) => return (trouble(error), any),
+        };
+        if let Packet::ConnAck(_) = packet {
+            let filter = |name: &String| SubscribeFilter::new(name.clone(), QoS::AtMostOnce);
+            let filters: Vec<_> = inbox.names().map(filter).collect();
+            if let Err(error) = client.try_subscribe_many(filters) {
+                return (Trouble::Garbled(format!("cannot subscribe: {error}")), any);
+            }
+        } else if let Packet::SubAck(ack) = &packet
+            && ack.return_codes.contains(&SubscribeReasonCode::Failure)
+        {
+            let what = "the broker refuses a topic; may the user read it?".to_owned();
+            return (Trouble::Garbled(what), any);
+        } else if let Packet::Publish(message) = &packet
+            // Nobody knows when a retained message was published.
+            && !message.retain
+        {
+            match inbox.take(&message.topic, &message.payload) {
+                Ok(shown) => {
+                    any = true;
+                    if let Some((since, shown)) = shown {
+                        heard.send_modify(|heard| heard.shown_since(since, shown));
+                    }
+                }
+                Err(trouble) => heard.send_modify(|heard| heard.trouble(trouble)),
+            }
+        }
+    }
+}
+
+/// The next packet from the broker.
+async fn next(events: &mut EventLoop) -> Result<Packet, ConnectionError> {
+    loop {
+        if let Event::Incoming(packet) = events.poll().await? {
+            return Ok(packet);
+        }
+    }
+}
+
+fn trouble(error: ConnectionError) -> Trouble {
+    match error {
+        ConnectionError::Io(error) => Trouble::io("connecting to the broker", &error),
+        ConnectionError::ConnectionRefused(code) => {
+            Trouble::Garbled(format!("the broker refuses the connection: {code:?}"))
+        }
+        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => Trouble::Io {
+            doing: "connecting to the broker",
+            kind: std::io::ErrorKind::TimedOut,
+            text: "timed out".to_owned(),
+        },
+        ConnectionError::MqttState(_)
+        | ConnectionError::NotConnAck(_)
+        | ConnectionError::RequestsDone => Trouble::Io {
+            doing: "listening to the broker",
+            kind: std::io::ErrorKind::ConnectionAborted,
+            text: error.to_string(),
+        },
+    }
+}
