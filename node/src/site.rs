@@ -253,7 +253,9 @@ impl Site {
 /// The power that a participant's connection point is enrolled for, the larger of both ways.
 fn rated(roster: &Roster, participant: &ParticipantId) -> Option<Power> {
     let enrolment = &roster.member(roster.index_of(participant)?)?.enrolment;
-    Some(enrolment.rated_import_mw.max(enrolment.rated_export_mw))
+    let rated = enrolment.rated_import_mw.max(enrolment.rated_export_mw);
+    // A feeder's meter is enrolled for nothing, whatever flows through it.
+    Some(rated).filter(|rated| *rated > Power::ZERO)
 }
 
 /// The devices of a plan; those at one address share its bus.

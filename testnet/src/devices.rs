@@ -82,6 +82,7 @@ pub enum FarmError {
 #[derive(Debug)]
 pub struct DeviceFarm {
     sites: Vec<SiteDescription>,
+    feeder: SiteDescription,
     stop: CancellationToken,
     listeners: JoinSet<()>,
 }
@@ -97,12 +98,13 @@ impl DeviceFarm {
     ///
     /// If something has panicked while it held the plant.
     pub async fn start(plant: SharedPlant, clock: Clock) -> Result<Self, FarmError> {
-        let nameplates: Vec<Nameplate> = {
+        let nameplates: Vec<(Option<usize>, Nameplate)> = {
             let plant = plant.lock().expect("a panic in the plant ends the testnet");
-            (0..plant.len()).map(|site| plant.nameplate(site).clone()).collect()
+            let sites = (0..plant.len()).map(|site| (Some(site), plant.nameplate(site).clone()));
+            sites.chain([(None, plant.feeder_nameplate())]).collect()
         };
         let mut bound = Vec::new();
-        for (site, nameplate) in nameplates.into_iter().enumerate() {
+        for (site, nameplate) in nameplates {
             let (listener, address) = bind()
                 .await
                 .map_err(|source| FarmError::Bind { site: nameplate.name.clone(), source })?;
@@ -117,13 +119,20 @@ impl DeviceFarm {
             sites.push(SiteDescription { address, nameplate: server.nameplate.clone() });
             listeners.spawn(serve(listener, Arc::new(server), stop.clone()));
         }
-        Ok(Self { sites, stop, listeners })
+        let feeder = sites.pop().expect("the feeder comes last");
+        Ok(Self { sites, feeder, stop, listeners })
     }
 
     /// The sites in the order of the plant.
     #[must_use]
     pub fn sites(&self) -> &[SiteDescription] {
         &self.sites
+    }
+
+    /// The meter at the transformers, which belongs to no site.
+    #[must_use]
+    pub const fn feeder(&self) -> &SiteDescription {
+        &self.feeder
     }
 
     /// Stops listening, closes every connection and returns when all are closed.

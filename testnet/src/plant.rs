@@ -24,7 +24,7 @@ use boltgrid_protocol::units::Timestamp;
 pub use battery::BatteryRange;
 pub use nameplate::{BatteryNameplate, Nameplate, PvNameplate};
 use site::SitePlant;
-pub use truth::{GridState, LineOverload, SiteRegisters, SiteTruth};
+pub use truth::{FEEDER, GridState, LineOverload, SiteRegisters, SiteTruth};
 use wires::Wires;
 
 use crate::scenario::Scenario;
@@ -216,6 +216,16 @@ impl Plant {
             }
         }
         Ok(())
+    }
+
+    /// Lets a site's grid meter show this share of what flows, from now on; 100 is the truth.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such site.
+    pub fn falsify(&mut self, now: Timestamp, site: usize, shown_percent: u32) {
+        self.step_to(now);
+        self.sites[site].metered_percent = shown_percent;
     }
 
     /// The row of the profiles that is running, counted on beyond the last.

@@ -182,7 +182,8 @@ pub async fn run_and_tell(options: &RunOptions) -> Result<(Report, Vec<Settlemen
     display.row(&format!("starting {} nodes in {folder}", stage.places.len()));
     let roles = stage.rogues();
     let tell = |node, pid| stage.node_is(node, pid);
-    let fleet = Fleet::start(program, stage.places.clone(), &roles, &tell)?;
+    let places = (stage.places.clone(), stage.feeder.clone());
+    let fleet = Fleet::start(program, places, &roles, &tell)?;
     let rogues = Rogues::start(&stage, options.seed, roles)?;
     let money = money(&stage, &fleet, options.seed)?;
     let mut course = Course::new(options, &stage, (fleet, rogues), money, &display);

@@ -41,7 +41,7 @@ pub(super) fn common(m: &mut Registers<'_, Model1>, nameplate: &Nameplate, kind:
 fn meter(m: &mut Registers<'_, Model203>, nameplate: &Nameplate, truth: &SiteTruth) {
     let most = nameplate.rated_import.max(nameplate.rated_export);
     let watts = Scale::fitting(most.to_milliwatts().unsigned_abs(), SIGNED_MAX);
-    m.put(Model203::W, watts.signed(truth.net.to_milliwatts()));
+    m.put(Model203::W, watts.signed(truth.metered.to_milliwatts()));
     m.put(Model203::W_SF, watts.sf());
     currents_and_voltages(m, most.to_milliwatts(), truth);
     m.put(Model203::HZ, hundredths(truth.frequency_mhz));
@@ -61,7 +61,7 @@ fn meter(m: &mut Registers<'_, Model203>, nameplate: &Nameplate, truth: &SiteTru
 }
 
 fn currents_and_voltages(m: &mut Registers<'_, Model203>, most_mw: i64, truth: &SiteTruth) {
-    let phase_ma = phase_current_ma(truth.net.to_milliwatts(), truth.phase_mv);
+    let phase_ma = phase_current_ma(truth.metered.to_milliwatts(), truth.phase_mv);
     // At half the voltage the current is twice as large; a meter that sees that reads its limit.
     let most_ma = 6 * phase_current_ma(most_mw, truth.phase_mv);
     let amps = Scale::fitting(most_ma.unsigned_abs(), SIGNED_MAX);

@@ -24,7 +24,8 @@ const WRITE_MAX: usize = 123;
 pub(super) struct SiteServer {
     pub(super) plant: SharedPlant,
     pub(super) clock: Clock,
-    pub(super) site: usize,
+    /// Which site; `None` for the meter of the feeder, which has nothing else behind it.
+    pub(super) site: Option<usize>,
     pub(super) nameplate: Nameplate,
     /// Locked before the plant where both are.
     pub(super) controls: Mutex<SiteControls>,
@@ -109,7 +110,7 @@ impl SiteServer {
         let truth = {
             let mut plant = self.plant.lock().expect("a panic in the plant ends the testnet");
             plant.step_to((self.clock)());
-            plant.site_truth(self.site)
+            self.site.map_or_else(|| plant.feeder_truth(), |site| plant.site_truth(site))
         };
         let nameplate = &self.nameplate;
         let image = match unit {
@@ -126,10 +127,9 @@ impl SiteServer {
     }
 
     fn command(&self, command: Command) -> Result<(), ExceptionCode> {
+        let site = self.site.ok_or(ExceptionCode::IllegalFunction)?;
         let mut plant = self.plant.lock().expect("a panic in the plant ends the testnet");
-        plant
-            .command((self.clock)(), self.site, command)
-            .map_err(|_| ExceptionCode::ServerDeviceFailure)
+        plant.command((self.clock)(), site, command).map_err(|_| ExceptionCode::ServerDeviceFailure)
     }
 
     fn controls(&self) -> MutexGuard<'_, SiteControls> {

@@ -8,6 +8,9 @@ use super::nameplate::{BatteryNameplate, PvNameplate};
 use super::register::Register;
 use crate::scenario::{Profiles, SHARE_MAX_PPM, Site, Source};
 
+/// An honest meter shows all that flows.
+const METERED_PERCENT: u32 = 100;
+
 /// Mean powers over one tick, as contributions to the import of the site, in mW.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Flows {
@@ -34,8 +37,11 @@ pub(super) struct SitePlant {
     /// Heard during this tick and heeded from the next one on.
     pub(super) battery_range: BatteryRange,
     pub(super) battery: Option<Battery>,
+    /// What its grid meter shows of what flows: all of it, unless it is falsified.
+    pub(super) metered_percent: u32,
     /// The tick that is running.
     pub(super) flows: Flows,
+    /// Of the grid meter, like the next.
     pub(super) imported: Register,
     pub(super) exported: Register,
     pub(super) produced: Register,
@@ -51,6 +57,7 @@ impl SitePlant {
             pv_limit_ppm: None,
             battery_range: BatteryRange::exactly(Power::ZERO),
             battery,
+            metered_percent: METERED_PERCENT,
             flows: Flows::default(),
             imported: Register::new(),
             exported: Register::new(),
@@ -77,11 +84,17 @@ impl SitePlant {
             Flows { load_mw, pv_potential_mw, pv_mw: -potential_mw.min(limit_mw), battery_mw };
     }
 
+    /// What the grid meter shows of what flows.
+    pub(super) fn metered_mw(&self) -> i64 {
+        let mw = i128::from(self.flows.net_mw()) * i128::from(self.metered_percent) / 100;
+        i64::try_from(mw).expect("ratings are bounded when the scenario is read")
+    }
+
     /// Ends a tick of `ms`: the registers take in what flowed.
     pub(super) fn end_tick(&mut self, ms: u64) {
         let flows = self.flows;
-        self.imported.add(flows.net_mw(), ms);
-        self.exported.add(-flows.net_mw(), ms);
+        self.imported.add(self.metered_mw(), ms);
+        self.exported.add(-self.metered_mw(), ms);
         self.produced.add(-flows.pv_mw, ms);
         if let Some(battery) = &mut self.battery {
             battery.run(flows.battery_mw, ms);

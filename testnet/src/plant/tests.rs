@@ -63,6 +63,29 @@ fn what_the_sites_take_and_give_passes_the_transformer_to_the_milliwatt_millisec
 }
 
 #[test]
+fn a_falsified_meter_shows_its_share_and_what_flows_stays_what_it_is() {
+    let (mut honest, mut false_one) =
+        (plant(3, "2016-05-25T09:00:00"), plant(3, "2016-05-25T09:00:00"));
+    false_one.falsify(at(0), BUS2, 60);
+    for plant in [&mut honest, &mut false_one] {
+        plant.step_to(at(10 * INTERVAL_MS));
+    }
+    let moved = |plant: &Plant| {
+        let registers = plant.site_truth(BUS2).registers;
+        let mwh = registers.imported.to_milliwatt_hours() + registers.exported.to_milliwatt_hours();
+        // Less what was on the registers before.
+        mwh - 2_000_000
+    };
+    assert!(moved(&honest) > 1_000);
+    assert!((moved(&honest) * 60 / 100).abs_diff(moved(&false_one)) <= 2);
+    let (before, after) = (honest.site_truth(BUS2), false_one.site_truth(BUS2));
+    assert_eq!((before.net, before.metered), (after.net, before.net));
+    assert_eq!(after.metered.to_milliwatts(), after.net.to_milliwatts() * 60 / 100);
+    assert_eq!(honest.feeder_truth(), false_one.feeder_truth());
+    assert_eq!(honest.site_truth(BUS1), false_one.site_truth(BUS1));
+}
+
+#[test]
 fn a_site_is_load_less_pv_plus_battery() {
     let mut plant = plant(13, "2016-05-25T12:00:00");
     plant.command(at(0), BUS6, charge(5_000_000)).unwrap();

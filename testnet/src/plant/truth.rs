@@ -6,6 +6,8 @@ use super::battery::Battery;
 use super::{Nameplate, Plant};
 use crate::scenario::{CivilTime, splitmix64};
 
+/// The name of the line that feeds all sites.
+pub const FEEDER: &str = "transformer";
 /// Nominal frequency in mHz.
 const FREQUENCY_MHZ: u64 = 50_000;
 /// The frequency stays this close to nominal, in mHz.
@@ -17,8 +19,10 @@ const FLICKER_MHZ: u64 = 20;
 /// discharging negative, and `net` is their sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SiteTruth {
-    /// What the meter sees.
+    /// What flows.
     pub net: Power,
+    /// What the grid meter shows of it: all, unless it is falsified.
+    pub metered: Power,
     /// The loads; never negative.
     pub load: Power,
     /// What the PV could give; never positive.
@@ -109,6 +113,19 @@ impl Plant {
         &self.sites[site].nameplate
     }
 
+    /// What stands on the meter at the transformers.
+    #[must_use]
+    pub fn feeder_nameplate(&self) -> Nameplate {
+        let rated = self.wires.transformer_limit();
+        Nameplate {
+            name: FEEDER.to_owned(),
+            rated_import: rated,
+            rated_export: rated,
+            pv: None,
+            battery: None,
+        }
+    }
+
     /// A site as it is.
     ///
     /// # Panics
@@ -123,6 +140,7 @@ impl Plant {
             |read: fn(&Battery) -> Energy| site.battery.as_ref().map_or(Energy::ZERO, read);
         SiteTruth {
             net: Power::from_milliwatts(flows.net_mw()),
+            metered: Power::from_milliwatts(site.metered_mw()),
             load: Power::from_milliwatts(flows.load_mw),
             pv_potential: Power::from_milliwatts(flows.pv_potential_mw),
             pv: Power::from_milliwatts(flows.pv_mw),
@@ -133,6 +151,28 @@ impl Plant {
             battery_discharged: energy(|battery| battery.discharged.shown()),
             battery_stored: energy(Battery::stored),
             phase_mv: self.wires.phase_mv(site.site.copy, site.site.bus),
+            frequency_mhz: self.frequency_mhz(),
+        }
+    }
+
+    /// What a meter at the transformers sees, as if all sites were one.
+    #[must_use]
+    pub fn feeder_truth(&self) -> SiteTruth {
+        let net = self.wires.transformer();
+        let (imported, exported) = (self.wires.imported.shown(), self.wires.exported.shown());
+        SiteTruth {
+            net,
+            metered: net,
+            load: net,
+            pv_potential: Power::ZERO,
+            pv: Power::ZERO,
+            battery: Power::ZERO,
+            registers: SiteRegisters { imported, exported },
+            pv_produced: Energy::ZERO,
+            battery_charged: Energy::ZERO,
+            battery_discharged: Energy::ZERO,
+            battery_stored: Energy::ZERO,
+            phase_mv: self.wires.nominal_phase_mv(),
             frequency_mhz: self.frequency_mhz(),
         }
     }

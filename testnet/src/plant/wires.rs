@@ -67,6 +67,11 @@ impl Wires {
         }
     }
 
+    /// Phase voltage at the transformers.
+    pub(super) const fn nominal_phase_mv(&self) -> i64 {
+        self.nominal_phase_uv / 1000
+    }
+
     /// Takes the net import of every site as (copy, bus, mW) and lets it flow.
     pub(super) fn flow(&mut self, imports: impl Iterator<Item = (usize, usize, i64)>) {
         for copy in &mut self.copies {

@@ -6,8 +6,8 @@
 use std::num::NonZeroU64;
 
 use boltgrid_protocol::charter::{
-    Charter, CharterRejected, Connection, Membership, PaymentTerms, PriceBand, TRANCHE_MAX_MWH,
-    Tariff, TariffClock, TariffPeriod, TariffPrices, Timing,
+    Charter, CharterRejected, Connection, Feeder, Membership, PaymentTerms, PriceBand,
+    TRANCHE_MAX_MWH, Tariff, TariffClock, TariffPeriod, TariffPrices, Timing,
 };
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::units::{Energy, Power, Price};
@@ -47,7 +47,7 @@ pub const PAY_WITHIN_INTERVALS: NonZeroU64 = NonZeroU64::new(30).expect("it is n
 const DAY_INTERVALS: u64 = 96;
 
 /// What the charter depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Terms<'a> {
     /// The grid's name.
     pub name: &'a str,
@@ -63,6 +63,8 @@ pub struct Terms<'a> {
     pub clock: TariffClock,
     /// How many intervals everyone has to pay for one.
     pub pay_within_intervals: NonZeroU64,
+    /// The lines that have meters of their own.
+    pub feeders: Vec<Feeder>,
 }
 
 /// The charter of a testnet.
@@ -104,7 +106,7 @@ pub fn charter(terms: &Terms<'_>) -> Result<Charter, CharterRejected> {
             pay_within_ms: terms.interval_ms.saturating_mul(terms.pay_within_intervals.get()),
             forwarding: true,
         },
-        feeders: Vec::new(),
+        feeders: terms.feeders.clone(),
     };
     charter.check()?;
     Ok(charter)
@@ -164,6 +166,7 @@ mod tests {
             registrar: Keypair::from_seed(&[1; 32]).participant_id(),
             clock: tariff_clock(interval_ms, AT, NINE_OCLOCK).unwrap(),
             pay_within_intervals: PAY_WITHIN_INTERVALS,
+            feeders: Vec::new(),
         })
     }
 

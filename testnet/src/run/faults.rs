@@ -143,6 +143,13 @@ pub enum FaultKind {
         /// For how long.
         for_ms: u64,
     },
+    /// A site's grid meter shows a share of what flows, until the end of the run.
+    Falsify {
+        /// Whose.
+        node: usize,
+        /// What it shows of 100.
+        shown_percent: u32,
+    },
     /// The last blocks of the chain are undone, and others come in their place.
     Reorg {
         /// How many.
@@ -164,6 +171,7 @@ impl FaultKind {
             Self::Hostile => "hostile",
             Self::Rogue { .. } => "rogue",
             Self::Flood { .. } => "flood",
+            Self::Falsify { .. } => "falsify",
             Self::Reorg { .. } => "reorg",
         }
     }

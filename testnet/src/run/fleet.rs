@@ -14,7 +14,7 @@ use boltgrid::rpc::payment::{AccountReport, DisputeReport, PaymentReport, Paymen
 use boltgrid::rpc::{DisputeRpcClient, MarketRpcClient, NodeRpcClient};
 use boltgrid::status::{IntervalReport, NodeStatus};
 use boltgrid_protocol::units::{Interval, Timestamp};
-use futures::future::join_all;
+use futures::future::{OptionFuture, join, join_all};
 use jsonrpsee::http_client::HttpClient;
 
 use super::founding::Place;
@@ -74,6 +74,8 @@ pub struct Fleet {
     program: PathBuf,
     /// In the order of the scenario's sites.
     pub members: Vec<Member>,
+    /// The node of the feeder's meter, which trades nothing.
+    feeder: Option<(Place, NodeProcess)>,
     honest: usize,
 }
 
@@ -88,12 +90,12 @@ impl Fleet {
     /// [`FleetError`]; those that were started are killed then.
     pub fn start(
         program: PathBuf,
-        places: Vec<Place>,
+        (places, feeder): (Vec<Place>, Option<Place>),
         rogues: &BTreeMap<usize, Role>,
         tell: Told<'_>,
     ) -> Result<Self, FleetError> {
         let honest = places.len().saturating_sub(rogues.len());
-        let mut fleet = Self { program, members: Vec::new(), honest };
+        let mut fleet = Self { program, members: Vec::new(), feeder: None, honest };
         for (number, place) in places.into_iter().enumerate() {
             let failed =
                 |source| FleetError::Client { name: place.name.clone(), source: Box::new(source) };
@@ -107,6 +109,10 @@ impl Fleet {
                 tell(number, process.pid());
             }
             fleet.members.push(Member::new(place, client, process));
+        }
+        if let Some(place) = feeder {
+            let process = fleet.spawn(&place)?;
+            fleet.feeder = Some((place, process));
         }
         Ok(fleet)
     }
@@ -141,6 +147,13 @@ impl Fleet {
     ///
     /// [`FleetError::Died`], with the end of its log.
     pub fn check_alive(&mut self) -> Result<(), FleetError> {
+        if let Some((place, process)) = &mut self.feeder
+            && let ended = process.ended()
+            && let Some(status) =
+                ended.map_err(|source| FleetError::Process { name: place.name.clone(), source })?
+        {
+            return Err(FleetError::Died { name: place.name.clone(), status, log: tail(place) });
+        }
         for member in &mut self.members {
             let Some(process) = &mut member.process else { continue };
             match process.ended() {
@@ -293,8 +306,13 @@ impl Fleet {
             let name = member.place.name.clone();
             Some(async move { (name, process.stopped().await) })
         });
+        let feeder = self.feeder.take().map(|(place, process)| {
+            process.ask_to_stop();
+            async move { (place.name, process.stopped().await) }
+        });
+        let (members, feeder) = join(join_all(stopping), OptionFuture::from(feeder)).await;
         let mut slow = Vec::new();
-        for (name, stopped) in join_all(stopping).await {
+        for (name, stopped) in members.into_iter().chain(feeder) {
             match stopped {
                 Ok(Some(_)) => {}
                 Ok(None) => slow.push(name),

@@ -18,7 +18,7 @@ use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::signing::Keypair;
-use boltgrid_protocol::units::Interval;
+use boltgrid_protocol::units::{Interval, Power};
 use libp2p::Multiaddr;
 
 use crate::chain::Access;
@@ -169,49 +169,77 @@ impl Founding<'_> {
         }
         let mut places: Vec<Place> = Vec::new();
         for (number, (site, ports)) in sites.iter().zip(ports).enumerate() {
-            let name = &site.nameplate.name;
-            let (listen, address) = addresses(number, *ports);
-            let place = Place {
-                name: name.clone(),
-                participant: key(self.seed, Role::Participant, number).participant_id(),
-                config: self.dir.join(name).join(CONFIG_FILE),
-                log: self.dir.join(format!("node-{name}.log")),
-                listen,
-                address,
-                data: self.dir.join(name).join(DATA_DIR),
-                clock_offset: self.clocks_skewed.then(|| self.dir.join(name).join(OFFSET_FILE)),
-                rpc: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.rpc)),
-            };
-            self.enrol(number, &site.nameplate)?;
-            make_dir(&self.dir.join(name))?;
-            make_dir(&place.data)?;
-            let bootstrap = places.first().map(|first| first.address.to_string());
-            let config = self.config(&place, *ports, site, bootstrap);
-            let config = toml::to_string(&config).expect("a config is plain data");
-            write(&place.config, config.as_bytes())?;
-            for (role, file) in [(Role::Participant, "participant.key"), (Role::Meter, "meter.key")]
-            {
-                let path = self.dir.join(name).join(file);
-                keys::write(&path, &key(self.seed, role, number))?;
-            }
-            if self.chain.is_some() {
-                Seed::new()?.write(&self.dir.join(name).join(SEED_FILE))?;
-            }
+            let place = self.place((number, site), *ports, places.first(), self.chain)?;
             places.push(place);
         }
         Ok(places)
     }
 
+    /// Writes what the feeder's meter needs to start, which has no vote and nothing to pay.
+    ///
+    /// # Errors
+    ///
+    /// [`FoundingError`], naming the file.
+    pub fn write_feeder(
+        &self,
+        (number, feeder): (usize, &SiteDescription),
+        ports: NodePorts,
+        first: &Place,
+    ) -> Result<Place, FoundingError> {
+        self.place((number, feeder), ports, Some(first), None)
+    }
+
+    fn place(
+        &self,
+        (number, site): (usize, &SiteDescription),
+        ports: NodePorts,
+        first: Option<&Place>,
+        chain: Option<&Access>,
+    ) -> Result<Place, FoundingError> {
+        let name = &site.nameplate.name;
+        let (listen, address) = addresses(number, ports);
+        let place = Place {
+            name: name.clone(),
+            participant: key(self.seed, Role::Participant, number).participant_id(),
+            config: self.dir.join(name).join(CONFIG_FILE),
+            log: self.dir.join(format!("node-{name}.log")),
+            listen,
+            address,
+            data: self.dir.join(name).join(DATA_DIR),
+            clock_offset: self.clocks_skewed.then(|| self.dir.join(name).join(OFFSET_FILE)),
+            rpc: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.rpc)),
+        };
+        self.enrol(number, &site.nameplate)?;
+        make_dir(&self.dir.join(name))?;
+        make_dir(&place.data)?;
+        let bootstrap = first.map(|first| first.address.to_string());
+        let config = self.config(&place, site, bootstrap);
+        let lightning = chain.map(|chain| lightning(chain, ports)).unwrap_or_default();
+        let config = RawConfig { lightning, ..config };
+        let config = toml::to_string(&config).expect("a config is plain data");
+        write(&place.config, config.as_bytes())?;
+        for (role, file) in [(Role::Participant, "participant.key"), (Role::Meter, "meter.key")] {
+            let path = self.dir.join(name).join(file);
+            keys::write(&path, &key(self.seed, role, number))?;
+        }
+        if chain.is_some() {
+            Seed::new()?.write(&self.dir.join(name).join(SEED_FILE))?;
+        }
+        Ok(place)
+    }
+
     fn enrol(&self, number: usize, nameplate: &Nameplate) -> Result<(), FoundingError> {
+        let is_feeder = self.charter.feeder_metered_at(&nameplate.name).is_some();
+        let rated = |rated| if is_feeder { Power::ZERO } else { rated };
         let mut certified = CertifiedEnrolment::request(Enrolment {
             grid: self.charter.grid_id(),
             participant: key(self.seed, Role::Participant, number).participant_id(),
             meter: key(self.seed, Role::Meter, number).meter_key(),
             connection_point: nameplate.name.clone(),
             outside: false,
-            rated_import_mw: nameplate.rated_import,
-            rated_export_mw: nameplate.rated_export,
-            votes: true,
+            rated_import_mw: rated(nameplate.rated_import),
+            rated_export_mw: rated(nameplate.rated_export),
+            votes: !is_feeder,
             valid_from: Interval::from_number(0),
             valid_until: self.valid_until(),
         });
@@ -230,7 +258,6 @@ impl Founding<'_> {
     fn config(
         &self,
         place: &Place,
-        ports: NodePorts,
         site: &SiteDescription,
         bootstrap: Option<String>,
     ) -> RawConfig {
@@ -253,7 +280,6 @@ impl Founding<'_> {
             },
             rpc: RawRpc { listen: Some(place.rpc.to_string()) },
             log: RawLog::default(),
-            lightning: self.chain.map(|chain| lightning(chain, ports)).unwrap_or_default(),
             site: Some(SiteConfig {
                 sample_every_ms: Some(tick_ms.clamp(*SAMPLE_MS.start(), *SAMPLE_MS.end())),
                 meter: Some(unit(METER_UNIT)),
@@ -339,6 +365,7 @@ mod tests {
             registrar: key(SEED, Role::Registrar, 0).participant_id(),
             clock: charter::tariff_clock(10_000, 1_800_000_000_000, 0).unwrap(),
             pay_within_intervals: charter::PAY_WITHIN_INTERVALS,
+            feeders: Vec::new(),
         });
         let charter = charter.unwrap();
         let access = Access::of_url("http://user:secret@127.0.0.1:18443").unwrap();
@@ -389,7 +416,11 @@ mod tests {
         let (_, places) = found(dir.path());
         let batteries = |place: &Place| {
             let site = Config::load(&place.config, RawConfig::default()).unwrap().site;
-            assert_eq!((site.meter.unwrap().unit, site.pv[0].unit), (METER_UNIT, INVERTER_UNIT));
+            let unit = |device: &DeviceConfig| {
+                toml::Table::from(device.clone())["unit"].as_integer().unwrap()
+            };
+            let units = (unit(&site.meter.unwrap()), unit(&site.pv[0]));
+            assert_eq!(units, (METER_UNIT.into(), INVERTER_UNIT.into()));
             site.battery.len()
         };
         assert_eq!((batteries(&places[0]), batteries(&places[1])), (0, 1));

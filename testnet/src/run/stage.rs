@@ -10,7 +10,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use boltgrid_protocol::charter::{Charter, CharterRejected, Timing};
+use boltgrid_protocol::charter::{Charter, CharterRejected, Feeder, Timing};
 use boltgrid_protocol::units::{Power, Timestamp};
 use tempfile::TempDir;
 
@@ -24,7 +24,7 @@ use super::timeline::{Timeline, startup_ms};
 use super::{RunError, RunOptions};
 use crate::chain::{Source, SourceError};
 use crate::devices::{DeviceFarm, FarmError, SharedPlant};
-use crate::plant::{Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
+use crate::plant::{FEEDER, Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
 use crate::rogue::Role as RogueRole;
 use crate::scenario::{Scenario, ScenarioError, TimeError};
 
@@ -162,6 +162,8 @@ pub struct Stage {
     pub farm: DeviceFarm,
     /// A place for every node.
     pub places: Vec<Place>,
+    /// The place of the feeder's meter, where there is one.
+    pub feeder: Option<Place>,
     /// What is to go wrong.
     pub faults: Vec<Fault>,
     /// The links between nodes, where faults concern them.
@@ -206,6 +208,7 @@ impl Stage {
             seed,
             pays,
             pay_within_intervals: options.pay_within_intervals,
+            has_feeder: faults.iter().any(|it| matches!(it.kind, FaultKind::Falsify { .. })),
         };
         // Refuses what cannot be before anything is made.
         plan.charter(Timestamp::from_unix_ms(0))?;
@@ -215,12 +218,9 @@ impl Stage {
             Some(choice) => Some(Source::start(choice, &folder.path().join(CHAIN_DIR)).await?),
             None => None,
         };
-        let held = ports::hold(nodes * 3).map_err(StageError::Ports)?;
-        let mut ports: Vec<NodePorts> = held
-            .chunks_exact(3)
-            .map(|three| [&three[0], &three[1], &three[2]].map(Port::number))
-            .map(|[peers, rpc, lightning]| NodePorts { peers, rpc, lightning, proxy: None })
-            .collect();
+        let held = ports::hold((nodes + 1) * 3).map_err(StageError::Ports)?;
+        let mut ports = ports_of(&held);
+        let of_feeder = ports.pop().filter(|_| plan.has_feeder);
         let links = links(&faults, &mut ports, seed).await?;
         let timeline = plan.timeline()?;
         let charter = plan.charter(plan.timing()?.start_of(timeline.first))?;
@@ -235,6 +235,12 @@ impl Stage {
             chain: chain.as_ref().map(Source::access),
         };
         let places = founding.write(farm.sites(), &ports)?;
+        let feeder = match (of_feeder, places.first()) {
+            (Some(ports), Some(first)) => {
+                Some(founding.write_feeder((nodes, farm.feeder()), ports, first)?)
+            }
+            (Some(_) | None, _) => None,
+        };
         let disks = Disks::mount(to_be_full(&faults, &places))?;
         Ok(Self {
             scenario,
@@ -244,6 +250,7 @@ impl Stage {
             plant,
             farm,
             places,
+            feeder,
             faults,
             links,
             chain,
@@ -272,6 +279,7 @@ impl Stage {
             | FaultKind::Links { .. }
             | FaultKind::Flood { .. }
             | FaultKind::Reorg { .. }
+            | FaultKind::Falsify { .. }
             | FaultKind::Hostile => None,
         };
         self.faults.iter().filter_map(role).collect()
@@ -304,6 +312,7 @@ struct Plan<'a> {
     seed: u64,
     pays: bool,
     pay_within_intervals: NonZeroU64,
+    has_feeder: bool,
 }
 
 impl Plan<'_> {
@@ -323,12 +332,22 @@ impl Plan<'_> {
             registrar: founding::key(self.seed, Role::Registrar, 0).participant_id(),
             clock,
             pay_within_intervals: self.pay_within_intervals,
+            feeders: self.feeders(),
         };
         charter::charter(&terms).map_err(|source| StageError::Charter {
             nodes: self.nodes,
             interval_ms: self.interval_ms,
             source,
         })
+    }
+
+    /// The one feeder of all sites, where it has a meter.
+    fn feeders(&self) -> Vec<Feeder> {
+        let nodes = NonZeroUsize::new(self.nodes).unwrap_or(NonZeroUsize::MIN);
+        let sites = self.scenario.sites(nodes, self.seed);
+        let connection_points = sites.into_iter().map(|site| site.name).collect();
+        let feeder = Feeder { name: FEEDER.to_owned(), connection_points };
+        if self.has_feeder { vec![feeder] } else { Vec::new() }
     }
 
     fn timing(&self) -> Result<Timing, StageError> {
@@ -352,6 +371,14 @@ impl Plan<'_> {
         };
         Ok(Arc::new(Mutex::new(Plant::new(Arc::clone(self.scenario), options)?)))
     }
+}
+
+/// The ports of nodes, three each.
+fn ports_of(held: &[Port]) -> Vec<NodePorts> {
+    held.chunks_exact(3)
+        .map(|three| [&three[0], &three[1], &three[2]].map(Port::number))
+        .map(|[peers, rpc, lightning]| NodePorts { peers, rpc, lightning, proxy: None })
+        .collect()
 }
 
 /// Proxies between the nodes, where faults concern links.

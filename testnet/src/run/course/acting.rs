@@ -74,6 +74,9 @@ impl Course<'_> {
                 }
                 None => None,
             },
+            FaultKind::Falsify { node, shown_percent } => {
+                Some(self.falsify(node, shown_percent, now))
+            }
             FaultKind::Hostile => {
                 self.invite();
                 Some("a hostile peer has come".to_owned())
@@ -130,6 +133,12 @@ impl Course<'_> {
             told.map_err(|source| RunError::Fault { what: "step a clock", source })?;
         }
         Ok(said)
+    }
+
+    fn falsify(&self, node: usize, shown_percent: u32, now: Timestamp) -> String {
+        let mut plant = self.stage.plant.lock().expect("a panic in the plant ends the testnet");
+        plant.falsify(now, node, shown_percent);
+        format!("{}: meter shows {shown_percent} % of what flows", self.name(node))
     }
 
     fn fill_disk(&mut self, node: usize, now: Timestamp) -> Result<String, RunError> {

@@ -20,6 +20,8 @@ const LOSS_PERCENT: RangeInclusive<u64> = 1..=100;
 const MESSAGES_PER_S: RangeInclusive<u64> = 1..=1_000_000;
 /// How many blocks may be undone: what is deeper nobody expects to see undone.
 const DEPTH: RangeInclusive<u64> = 1..=100;
+/// What a falsified meter may show of 100 that flow.
+const SHOWN_PERCENT: RangeInclusive<u64> = 0..=200;
 /// How far a clock may be stepped either way: up to a day.
 const SKEW_MS: RangeInclusive<u64> = 1..=86_400_000;
 
@@ -137,6 +139,7 @@ fn kinds(raw: &RawFault, nodes: usize) -> Result<Vec<FaultKind>, Problem> {
         RawKind::Hostile => Err("a hostile peer is no node: leave node and nodes out".into()),
         RawKind::Flood => flood(raw, &named).map(|flood| vec![flood]),
         RawKind::Reorg => reorg(raw, &named).map(|reorg| vec![reorg]),
+        RawKind::Falsify => falsify(raw, &named),
     }
 }
 
@@ -162,6 +165,17 @@ fn reorg(raw: &RawFault, named: &[usize]) -> Result<FaultKind, Problem> {
         return Err("all nodes are on one chain: leave node and nodes out".into());
     }
     Ok(FaultKind::Reorg { depth })
+}
+
+fn falsify(raw: &RawFault, named: &[usize]) -> Result<Vec<FaultKind>, Problem> {
+    let Some(shown_percent) = raw.shown_percent else {
+        return Err("shown_percent says what the meter shows of 100 that flow, as in 60".into());
+    };
+    inside("shown_percent", shown_percent.into(), &SHOWN_PERCENT)?;
+    if named.is_empty() {
+        return Err("name the site of a falsified meter, as in `node = 3`".into());
+    }
+    Ok(named.iter().map(|node| FaultKind::Falsify { node: *node, shown_percent }).collect())
 }
 
 /// A rogue at each of the nodes, the roles dealt round.
@@ -352,6 +366,7 @@ pub(super) fn killed_once(faults: &[(usize, Fault)]) -> Result<(), (usize, Probl
             | FaultKind::Rogue { .. }
             | FaultKind::Links { .. }
             | FaultKind::Reorg { .. }
+            | FaultKind::Falsify { .. }
             | FaultKind::Hostile => continue,
         };
         if gone.contains(&node) {

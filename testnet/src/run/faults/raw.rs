@@ -35,6 +35,7 @@ pub(super) struct RawFault {
     pub messages_per_s: Option<u32>,
     pub restart_after_ms: Option<u64>,
     pub depth: Option<u32>,
+    pub shown_percent: Option<u32>,
     pub role: Option<String>,
     pub roles: Option<Vec<String>>,
 }
@@ -55,6 +56,7 @@ pub(super) enum RawKind {
     Rogue,
     Flood,
     Reorg,
+    Falsify,
 }
 
 impl RawKind {
@@ -73,15 +75,16 @@ impl RawKind {
             Self::Rogue => "rogue",
             Self::Flood => "flood",
             Self::Reorg => "reorg",
+            Self::Falsify => "falsify",
         }
     }
 }
 
 impl RawFault {
     /// The keys that only some kinds have: each with whether it is given, and with which kinds it goes.
-    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 14] {
+    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 15] {
         use RawKind::{
-            Cut, Delay, DiskFull, Drop, Flood, Kill, Pause, Reorg, Restart, Rogue, Skew,
+            Cut, Delay, DiskFull, Drop, Falsify, Flood, Kill, Pause, Reorg, Restart, Rogue, Skew,
         };
         [
             ("any", self.any.is_some(), &[Kill, Restart, Pause, Skew, DiskFull]),
@@ -96,6 +99,7 @@ impl RawFault {
             ("messages_per_s", self.messages_per_s.is_some(), &[Flood]),
             ("restart_after_ms", self.restart_after_ms.is_some(), &[Restart]),
             ("depth", self.depth.is_some(), &[Reorg]),
+            ("shown_percent", self.shown_percent.is_some(), &[Falsify]),
             ("role", self.role.is_some(), &[Rogue]),
             ("roles", self.roles.is_some(), &[Rogue]),
         ]

@@ -133,6 +133,17 @@ fn a_reorganisation_says_how_many_blocks_and_no_nodes() {
 }
 
 #[test]
+fn a_falsified_meter_says_whose_and_what_it_shows() {
+    check(&with("falsify", "node = 1"), &["shown_percent says"]);
+    check(&with("falsify", "node = 1\nshown_percent = 201"), &["must be 0 to 200"]);
+    check(&with("falsify", "shown_percent = 60"), &["name the site"]);
+    check(&with("kill", "node = 1\nshown_percent = 60"), &["goes with kind = \"falsify\""]);
+    let text = "[[fault]]\nat_interval = 1\nkind = \"falsify\"\nnode = 3\nshown_percent = 60\n";
+    let kind = FaultKind::Falsify { node: 3, shown_percent: 60 };
+    assert_eq!(loaded(text).unwrap(), [Fault { at_interval: 1, at_ms: 0, kind }]);
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = load(Path::new("nowhere.toml"), NODES, INTERVAL_MS).unwrap_err().to_string();
     assert!(error.contains("nowhere.toml"), "{error}");

@@ -29,6 +29,7 @@ fn grid() -> Charter {
         registrar: NODE,
         clock: tariff_clock(10_000, 1_800_000_000_000, 0).unwrap(),
         pay_within_intervals: NonZeroU64::MIN,
+        feeders: Vec::new(),
     };
     charter(&terms).unwrap()
 }
