@@ -15,12 +15,14 @@
 //! stop. Channels are bounded; whoever finds one full drops and says so. The command line
 //! ([`cli`]) is part of the library so that a testnet can run nodes as processes of its own binary.
 
+pub mod anomalies;
 pub mod catch_up;
 pub mod channels;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod escrow;
+pub mod feeders;
 #[cfg(test)]
 #[expect(dead_code, reason = "the sample grid has more to it than these tests need")]
 #[path = "../../protocol/tests/wire/fixture.rs"]

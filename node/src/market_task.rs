@@ -486,9 +486,12 @@ impl MarketTask {
         // What bars somebody is kept for as long as it does.
         let barring = current.minus(self.charter.membership.bar_intervals).min(before);
         self.journal.prune_before(before).await?;
+        let checks_before = self.charter.interval.start_of(before);
         let archive = self.archive.clone();
         let pruned = tokio::task::spawn_blocking(move || {
-            Ok(archive.prune_before(before)? + archive.prune_evidence_before(barring)?)
+            Ok(archive.prune_before(before)?
+                + archive.prune_evidence_before(barring)?
+                + archive.prune_checks_before(checks_before)?)
         });
         match pruned.await {
             Ok(Ok(removed)) => debug!(removed, %before, "archive pruned"),

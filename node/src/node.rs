@@ -10,9 +10,11 @@ use boltgrid_market::Market;
 use boltgrid_market::effect::JournalEntry;
 use boltgrid_market::payments::Means;
 use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Gatekeeper;
 use boltgrid_protocol::peer::LightningContact;
+use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::Rosters;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -26,6 +28,7 @@ use crate::clock::{self, Steadiness};
 use crate::config::lightning::BitcoinNetwork;
 use crate::config::{ChannelsConfig, Config};
 use crate::escrow::{EscrowAround, EscrowEnds, EscrowTask};
+use crate::feeders::{FeederState, Feeders};
 use crate::grid::{Grid, GridError};
 use crate::history::History;
 use crate::keys::{self, KeyError};
@@ -40,7 +43,7 @@ use crate::network::{
 use crate::planner::Planner;
 use crate::rpc::{Answers, Rpc, RpcError};
 use crate::settling::{Books, Settling};
-use crate::site::{Site, SiteError};
+use crate::site::{DispatchCommand, Site, SiteConfig, SiteError, SiteWatch};
 use crate::store::{Archive, JournalError, Store, StoreError};
 use crate::tasks::{TaskError, Tasks};
 use crate::trading::Trading;
@@ -176,14 +179,12 @@ async fn start(
     let contact = payments.as_ref().map(|it| it.contact(&rosters, &participant));
     let (network, handle, events) = open_network(config.network, contact, &key, grid()).await?;
     let contacts = handle.watch_lightning_contacts();
-    let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
-    let (set_points, commands) = mpsc::channel(COMMANDS_MAX);
     let (history, watched_history) = watch::channel(History::default());
     let around = (store.archive(), handle.clone(), history.clone());
     let (catch_up, CatchUpEnds { of_history, learnt, status: catch_up_status }) =
         CatchUp::new(reach, key.clone(), grid(), around);
-    let (from, ends) = ((meter, participant), (reading_sender, commands));
-    let (site, shows) = Site::open(config.site, from, grid(), store.journal(), ends).await?;
+    let (measuring, MeasuringEnds { readings, set_points, shows, feeders }) =
+        open_measuring(config.site, (meter, participant), grid(), store).await?;
     let (trading, trades) = Trading::new();
     let around = (payments.as_ref(), contacts.clone());
     let (keeper, channel_plans, named) =
@@ -199,6 +200,7 @@ async fn start(
         started_at,
         history: watched_history,
         site: shows.clone(),
+        feeders,
         network: handle.clone(),
         archive: store.archive(),
         catch_up: catch_up_status,
@@ -235,7 +237,33 @@ async fn start(
         words: BTreeMap::new(),
     };
     let bottom = (network, started.zip(Some(contacts)));
-    Ok(start_tasks(shutdown, (rpc, site, catch_up, escrow), (market, oldest, keeper), bottom))
+    Ok(start_tasks(shutdown, (rpc, measuring, catch_up, escrow), (market, oldest, keeper), bottom))
+}
+
+/// What measures, yet to be run: the site, and the feeders by everybody's readings.
+type Measuring = (Site, Feeders);
+
+/// What others have to do with it.
+struct MeasuringEnds {
+    readings: mpsc::Receiver<Verified<Reading>>,
+    set_points: mpsc::Sender<DispatchCommand>,
+    shows: SiteWatch,
+    feeders: watch::Receiver<Vec<FeederState>>,
+}
+
+async fn open_measuring(
+    config: SiteConfig,
+    from: (Keypair, ParticipantId),
+    (charter, rosters): (Arc<Charter>, Rosters),
+    store: &Store,
+) -> Result<(Measuring, MeasuringEnds), SiteError> {
+    let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
+    let (set_points, commands) = mpsc::channel(COMMANDS_MAX);
+    let grid = || (Arc::clone(&charter), rosters.clone());
+    let kept = (store.journal(), store.archive());
+    let (site, shows) = Site::open(config, from, grid(), kept, (reading_sender, commands)).await?;
+    let (watching, feeders) = Feeders::new(grid(), store.archive());
+    Ok(((site, watching), MeasuringEnds { readings, set_points, shows, feeders }))
 }
 
 async fn open_network(
@@ -264,7 +292,7 @@ fn escrow_around(
 
 fn start_tasks(
     shutdown: CancellationToken,
-    (rpc, site, catch_up, escrow): (Rpc, Site, CatchUp, EscrowTask),
+    (rpc, (site, feeders), catch_up, escrow): (Rpc, Measuring, CatchUp, EscrowTask),
     (market, oldest, keeper): (MarketTask, Interval, Option<ChannelKeeper>),
     (network, payments): (Network, Option<Started>),
 ) -> Tasks<TaskFailure> {
@@ -275,6 +303,10 @@ fn start_tasks(
         Ok(())
     });
     tasks.start("site", |stop| async move { Ok(site.run(stop).await?) });
+    tasks.start("feeders", |stop| async move {
+        feeders.run(stop).await;
+        Ok(())
+    });
     tasks.start("catch-up", |stop| async move {
         catch_up.run(stop).await;
         Ok(())

@@ -7,6 +7,7 @@
 //! Not for: the shapes of the answers, which are in [`crate::status`].
 
 mod channel_plan;
+pub mod checks;
 pub mod escrow;
 pub mod forgive;
 pub mod meter;
@@ -37,6 +38,7 @@ use crate::catch_up::CatchUpStatus;
 use crate::channels::ChannelPlans;
 use crate::clock;
 use crate::escrow::EscrowDesk;
+use crate::feeders::FeederState;
 use crate::history::History;
 use crate::lightning::LightningHandle;
 use crate::metrics::{Metrics, MetricsLayer};
@@ -51,6 +53,8 @@ use crate::trading::Trading;
 
 pub use channel_plan::ChannelPlanRpcClient;
 use channel_plan::ChannelPlanRpcServer;
+pub use checks::ChecksRpcClient;
+use checks::ChecksRpcServer;
 pub use escrow::EscrowListRpcClient;
 pub use escrow::EscrowRpcClient;
 use escrow::{EscrowListRpcServer, EscrowRpcServer};
@@ -117,6 +121,8 @@ pub struct Answers {
     pub history: watch::Receiver<History>,
     /// The site as last measured.
     pub site: SiteWatch,
+    /// The feeders, held against their sites.
+    pub feeders: watch::Receiver<Vec<FeederState>>,
     /// The network.
     pub network: NetworkHandle,
     /// Books and clearings of the past.
@@ -210,6 +216,7 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     let mut methods = Methods::from(NodeRpcServer::into_rpc(answers.clone()));
     methods.merge(MarketRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(MeterRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(ChecksRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ForwardRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ChannelPlanRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(PaymentRpcServer::into_rpc(answers.clone())).expect(no_overlap);

@@ -5,6 +5,7 @@
 //! Only a journal that does not take what was signed ends it.
 //! Not for: planning (the planner), or how a device is spoken to (`boltgrid_metering::drivers`).
 
+mod checks;
 mod config;
 mod device;
 mod devices;
@@ -19,11 +20,15 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod trial;
+#[cfg(test)]
+pub(crate) use tests::charter as charter_for_tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use boltgrid_metering::drivers::{Buses, DeviceError};
+use boltgrid_metering::plausibility;
+use boltgrid_metering::registers::RegistersRejected;
 use boltgrid_metering::role::Role;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::Verified;
@@ -39,7 +44,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock;
-use crate::store::{JournalError, JournalHandle};
+use crate::store::{Archive, JournalError, JournalHandle};
+use checks::Checks;
 use config::{Kind, Pace, Plan};
 use device::Report;
 use devices::Devices;
@@ -50,6 +56,7 @@ use round::Round;
 use schedule::Schedule;
 use set_points::{SetPoint, SetPoints, shares_of_batteries, shares_of_pv};
 
+pub use checks::Checked;
 pub use config::{DeviceConfig, InSite, SiteConfig, VirtualConfig};
 pub use hints::hints;
 pub use set_points::DispatchCommand;
@@ -94,6 +101,7 @@ pub struct Site {
     readings: Readings,
     state: watch::Sender<Option<SiteState>>,
     meters: watch::Sender<Arc<[MeterState]>>,
+    checks: Checks,
     set_points: SetPoints,
     commands: mpsc::Receiver<DispatchCommand>,
 }
@@ -105,6 +113,8 @@ pub struct SiteWatch {
     pub state: watch::Receiver<Option<SiteState>>,
     /// All its meters.
     pub meters: watch::Receiver<Arc<[MeterState]>>,
+    /// What its checks say.
+    pub checked: watch::Receiver<Checked>,
 }
 
 impl Site {
@@ -121,7 +131,7 @@ impl Site {
         config: SiteConfig,
         (meter, participant): (Keypair, ParticipantId),
         (charter, mut rosters): (Arc<Charter>, Rosters),
-        journal: JournalHandle,
+        (journal, archive): (JournalHandle, Archive),
         (outbox, commands): (mpsc::Sender<Verified<Reading>>, mpsc::Receiver<DispatchCommand>),
     ) -> Result<(Self, SiteWatch), SiteError> {
         let now = clock::now();
@@ -135,6 +145,12 @@ impl Site {
         let ratings = ratings(&plan, enrolled);
         let latest = Latest::new(plan, &ratings, pace.hold_max_ms(), readings.last());
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
+        let checks_pace = plausibility::Pace {
+            interval_ms: timing.interval_ms,
+            sample_every_ms: pace.sample_every_ms,
+        };
+        let (checks, checked) =
+            Checks::open(latest.settling(), config.place, checks_pace, archive, now);
         let (state, watched) = watch::channel(None);
         let (meters, watched_meters) = watch::channel(latest.meters());
         let Pace { sample_every_ms, set_point_lead_ms } = pace;
@@ -146,10 +162,11 @@ impl Site {
             readings,
             state,
             meters,
+            checks,
             set_points: SetPoints::new(timing, set_point_lead_ms, now),
             commands,
         };
-        Ok((site, SiteWatch { state: watched, meters: watched_meters }))
+        Ok((site, SiteWatch { state: watched, meters: watched_meters, checked }))
     }
 
     /// Runs until shutdown, then leaves the devices to themselves.
@@ -178,6 +195,7 @@ impl Site {
                 place = self.devices.restart_next() => self.panicked(place),
                 () = sleep(due) => {}
             }
+            self.checks.tick(clock::now());
             self.apply_due();
         }
     }
@@ -186,12 +204,18 @@ impl Site {
         for round in self.round.take(report) {
             let Taken { sample, begins, failed } = self.latest.take(round);
             self.meters.send_replace(self.latest.meters());
+            if let Some(Failure::Registers(RegistersRejected::Register(why))) =
+                self.latest.failure()
+            {
+                self.checks.rejected(clock::now(), why);
+            }
             if let Some((device, failure)) = failed {
                 self.stale(device, failure);
             }
             let Some(sample) = sample else { continue };
+            self.checks.sampled(&sample, &self.latest.shown());
             if let Some(state) = SiteState::of(&sample) {
-                self.state.send_replace(Some(state));
+                self.state.send_replace(Some(SiteState { stale: self.doubt(), ..state }));
             }
             if begins {
                 self.readings.begin_after_gap(sample.at);
@@ -199,6 +223,12 @@ impl Site {
             self.readings.sampled(sample).await?;
         }
         Ok(())
+    }
+
+    /// Why what was measured is not to be relied on: while an anomaly stands that touches it.
+    fn doubt(&self) -> Option<Stale> {
+        let failure = Failure::Implausible(self.checks.blocking()?.finding);
+        Some(Stale { device: self.latest.settling(), failure })
     }
 
     fn panicked(&self, place: usize) {

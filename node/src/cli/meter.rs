@@ -1,6 +1,7 @@
 //! `boltgrid meter`: what the site's meters show, from the running node or by trying them out.
 //! Not for: what the readings settle.
 
+mod checks;
 mod test;
 
 use std::io::Write;
@@ -31,6 +32,12 @@ pub(super) enum Meter {
     /// it seems to be mounted the wrong way round. A serial line serves one at a time, so stop the
     /// node before
     Test(test::Test),
+    /// Show what was found implausible: at the site's meters, and in the balance of feeders
+    Anomalies(checks::Since),
+    /// Show voltage and frequency of the last week against EN 50160, and dips, swells and the like
+    Quality(checks::Since),
+    /// Hold each feeder's meter against those of its sites
+    Balance(Node),
 }
 
 /// Which node to ask, and how to print its answer.
@@ -71,6 +78,9 @@ impl Meter {
             }
             Self::Live(live) => live.run(out),
             Self::Test(test) => test.run(out),
+            Self::Anomalies(since) => checks::anomalies(&since, out),
+            Self::Quality(since) => checks::quality(&since, out),
+            Self::Balance(node) => checks::balance(&node, out),
         }
     }
 }

@@ -4,6 +4,7 @@ mod device;
 mod plan;
 
 use boltgrid_metering::role::Role;
+use boltgrid_metering::sun;
 use boltgrid_metering::virtual_meter::Term;
 use boltgrid_protocol::charter::Timing;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct SiteConfig {
     /// only one whose role is the grid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settles: Option<String>,
+    /// Where the site is, so that PV can be held against the sun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<sun::Place>,
     /// The meter at the grid connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meter: Option<DeviceConfig>,
@@ -99,6 +103,11 @@ impl SiteConfig {
             let problem = format!("is {set_point_lead_ms}, not below the interval ({interval_ms})");
             return refuse("site.set_point_lead_ms", problem);
         }
+        if self.place.is_some_and(|place| !place.is_on_earth()) {
+            let problem = "is not on earth: latitudes are -90000 to 90000 thousandths of a degree, \
+                           longitudes -180000 to 180000";
+            return refuse("site.place", problem.to_owned());
+        }
         Ok((Pace { sample_every_ms, set_point_lead_ms }, plan))
     }
 }
@@ -141,6 +150,7 @@ mod tests {
             sample_every_ms: Some(500),
             set_point_lead_ms: Some(0),
             settles: Some("house".to_owned()),
+            place: Some(sun::Place { latitude_millidegrees: -1, longitude_millidegrees: 13_405 }),
             meter: Some(device(1)),
             pv: vec![device(2), device(4)],
             battery: vec![with(InSite { capacity_wh: Some(9_000), ..InSite::default() }, 3)],

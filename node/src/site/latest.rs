@@ -86,6 +86,28 @@ impl Latest {
         self.needed.contains(&place)
     }
 
+    /// The name of the meter that settles; `meter` where there is none.
+    pub(super) fn settling(&self) -> Arc<str> {
+        self.settling_meter().map_or_else(|| "meter".into(), |meter| Arc::clone(&meter.name))
+    }
+
+    /// All that the meter that settles showed last.
+    pub(super) fn shown(&self) -> Shown {
+        self.settling_meter()
+            .and_then(|meter| meter.last)
+            .map(|last| last.shown)
+            .unwrap_or_default()
+    }
+
+    /// What is wrong with the meter that settles, if anything.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        self.settling_meter()?.stale.as_ref().map(|stale| &stale.failure)
+    }
+
+    fn settling_meter(&self) -> Option<&MeterState> {
+        self.meters.get(self.plan.settles?)
+    }
+
     /// Takes a round.
     pub(super) fn take(&mut self, round: Vec<Option<Report>>) -> Taken {
         let mut begins = false;

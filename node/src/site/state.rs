@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use boltgrid_metering::drivers::DeviceError;
+use boltgrid_metering::plausibility::Finding;
 use boltgrid_metering::registers::RegistersRejected;
 use boltgrid_metering::role::Role;
 use boltgrid_metering::sample::Sample;
@@ -107,6 +108,8 @@ pub enum Failure {
     NoPower,
     /// It is made of others, of which this one shows nothing.
     Part(Arc<str>),
+    /// It answers, and what it shows cannot be; it orders nothing meanwhile.
+    Implausible(Finding),
     /// It took longer to answer than there is between two samples.
     Late,
     /// Its driver panicked and was started again.
@@ -122,6 +125,9 @@ impl fmt::Display for Stale {
             Failure::Registers(rejected) => write!(f, "{device}: {rejected}"),
             Failure::NoPower => write!(f, "{device}: shows no power, which its readings need"),
             Failure::Part(part) => write!(f, "{device}: rests on {part}, which shows nothing"),
+            Failure::Implausible(finding) => {
+                write!(f, "{device}: {finding}; nothing is ordered until it is plausible again")
+            }
             Failure::Late => write!(f, "{device}: no answer within the time between two samples"),
             Failure::Panicked => write!(f, "{device}: its driver failed and was started again"),
         }

@@ -1,5 +1,6 @@
 //! The site's task against real Modbus TCP, a real journal and one-second intervals.
 
+mod checks;
 mod fake;
 mod meters;
 
@@ -29,7 +30,7 @@ fn key(seed: u8) -> Keypair {
 }
 
 /// A charter with intervals of this length and everything else in proportion.
-pub(super) fn charter(interval_ms: u64) -> Charter {
+pub(crate) fn charter(interval_ms: u64) -> Charter {
     let part = |percent: u64| interval_ms * percent / 100;
     Charter::from_toml(&format!(
         r#"
@@ -122,6 +123,7 @@ struct Running {
     store: Store,
     state: watch::Receiver<Option<SiteState>>,
     meters: watch::Receiver<Arc<[MeterState]>>,
+    checked: watch::Receiver<Checked>,
     readings: mpsc::Receiver<Verified<Reading>>,
     commands: mpsc::Sender<DispatchCommand>,
     shutdown: CancellationToken,
@@ -135,12 +137,13 @@ impl Running {
         let (commands, receiver) = mpsc::channel(4);
         let who = (key(3), key(2).participant_id());
         let (site, shows) =
-            Site::open(config, who, grid(), store.journal(), (outbox, receiver)).await?;
+            Site::open(config, who, grid(), (store.journal(), store.archive()), (outbox, receiver))
+                .await?;
         let shutdown = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(site.run(shutdown.clone()));
-        let SiteWatch { state, meters } = shows;
-        Ok(Self { store, state, meters, readings, commands, shutdown, task })
+        let SiteWatch { state, meters, checked } = shows;
+        Ok(Self { store, state, meters, checked, readings, commands, shutdown, task })
     }
 
     async fn reading(&mut self) -> Verified<Reading> {

@@ -9,6 +9,7 @@
 //!
 //! Not for: what this node signed (the journal).
 
+mod checks;
 mod money;
 mod open;
 mod payments;
@@ -63,6 +64,12 @@ pub struct Archive {
     evidence: Tree,
     /// `[participant] → signed peer record`
     peers: Tree,
+    /// `[began at, kind and name] → AnomalyRecord`
+    anomalies: Tree,
+    /// `[began at, line] → QualityEvent`
+    quality_events: Tree,
+    /// `[from] → Window`
+    quality_windows: Tree,
     // Declared after the trees: the folder is given up when they are closed.
     database: sled::Db,
     _lock: Arc<FolderLock>,

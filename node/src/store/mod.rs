@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use archive::{
     Archive, ArchiveError, BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord,
-    DisputeRecord,
+    DisputeRecord, SignedBytes,
 };
 pub use folder::{FolderError, FolderLock};
 pub use journal::{JournalError, JournalHandle, LightningMark};

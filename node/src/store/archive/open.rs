@@ -80,6 +80,9 @@ impl Archive {
             channel_log: tree("channel_log")?,
             evidence: tree("evidence")?,
             peers: tree("peers")?,
+            anomalies: tree("anomalies")?,
+            quality_events: tree("quality_events")?,
+            quality_windows: tree("quality_windows")?,
             database,
             _lock: Arc::clone(lock),
         };
@@ -94,7 +97,8 @@ impl Archive {
         let intervals = [&self.readings, &self.books, &self.clearings, &self.settlements];
         let others = [&self.payments, &self.disputes, &self.evidence, &self.peers];
         let money = [&self.balances, &self.channel_log];
-        for tree in intervals.into_iter().chain(others).chain(money) {
+        let checks = [&self.anomalies, &self.quality_events, &self.quality_windows];
+        for tree in intervals.into_iter().chain(others).chain(money).chain(checks) {
             for entry in tree {
                 entry?;
             }

@@ -1,0 +1,95 @@
+//! What this node found implausible: at its own site, or in the balance of a feeder.
+//! Not for: finding it (`boltgrid_metering::plausibility`, `boltgrid_metering::feeder`), or where it is
+//! kept ([`crate::store::Archive`]).
+
+use std::fmt;
+
+use boltgrid_metering::feeder::FeederGap;
+use boltgrid_metering::plausibility::{Anomaly, Finding};
+use boltgrid_protocol::units::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// An anomaly as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnomalyRecord {
+    /// Of which meter or feeder, by its name.
+    pub of: String,
+    /// What was found last.
+    pub found: Found,
+    /// When it was found first.
+    pub began_at: Timestamp,
+    /// When it was found last.
+    pub seen_at: Timestamp,
+    /// How often it was found.
+    pub count: u64,
+    /// When it was over: none while it stands.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Found {
+    /// At this node's own site.
+    Site(Finding),
+    /// In the balance of a feeder.
+    Feeder(FeederGap),
+}
+
+impl AnomalyRecord {
+    /// What a site's checks found of a meter.
+    #[must_use]
+    pub fn of_site(meter: &str, anomaly: &Anomaly) -> Self {
+        let Anomaly { finding, began_at, seen_at, count, ended_at } = *anomaly;
+        Self {
+            of: meter.to_owned(),
+            found: Found::Site(finding),
+            began_at,
+            seen_at,
+            count,
+            ended_at,
+        }
+    }
+
+    /// Its kind, as it is named in JSON and on the command line.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match &self.found {
+            Found::Site(finding) => finding.kind().name(),
+            Found::Feeder(_) => "feeder-gap",
+        }
+    }
+
+    /// Whether this node orders nothing while it stands.
+    #[must_use]
+    pub const fn blocks_orders(&self) -> bool {
+        match &self.found {
+            Found::Site(finding) => finding.kind().blocks_orders(),
+            Found::Feeder(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Site(finding) => finding.fmt(f),
+            Self::Feeder(gap) => {
+                write!(
+                    f,
+                    "in {} intervals since {} its meter counted {} that its sites and the lines do \
+                     not account for, {} ppm of what flowed",
+                    gap.intervals, gap.since, gap.gap_mwh, gap.gap_ppm
+                )?;
+                if gap.suspects.is_empty() {
+                    return write!(f, "; no single meter explains it");
+                }
+                for (place, suspect) in gap.suspects.iter().enumerate() {
+                    let joint = if place == 0 { "; it could be" } else { " or" };
+                    let (who, ppm) = (suspect.participant.short(), suspect.shows_ppm);
+                    write!(f, "{joint} {who}, if its meter shows {ppm} ppm of the truth")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
