@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use boltgrid_metering::drivers::sunspec::{SunSpecBattery, SunSpecMeter, SunSpecPv};
 use boltgrid_metering::drivers::{Bus, DeviceError, PointRejected};
+use boltgrid_metering::quantity::Line;
 use boltgrid_metering::register::Width;
+use boltgrid_metering::shown::Phase;
 use boltgrid_protocol::units::{Energy, Power};
 use device::{Manners, Registers, Running};
 use sunspec::models::model103::Model103;
@@ -19,6 +21,10 @@ use sunspec::models::model123::{Model123, WMaxLimEna};
 use sunspec::models::model124::{Model124, StorCtlMod};
 use sunspec::models::model203::Model203;
 use sunspec::models::model213::Model213;
+use sunspec::models::model701::Model701;
+use sunspec::models::model702::Model702;
+use sunspec::models::model704::{Model704, WMaxLimPctEna, WSetEna, WSetMod};
+use sunspec::models::model713::Model713;
 use sunspec::models::model802::Model802;
 
 const METER: u8 = 1;
@@ -126,6 +132,185 @@ async fn a_floating_point_meter_is_read() {
     assert_eq!((import.count, import.width), (1_024_500, Width::Float));
     running.change(METER, |unit| unit.set(Model213::W, f32::INFINITY));
     assert!(matches!(meter.read().await, Err(DeviceError::Point { point, .. }) if point == "W"));
+}
+
+/// A phase, in W, V and A.
+fn phase(power_w: i64, voltage_v: u32, current_a: i32) -> Phase {
+    let (voltage_mv, current_ma) = (Some(voltage_v * 1_000), Some(current_a * 1_000));
+    Phase { power: Some(watts(power_w)), voltage_mv, current_ma }
+}
+
+#[tokio::test]
+async fn a_meter_shows_its_phases() {
+    let registers = meter(203)
+        .put(Model203::WPH_A, Some(50))
+        .put(Model203::WPH_B, Some(-173))
+        .put(Model203::WPH_C, Some(i16::MIN))
+        .put(Model203::PH_VPH_A, 2_300)
+        .put(Model203::PH_VPH_B, 2_310)
+        .put(Model203::PH_VPH_C, i16::MIN)
+        .put(Model203::APH_A, 3)
+        .put(Model203::APH_B, -8)
+        .put(Model203::APH_C, i16::MIN)
+        .put(Model203::A_SF, 0);
+    let running = Running::start([(METER, registers)]).await;
+    let bus = Bus::new(running.bus_address(), TIMEOUT);
+    let shown = open_meter(&bus).await.unwrap().read().await.unwrap();
+    assert_eq!(*shown.phase(Line::L1), phase(500, 230, 3));
+    assert_eq!(*shown.phase(Line::L2), phase(-1_730, 231, -8));
+    assert_eq!(*shown.phase(Line::L3), Phase::default());
+    assert_eq!(shown.mean_voltage_mv(), Some(230_500));
+}
+
+#[tokio::test]
+async fn all_floating_point_meters_are_read_alike() {
+    for id in [211, 212, 213, 214] {
+        let registers = Registers::new()
+            .with_as::<Model213>(id)
+            .put(Model213::W, -700.5)
+            .put(Model213::WPH_A, Some(-700.5))
+            .put(Model213::PH_VPH_A, 230.0)
+            .put(Model213::APH_A, f32::NAN)
+            .put(Model213::HZ, 50.0);
+        let running = Running::start([(METER, registers)]).await;
+        let bus = Bus::new(running.bus_address(), TIMEOUT);
+        let shown = open_meter(&bus).await.unwrap().read().await.unwrap();
+        let power = Some(Power::from_milliwatts(-700_500));
+        let only = Phase { power, voltage_mv: Some(230_000), current_ma: None };
+        assert_eq!((shown.power, *shown.phase(Line::L1)), (power, only));
+    }
+}
+
+/// A generator that puts out 2 kW on its first phase and takes 0.5 kW on its second.
+fn generator() -> Registers {
+    Registers::new()
+        .with::<Model701>()
+        .put(Model701::W, Some(1_500))
+        .put(Model701::WL1, Some(2_000))
+        .put(Model701::WL2, Some(-500))
+        .put(Model701::WL3, None)
+        .put(Model701::W_SF, Some(0))
+        .put(Model701::VL1, Some(2_300))
+        .put(Model701::V_SF, Some(-1))
+        .put(Model701::AL1, Some(9))
+        .put(Model701::A_SF, Some(0))
+        .put(Model701::HZ, Some(50_010))
+        .put(Model701::HZ_SF, Some(-3))
+        .put(Model701::TOT_WH_INJ, Some(5_000_000_000))
+        .put(Model701::TOT_WH_ABS, Some(700))
+        .put(Model701::TOT_WH_SF, Some(0))
+}
+
+#[tokio::test]
+async fn a_generators_meter_is_turned_round() {
+    let running = Running::start([(METER, generator())]).await;
+    let bus = Bus::new(running.bus_address(), TIMEOUT);
+    let shown = open_meter(&bus).await.unwrap().read().await.unwrap();
+    assert_eq!(shown.power, Some(watts(-1_500)));
+    assert_eq!(*shown.phase(Line::L1), phase(-2_000, 230, -9));
+    assert_eq!(shown.phase(Line::L2).power, Some(watts(500)));
+    assert_eq!(shown.phase(Line::L3).power, None);
+    assert_eq!(shown.frequency_mhz, Some(50_010));
+    let (import, export) = (shown.import.unwrap(), shown.export.unwrap());
+    assert_eq!((import.count, export.count), (700, 5_000_000_000));
+    running.change(METER, |unit| unit.set(Model701::W, None));
+    let error = open_meter(&bus).await.unwrap().read().await.unwrap_err();
+    assert!(matches!(error, DeviceError::Point { point, .. } if point == "W"));
+}
+
+#[tokio::test]
+async fn registers_may_begin_in_three_places_and_have_models_nobody_knows() {
+    for base in [40_000, 0, 50_000] {
+        let registers = Registers::new().with_unknown(64_999, 70).with_as::<Model203>(203);
+        let registers = registers.put(Model203::W, 7).put(Model203::HZ, 50);
+        let registers = registers.with_unknown(64_998, 500).at(base);
+        let running = Running::start([(METER, registers)]).await;
+        let bus = Bus::new(running.bus_address(), TIMEOUT);
+        let shown = open_meter(&bus).await.unwrap().read().await.unwrap();
+        assert_eq!(shown.power, Some(watts(7)), "at {base}");
+    }
+}
+
+#[tokio::test]
+async fn models_without_end_or_beyond_the_registers_are_no_device_and_no_panic() {
+    let endless = (0..300).fold(Registers::new(), |unit, _| unit.with_unknown(64_999, 0));
+    let beyond = Registers::new().with_unknown(203, 15_600).at(50_000);
+    for registers in [endless, beyond] {
+        let running = Running::start([(METER, registers)]).await;
+        running.change(METER, |unit| unit.lengthen(60_000));
+        let bus = Bus::new(running.bus_address(), TIMEOUT);
+        let error = open_meter(&bus).await.unwrap_err();
+        assert!(matches!(error, DeviceError::NotSunSpec { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_meter_that_came_back_with_other_models_is_not_read_by_the_old_ones() {
+    let running = Running::start([(METER, meter(203))]).await;
+    let bus = Bus::new(running.bus_address(), TIMEOUT);
+    let open = open_meter(&bus).await.unwrap();
+    let moved = Registers::new().with_unknown(64_999, 40).with_as::<Model203>(203);
+    running.change(METER, |unit| *unit = moved.put(Model203::W, 7).put(Model203::HZ, 50));
+    let error = open.read().await.unwrap_err();
+    assert!(matches!(error, DeviceError::Modbus { .. }) && error.to_string().contains("moved"));
+    assert_eq!(open_meter(&bus).await.unwrap().read().await.unwrap().power, Some(watts(7)));
+}
+
+#[tokio::test]
+async fn an_inverter_of_the_newer_models_is_read_and_turned_down() {
+    let registers = generator()
+        .with::<Model702>()
+        .put(Model702::W_MAX_RTG, Some(500))
+        .put(Model702::W_MAX, Some(400))
+        .put(Model702::W_SF, Some(1))
+        .with_length::<Model704>(704, 65)
+        .put(Model704::W_MAX_LIM_PCT_ENA, Some(WMaxLimPctEna::Disabled))
+        .put(Model704::W_MAX_LIM_PCT_SF, Some(-1));
+    let running = Running::start([(PV, registers)]).await;
+    let bus = Bus::new(running.bus_address(), TIMEOUT);
+    let pv = SunSpecPv::open(&bus, PV, "pv", None).await.unwrap();
+    let sample = pv.read().await.unwrap();
+    assert_eq!((sample.power, sample.potential), (watts(1_500), Some(watts(1_500))));
+    assert_eq!((sample.curtailable, sample.rated), (true, Some(watts(4_000))));
+    pv.limit(Some(watts(1_000))).await.unwrap();
+    assert_eq!(running.get(PV, Model704::W_MAX_LIM_PCT), Some(250));
+    assert_eq!(running.get(PV, Model704::W_MAX_LIM_PCT_ENA), Some(WMaxLimPctEna::Enabled));
+    assert_eq!(pv.read().await.unwrap().potential, None);
+    pv.limit(None).await.unwrap();
+    assert_eq!(running.get(PV, Model704::W_MAX_LIM_PCT_ENA), Some(WMaxLimPctEna::Disabled));
+}
+
+#[tokio::test]
+async fn a_battery_of_the_newer_models_is_read_and_told_what_to_do() {
+    let registers = generator()
+        .with::<Model702>()
+        .put(Model702::W_MAX, Some(5_000))
+        .put(Model702::W_CHA_RTE_MAX_RTG, Some(3_000))
+        .put(Model702::W_CHA_RTE_MAX, None)
+        .put(Model702::W_DIS_CHA_RTE_MAX, Some(4_500))
+        .put(Model702::W_SF, Some(0))
+        .with_length::<Model704>(704, 65)
+        .put(Model704::W_SET_SF, Some(-1))
+        .with::<Model713>()
+        .put(Model713::WH_RTG, Some(100))
+        .put(Model713::WH_SF, Some(2))
+        .put(Model713::SOC, Some(625))
+        .put(Model713::PCT_SF, Some(-1));
+    let running = Running::start([(BATTERY, registers)]).await;
+    let bus = Bus::new(running.bus_address(), TIMEOUT);
+    let battery = open_battery(&bus).await;
+    let sample = battery.read().await.unwrap();
+    assert_eq!((sample.power, sample.charge_max), (watts(-1_500), watts(3_000)));
+    assert_eq!(sample.discharge_max, watts(4_500));
+    assert_eq!(sample.capacity, Energy::from_milliwatt_hours(10_000_000));
+    assert_eq!(sample.stored, Energy::from_milliwatt_hours(6_250_000));
+    assert!(battery.is_controllable());
+    battery.set_power(Some(watts(1_200))).await.unwrap();
+    assert_eq!(running.get(BATTERY, Model704::W_SET), Some(-12_000));
+    assert_eq!(running.get(BATTERY, Model704::W_SET_MOD), Some(WSetMod::Watts));
+    assert_eq!(running.get(BATTERY, Model704::W_SET_ENA), Some(WSetEna::Enabled));
+    battery.set_power(None).await.unwrap();
+    assert_eq!(running.get(BATTERY, Model704::W_SET_ENA), Some(WSetEna::Disabled));
 }
 
 #[tokio::test]

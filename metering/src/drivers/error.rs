@@ -61,7 +61,7 @@ pub enum DeviceError {
         device: Arc<str>,
         /// What is needed.
         wanted: &'static str,
-        /// The models it has (of those known here).
+        /// The models it has.
         found: Vec<u16>,
     },
     /// A model is not laid out as SunSpec says.

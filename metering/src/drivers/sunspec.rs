@@ -1,14 +1,15 @@
-//! SunSpec over Modbus TCP: meters, PV inverters and batteries.
+//! SunSpec over Modbus of any kind: meters, PV inverters and batteries.
 //!
 //! | kind | needed | used where present |
 //! |---|---|---|
-//! | [`SunSpecMeter`] | one of 201–204, 213 | |
-//! | [`SunSpecPv`] | one of 101–103, 113 | 120 rating, 122 potential, 123 limit, 160 strings of a hybrid |
-//! | [`SunSpecBattery`] | one of 101–103, 113; 124 or 802 | 120 and 802 ratings, 160 strings of a hybrid |
+//! | [`SunSpecMeter`] | one of 201–204, 211–214, 701 | |
+//! | [`SunSpecPv`] | one of 101–103, 111–113, 701 | 120 or 702 rating, 122 potential, 123 or 704 limit, 160 strings of a hybrid |
+//! | [`SunSpecBattery`] | one of 101–103, 111–113, 701; one of 124, 713, 802 | 120, 702, 713 and 802 ratings, 124 or 704 set points, 160 strings of a hybrid |
 //!
 //! Integer and floating-point models are read alike, scale factors and "not implemented" are dealt
 //! with here, and a value that cannot be is an error that names device and point.
-//! Not for: reconnecting (open the device again) or keeping registers monotone ([`crate::register`]).
+//! Not for: reconnecting (open the device again), keeping registers monotone ([`crate::register`]), the
+//! ports of model 714, which do not say what their signs mean, or the cells of a battery (803 to 805).
 
 mod ac;
 mod battery;

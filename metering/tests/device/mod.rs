@@ -34,9 +34,10 @@ pub(crate) enum Manners {
     Silent,
 }
 
-/// The registers of one unit, from [`BASE`] on.
+/// The registers of one unit, from [`BASE`] or another place on.
 #[derive(Clone, Debug)]
 pub(crate) struct Registers {
+    base: u16,
     words: Vec<u16>,
     models: BTreeMap<u16, usize>,
 }
@@ -44,15 +45,35 @@ pub(crate) struct Registers {
 impl Registers {
     /// A unit without models.
     pub(crate) fn new() -> Self {
-        Self { words: [&SUNS_IDENTIFIER[..], &[0xFFFF, 0]].concat(), models: BTreeMap::new() }
+        let words = [&SUNS_IDENTIFIER[..], &[0xFFFF, 0]].concat();
+        Self { base: BASE, words, models: BTreeMap::new() }
+    }
+
+    /// The same registers elsewhere.
+    pub(crate) fn at(self, base: u16) -> Self {
+        Self { base, ..self }
+    }
+
+    /// Adds a model that nobody knows, of so many registers.
+    pub(crate) fn with_unknown(mut self, id: u16, length: u16) -> Self {
+        self.words.truncate(self.words.len() - 2);
+        self.words.extend([id, length]);
+        self.words.extend(vec![0xFFFF; length.into()]);
+        self.words.extend([0xFFFF, 0]);
+        self
     }
 
     /// Adds a model of zeros, laid out as `M`, under the number `id`.
-    pub(crate) fn with_as<M: Model>(mut self, id: u16) -> Self {
+    pub(crate) fn with_as<M: Model>(self, id: u16) -> Self {
+        self.with_length::<M>(id, M::LEN)
+    }
+
+    /// Adds a model of zeros, laid out as `M` and of so many registers, under the number `id`.
+    pub(crate) fn with_length<M: Model>(mut self, id: u16, length: u16) -> Self {
         self.words.truncate(self.words.len() - 2);
-        self.words.extend([id, M::LEN]);
+        self.words.extend([id, length]);
         self.models.insert(M::ID, self.words.len());
-        self.words.extend(vec![0; M::LEN.into()]);
+        self.words.extend(vec![0; length.into()]);
         self.words.extend([0xFFFF, 0]);
         self
     }
@@ -60,6 +81,11 @@ impl Registers {
     /// Adds a model of zeros.
     pub(crate) fn with<M: Model>(self) -> Self {
         self.with_as::<M>(M::ID)
+    }
+
+    /// Fills up with registers that mean nothing.
+    pub(crate) fn lengthen(&mut self, count: usize) {
+        self.words.resize(count, 0);
     }
 
     /// Sets a point.
@@ -82,7 +108,7 @@ impl Registers {
     }
 
     fn range(&self, address: u16, count: usize) -> Result<std::ops::Range<usize>, ExceptionCode> {
-        let start = address.checked_sub(BASE).ok_or(ExceptionCode::IllegalDataAddress)?.into();
+        let start = address.checked_sub(self.base).ok_or(ExceptionCode::IllegalDataAddress)?.into();
         let end = start + count;
         if end <= self.words.len() {
             Ok(start..end)

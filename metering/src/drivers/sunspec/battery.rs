@@ -1,8 +1,12 @@
 //! A SunSpec battery: what it holds, what it can do, and making it do it.
 
 use boltgrid_protocol::units::{Energy, OutOfRange, Power, scale_floor};
+use sunspec::EnumValue;
 use sunspec::models::model120::Model120;
 use sunspec::models::model124::{Model124, StorCtlMod};
+use sunspec::models::model702::Model702;
+use sunspec::models::model704::{Model704, WSetEna, WSetMod};
+use sunspec::models::model713::Model713;
 use sunspec::models::model802::Model802;
 
 use super::point::{capacity, optional_thousandths, per_cent, power, rating, thousandths};
@@ -25,7 +29,7 @@ pub struct SunSpecBattery {
 
 impl SunSpecBattery {
     /// Finds the battery. Powers beyond one and a half times `rated`, or else its nameplate, are
-    /// refused as impossible. `known_capacity` is used where the device does not have it (802, 120).
+    /// refused as impossible. `known_capacity` is used where the device does not have it (802, 713, 120).
     ///
     /// # Errors
     ///
@@ -39,8 +43,8 @@ impl SunSpecBattery {
     ) -> Result<Self, DeviceError> {
         let unit = Unit::discover(bus, unit, name).await?;
         ac::require(&unit)?;
-        if !unit.has::<Model124>() && !unit.has::<Model802>() {
-            return Err(unit.missing("storage (124, 802)"));
+        if !unit.has::<Model124>() && !unit.has::<Model713>() && !unit.has::<Model802>() {
+            return Err(unit.missing("storage (124, 713, 802)"));
         }
         let rated = match rated {
             Some(rated) => Some(rated),
@@ -48,9 +52,8 @@ impl SunSpecBattery {
         };
         let capacity = match stated_capacity(&unit).await? {
             Some(capacity) => capacity,
-            None => {
-                known_capacity.ok_or_else(|| unit.missing("capacity (802, or `capacity_wh`)"))?
-            }
+            None => known_capacity
+                .ok_or_else(|| unit.missing("capacity (802, 713, or `capacity_wh`)"))?,
         };
         Ok(Self { unit, rated, capacity })
     }
@@ -68,7 +71,9 @@ impl SunSpecBattery {
         };
         let basic = unit.read_if_present::<Model124>().await?;
         let full = unit.read_if_present::<Model802>().await?;
-        let charge = unit.point("ChaState", charge(basic.as_ref(), full.as_ref()))?;
+        let newer = unit.read_if_present::<Model713>().await?;
+        let charge = charge(basic.as_ref(), full.as_ref(), newer.as_ref());
+        let charge = unit.point("ChaState", charge)?;
         let stored = scale_floor(self.capacity.to_milliwatt_hours(), charge, WHOLE)
             .map_err(|OutOfRange| PointRejected::Scale(ScaleRejected::TooLarge));
         let stored = Energy::from_milliwatt_hours(unit.point("ChaState", stored)?);
@@ -78,7 +83,7 @@ impl SunSpecBattery {
         };
         let (charge_max, discharge_max) = match &full {
             Some(full) => unit.point("WChaRteMax", rates(full))?,
-            None => (None, None),
+            None => rated_rates(unit).await?,
         };
         // A set point is a share of the reference, so nothing above it can be asked for.
         let most = |rate: Option<Power>| match (rate, reference) {
@@ -100,8 +105,11 @@ impl SunSpecBattery {
     /// [`DeviceError::ModelMissing`] where it has no controls.
     pub async fn set_power(&self, wanted: Option<Power>) -> Result<(), DeviceError> {
         let unit = &self.unit;
+        if !unit.has::<Model124>() && unit.has::<Model704>() {
+            return self.set_output(wanted).await;
+        }
         if !self.is_controllable() {
-            return Err(unit.missing("storage controls (124)"));
+            return Err(unit.missing("storage controls (124, 704)"));
         }
         let Some(wanted) = wanted else {
             return unit.write(Model124::STOR_CTL_MOD, &[StorCtlMod::empty().bits()]).await;
@@ -118,10 +126,26 @@ impl SunSpecBattery {
         Ok(())
     }
 
+    /// Makes the unit put out the opposite of `wanted`, by the newer models.
+    async fn set_output(&self, wanted: Option<Power>) -> Result<(), DeviceError> {
+        let unit = &self.unit;
+        let Some(wanted) = wanted else {
+            return unit.write(Model704::W_SET_ENA, &[WSetEna::Disabled.to_repr()]).await;
+        };
+        let model: Model704 = unit.read().await?;
+        let [high, low] = unit.point("WSet", output(wanted, model.w_set_sf.unwrap_or(0)))?;
+        // Side by side, so they change at once; in force only with the switch.
+        unit.write(Model704::W_SET_MOD, &[WSetMod::Watts.to_repr(), high, low]).await?;
+        if model.w_set_ena != Some(WSetEna::Enabled) {
+            unit.write(Model704::W_SET_ENA, &[WSetEna::Enabled.to_repr()]).await?;
+        }
+        Ok(())
+    }
+
     /// Whether it takes set points.
     #[must_use]
     pub fn is_controllable(&self) -> bool {
-        self.unit.has::<Model124>()
+        self.unit.has::<Model124>() || self.unit.has::<Model704>()
     }
 }
 
@@ -130,22 +154,58 @@ async fn stated_capacity(unit: &Unit) -> Result<Option<Energy>, DeviceError> {
         let stated = thousandths(model.wh_rtg, model.wh_rtg_sf).and_then(capacity);
         return unit.point("WHRtg", stated).map(Some);
     }
+    if let Some(model) = unit.read_if_present::<Model713>().await?
+        && model.wh_rtg.is_some()
+    {
+        let stated = optional_thousandths(model.wh_rtg, model.wh_sf);
+        return unit.point("WHRtg", stated.and_then(|mwh| mwh.map(capacity).transpose()));
+    }
     let Some(model) = unit.read_if_present::<Model120>().await? else { return Ok(None) };
     let stated = optional_thousandths(model.wh_rtg, model.wh_rtg_sf);
     unit.point("WHRtg", stated.and_then(|mwh| mwh.map(capacity).transpose()))
 }
 
 /// How full it is, in thousandths of a per cent.
-fn charge(basic: Option<&Model124>, full: Option<&Model802>) -> Result<u64, PointRejected> {
+fn charge(
+    basic: Option<&Model124>,
+    full: Option<&Model802>,
+    newer: Option<&Model713>,
+) -> Result<u64, PointRejected> {
     let stated = match basic {
         Some(basic) => optional_thousandths(basic.cha_state, basic.cha_state_sf)?,
         None => None,
     };
-    match (stated, full) {
-        (Some(stated), _) => per_cent(stated),
-        (None, Some(full)) => per_cent(thousandths(full.soc, full.soc_sf)?),
-        (None, None) => Err(PointRejected::NotImplemented),
+    if let Some(stated) = stated {
+        return per_cent(stated);
     }
+    if let Some(full) = full {
+        return per_cent(thousandths(full.soc, full.soc_sf)?);
+    }
+    let newer = newer.ok_or(PointRejected::NotImplemented)?;
+    let stated = optional_thousandths(newer.soc, newer.pct_sf)?;
+    per_cent(stated.ok_or(PointRejected::NotImplemented)?)
+}
+
+/// The most it takes and gives, by the newer models, where they say.
+async fn rated_rates(unit: &Unit) -> Result<(Option<Power>, Option<Power>), DeviceError> {
+    let Some(model) = unit.read_if_present::<Model702>().await? else { return Ok((None, None)) };
+    let rate = |watts| {
+        let rate = optional_thousandths(watts, model.w_sf);
+        rate.and_then(|mw| mw.map(|mw| power(mw, None)).transpose())
+    };
+    let charge = model.w_cha_rte_max.or(model.w_cha_rte_max_rtg);
+    let discharge = model.w_dis_cha_rte_max.or(model.w_dis_cha_rte_max_rtg);
+    Ok((unit.point("WChaRteMax", rate(charge))?, unit.point("WDisChaRteMax", rate(discharge))?))
+}
+
+/// `WSet` for what the battery shall take: what it puts out is positive there. Rounded towards zero.
+fn output(wanted: Power, scale: i16) -> Result<[u16; 2], PointRejected> {
+    let (numerator, denominator) = ScaleFactor::new(scale)?.thousandths();
+    let wanted_mw = i128::from(wanted.to_milliwatts());
+    let counts = -wanted_mw * i128::from(denominator) / i128::from(numerator);
+    let counts = i32::try_from(counts).ok().filter(|counts| *counts > i32::MIN);
+    let [b3, b2, b1, b0] = counts.ok_or(ScaleRejected::TooLarge)?.to_be_bytes();
+    Ok([u16::from_be_bytes([b3, b2]), u16::from_be_bytes([b1, b0])])
 }
 
 /// The power that rates are per cent of.
@@ -212,6 +272,20 @@ mod tests {
     fn a_set_point_is_rounded_towards_zero() {
         let wanted = Power::from_milliwatts(-1_499);
         assert_eq!(rate(wanted, &model()), Ok((2, -2)));
+    }
+
+    #[test]
+    fn the_newer_models_count_what_is_put_out() {
+        let check = |wanted_mw, scale, expected: i32| {
+            let words = output(Power::from_milliwatts(wanted_mw), scale).unwrap();
+            let [high, low] = words.map(u32::from);
+            assert_eq!(((high << 16) | low).cast_signed(), expected);
+        };
+        check(2_500_000, 0, -2_500);
+        check(-1_234_567, 0, 1_234);
+        check(-1_234_567, -1, 12_345);
+        check(-99_000, 2, 0);
+        assert!(output(Power::from_milliwatts(i64::MAX), -10).is_err());
     }
 
     #[test]

@@ -9,10 +9,6 @@ use crate::scale::{ScaleFactor, ScaleRejected, float_to_thousandths};
 
 /// No device of a grid like ours has more: 1 GW.
 const POWER_MAX: Power = Power::from_milliwatts(1_000_000_000_000);
-/// From a sagging low-voltage phase to a medium-voltage one, in mV.
-const VOLTAGE_MV: (i64, i64) = (10_000, 50_000_000);
-/// Any frequency that a public or island grid survives, in mHz.
-const FREQUENCY_MHZ: (i64, i64) = (40_000, 70_000);
 /// What a floating-point register may show, in mWh.
 const FLOAT_REGISTER: (i64, i64) = (0, i64::MAX);
 
@@ -82,22 +78,6 @@ pub(super) fn per_cent(thousandths: i64) -> Result<u64, PointRejected> {
     Ok(within(thousandths, (0, 100_000))?.unsigned_abs())
 }
 
-/// A phase voltage, where there is one.
-pub(super) fn voltage_mv(mv: Option<i64>) -> Result<Option<u32>, PointRejected> {
-    instantaneous(mv, VOLTAGE_MV)
-}
-
-/// A frequency, where there is one.
-pub(super) fn frequency_mhz(mhz: Option<i64>) -> Result<Option<u32>, PointRejected> {
-    instantaneous(mhz, FREQUENCY_MHZ)
-}
-
-fn instantaneous(value: Option<i64>, range: (i64, i64)) -> Result<Option<u32>, PointRejected> {
-    let Some(value) = value else { return Ok(None) };
-    let value = within(value, range)?;
-    u32::try_from(value).map(Some).map_err(|_| ScaleRejected::TooLarge.into())
-}
-
 /// A wrapping register of watt-hours.
 ///
 /// SunSpec's "not implemented" for it is zero, which is also what a new meter shows; so zero is taken,
@@ -105,6 +85,16 @@ fn instantaneous(value: Option<i64>, range: (i64, i64)) -> Result<Option<u32>, P
 pub(super) fn register(count: u32, scale: i16) -> Result<RawRegister, PointRejected> {
     let count = implemented(count)?.into();
     Ok(RawRegister { count, width: Width::Acc32, scale: ScaleFactor::new(scale)? })
+}
+
+/// A register of 64 bits, which none of our devices ever fills. It may be left out.
+pub(super) fn wide_register(count: Option<u64>, scale: i16) -> Result<RawRegister, PointRejected> {
+    let count = count.ok_or(PointRejected::NotImplemented)?;
+    let scale = ScaleFactor::new(scale)?;
+    // Checked that it means something, and handed on as the device counts it.
+    let signed = i64::try_from(count).map_err(|_| ScaleRejected::TooLarge)?;
+    scale.to_thousandths_floor(signed)?;
+    Ok(RawRegister { count, width: Width::Acc64, scale })
 }
 
 /// A floating-point register of watt-hours.
@@ -138,8 +128,6 @@ mod tests {
         assert!(impossible(power(15_000_001, rated).map(|_| ())));
         assert!(impossible(power(-15_000_001, rated).map(|_| ())));
         assert!(impossible(power(i64::MIN, None).map(|_| ())));
-        assert!(impossible(voltage_mv(Some(9_999)).map(|_| ())));
-        assert!(impossible(frequency_mhz(Some(500_000)).map(|_| ())));
         assert!(impossible(per_cent(100_001).map(|_| ())));
         assert!(impossible(per_cent(-1).map(|_| ())));
         assert!(impossible(float_register(-1.0).map(|_| ())));

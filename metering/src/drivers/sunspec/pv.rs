@@ -5,6 +5,8 @@ use sunspec::EnumValue;
 use sunspec::models::model120::Model120;
 use sunspec::models::model122::Model122;
 use sunspec::models::model123::{Model123, WMaxLimEna};
+use sunspec::models::model702::Model702;
+use sunspec::models::model704::{Model704, WMaxLimPctEna};
 
 use super::point::{optional_thousandths, power, rating, thousandths};
 use super::unit::Unit;
@@ -51,11 +53,7 @@ impl SunSpecPv {
             Some(strings) => strings.pv,
             None => ac::output(unit, self.rated).await?,
         };
-        let controls = unit.read_if_present::<Model123>().await?;
-        let limited = controls.is_some_and(|controls| {
-            // An inverter that does not say whether it is limited may be.
-            controls.w_max_lim_ena != WMaxLimEna::Disabled
-        });
+        let limited = is_limited(unit).await?;
         let potential = match self.available().await? {
             Some(available) => Some(available.max(power)),
             None => (!limited).then_some(power),
@@ -72,21 +70,34 @@ impl SunSpecPv {
     pub async fn limit(&self, most: Option<Power>) -> Result<(), DeviceError> {
         let unit = &self.unit;
         let Some(nameplate) = self.nameplate.filter(|_| self.is_curtailable()) else {
-            return Err(unit.missing("limit (123, with the nameplate 120)"));
+            return Err(unit.missing("limit (123 or 704, with the nameplate 120 or 702)"));
         };
+        let (enable, disable) = (WMaxLimEna::Enabled.to_repr(), WMaxLimEna::Disabled.to_repr());
+        if unit.has::<Model123>() {
+            let Some(most) = most else {
+                return unit.write(Model123::W_MAX_LIM_ENA, &[disable]).await;
+            };
+            let controls: Model123 = unit.read().await?;
+            let share = share(most, nameplate, controls.w_max_lim_pct_sf);
+            let share = unit.point("WMaxLimPct", share)?;
+            unit.write(Model123::W_MAX_LIM_PCT, &[share]).await?;
+            return unit.write(Model123::W_MAX_LIM_ENA, &[enable]).await;
+        }
         let Some(most) = most else {
-            return unit.write(Model123::W_MAX_LIM_ENA, &[WMaxLimEna::Disabled.to_repr()]).await;
+            return unit.write(Model704::W_MAX_LIM_PCT_ENA, &[disable]).await;
         };
-        let controls: Model123 = unit.read().await?;
-        let share = unit.point("WMaxLimPct", share(most, nameplate, controls.w_max_lim_pct_sf))?;
-        unit.write(Model123::W_MAX_LIM_PCT, &[share]).await?;
-        unit.write(Model123::W_MAX_LIM_ENA, &[WMaxLimEna::Enabled.to_repr()]).await
+        let controls: Model704 = unit.read().await?;
+        let share = share(most, nameplate, controls.w_max_lim_pct_sf.unwrap_or(0));
+        let share = unit.point("WMaxLimPct", share)?;
+        unit.write(Model704::W_MAX_LIM_PCT, &[share]).await?;
+        unit.write(Model704::W_MAX_LIM_PCT_ENA, &[enable]).await
     }
 
     /// Whether it can be turned down.
     #[must_use]
     pub fn is_curtailable(&self) -> bool {
-        self.unit.has::<Model123>() && self.nameplate.is_some()
+        let controls = self.unit.has::<Model123>() || self.unit.has::<Model704>();
+        controls && self.nameplate.is_some()
     }
 
     async fn available(&self) -> Result<Option<Power>, DeviceError> {
@@ -97,11 +108,27 @@ impl SunSpecPv {
     }
 }
 
-/// The rating on the nameplate, where there is one.
+/// Whether it may be turned down now: one that has a switch for it and does not say is taken to be.
+async fn is_limited(unit: &Unit) -> Result<bool, DeviceError> {
+    if let Some(controls) = unit.read_if_present::<Model123>().await? {
+        return Ok(controls.w_max_lim_ena != WMaxLimEna::Disabled);
+    }
+    let controls = unit.read_if_present::<Model704>().await?;
+    Ok(controls.is_some_and(|controls| {
+        controls.w_max_lim_pct_ena.is_some_and(|limit| limit != WMaxLimPctEna::Disabled)
+    }))
+}
+
+/// The rating on the nameplate, where there is one; of the newer models what it is set to, as that is
+/// what limits are shares of.
 pub(super) async fn nameplate(unit: &Unit) -> Result<Option<Power>, DeviceError> {
-    let Some(model) = unit.read_if_present::<Model120>().await? else { return Ok(None) };
-    let watts = thousandths(model.w_rtg, model.w_rtg_sf).and_then(rating);
-    unit.point("WRtg", watts).map(Some)
+    if let Some(model) = unit.read_if_present::<Model120>().await? {
+        let watts = thousandths(model.w_rtg, model.w_rtg_sf).and_then(rating);
+        return unit.point("WRtg", watts).map(Some);
+    }
+    let Some(model) = unit.read_if_present::<Model702>().await? else { return Ok(None) };
+    let watts = optional_thousandths(model.w_max.or(model.w_max_rtg), model.w_sf);
+    unit.point("WMax", watts.and_then(|mw| mw.map(rating).transpose()))
 }
 
 /// `most` as the inverter's integer for per cent of the nameplate, 0 to 100 %.

@@ -1,59 +1,158 @@
 //! One SunSpec unit on a bus: which models it has, and reading and writing them.
+//!
+//! Models are found and read here and not by the library, which takes any number of them, overflows
+//! where one ends at the end of the address space, and does not see that a unit which was restarted has
+//! its models elsewhere.
 
+use std::io;
 use std::sync::Arc;
 
-use sunspec::client::{
-    AsyncClient, AsyncDevice, AsyncModbusClient, Config, DiscoveryError, ModbusError,
-    ReadModelError,
-};
-use sunspec::{DecodeError, Model, Models, Point, Value};
+use sunspec::client::ModbusError;
+use sunspec::{DecodeError, Model, ParseError, Point, SUNS_IDENTIFIER, Value};
 
+use crate::drivers::bus::{READ_MAX, Table};
 use crate::drivers::{Bus, DeviceAddress, DeviceError, PointRejected};
+
+/// Where SunSpec registers may begin, the usual place first.
+const BASES: [u16; 3] = [40_000, 0, 50_000];
+/// Most models of one unit: a unit with every model that SunSpec has is below this.
+const MODELS_MAX: usize = 200;
+/// Before a model's points stand its number and its length.
+const HEADER: u16 = 2;
+/// The number of the model after the last.
+const END: u16 = 0xFFFF;
+
+/// A model of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    id: u16,
+    /// The register of its first point.
+    first: u16,
+    /// The registers of all its points.
+    count: u16,
+}
 
 /// A unit whose models are known.
 #[derive(Debug)]
 pub(super) struct Unit {
     name: Arc<str>,
-    device: AsyncDevice<Bus>,
+    bus: Bus,
+    unit: u8,
+    models: Vec<Found>,
+}
+
+/// The models that are laid out as one, so that any of them is read as it; what is mandatory in each
+/// differs, and is checked point by point.
+const fn laid_out_as(id: u16) -> [u16; 4] {
+    match id {
+        103 => [103, 102, 101, 103],
+        113 => [113, 112, 111, 113],
+        203 => [203, 202, 201, 204],
+        213 => [213, 212, 211, 214],
+        _ => [id; 4],
+    }
 }
 
 impl Unit {
     /// Finds out which models the unit has.
     pub(super) async fn discover(bus: &Bus, unit: u8, name: &str) -> Result<Self, DeviceError> {
-        let name: Arc<str> = name.into();
-        // The bus keeps the time.
-        let config = Config { read_timeout: None, write_timeout: None, ..Config::default() };
-        let found = AsyncClient::new(bus.clone(), config).device(unit).await;
-        let mut device = found.map_err(|error| match error {
-            DiscoveryError::ModbusError(source) => {
-                let device = Arc::clone(&name);
-                DeviceError::Modbus { device, doing: "discovering its models", source }
+        let mut found =
+            Self { name: name.into(), bus: bus.clone(), unit, models: Vec::with_capacity(16) };
+        let doing = "discovering its models";
+        let Some(base) = found.base().await.map_err(|source| found.failed(doing, source))? else {
+            return Err(found.not_sunspec());
+        };
+        // The identifier has two registers; the first base leaves room for it.
+        let mut at = base.saturating_add(HEADER);
+        while found.models.len() < MODELS_MAX {
+            let header = bus.read(unit, Table::Holding, at, HEADER).await;
+            let (id, count) = match header.as_deref() {
+                Ok([END, _]) => return Ok(found),
+                Ok([id, count]) => (*id, *count),
+                // Some have no end.
+                Err(ModbusError::IllegalDataAddress) if !found.models.is_empty() => {
+                    return Ok(found);
+                }
+                _ => {
+                    let wrong = || io::Error::from(io::ErrorKind::InvalidData).into();
+                    let source = header.err().unwrap_or_else(wrong);
+                    return Err(found.failed(doing, source));
+                }
+            };
+            let after = at.checked_add(HEADER).and_then(|first| {
+                let after = first.checked_add(count)?;
+                found.models.push(Found { id, first, count });
+                Some(after)
+            });
+            at = after.ok_or_else(|| found.not_sunspec())?;
+        }
+        Err(found.not_sunspec())
+    }
+
+    /// Where its registers begin; `None` where they begin nowhere.
+    async fn base(&self) -> Result<Option<u16>, ModbusError> {
+        for base in BASES {
+            match self.bus.read(self.unit, Table::Holding, base, HEADER).await {
+                Ok(words) if words == SUNS_IDENTIFIER => return Ok(Some(base)),
+                // A unit refuses what it does not have in one of these ways.
+                Ok(_)
+                | Err(
+                    ModbusError::IllegalDataAddress
+                    | ModbusError::IllegalDataValue
+                    | ModbusError::IllegalFunction,
+                ) => {}
+                Err(error) => return Err(error),
             }
-            DiscoveryError::SunsIdentifierNotFound | DiscoveryError::AddressOverflow => {
-                let address = DeviceAddress { bus: bus.address().clone(), unit }.to_string();
-                DeviceError::NotSunSpec { device: Arc::clone(&name), address }
-            }
-        })?;
-        alias(&mut device.models);
-        Ok(Self { name, device })
+        }
+        Ok(None)
+    }
+
+    fn find<M: Model>(&self) -> Option<Found> {
+        let same = laid_out_as(M::ID);
+        // One without points is no use.
+        self.models.iter().copied().find(|found| same.contains(&found.id) && found.count > 0)
     }
 
     pub(super) fn has<M: Model>(&self) -> bool {
-        M::addr(&self.device.models).len > 0
+        self.find::<M>().is_some()
     }
 
     pub(super) fn missing(&self, wanted: &'static str) -> DeviceError {
-        let found = self.device.models.supported_model_ids();
+        let found = self.models.iter().map(|found| found.id).collect();
         DeviceError::ModelMissing { device: Arc::clone(&self.name), wanted, found }
     }
 
+    fn not_sunspec(&self) -> DeviceError {
+        let address = DeviceAddress { bus: self.bus.address().clone(), unit: self.unit };
+        DeviceError::NotSunSpec { device: Arc::clone(&self.name), address: address.to_string() }
+    }
+
+    /// Reads a model with its header, which must be as it was when it was found.
     pub(super) async fn read<M: Model>(&self) -> Result<M, DeviceError> {
-        self.device.read_model().await.map_err(|error| match error {
-            ReadModelError::Modbus(source) => self.failed("reading", source),
-            ReadModelError::DecodeError(source) => self.malformed::<M>(source),
-            ReadModelError::InvalidPointData(_) => {
-                self.malformed::<M>(DecodeError::InvalidEnumValue)
-            }
+        let Some(Found { id, first, count }) = self.find::<M>() else {
+            return Err(self.malformed::<M>(DecodeError::OutOfBounds));
+        };
+        let mut words = Vec::with_capacity(usize::from(count) + usize::from(HEADER));
+        // All of these lie below the end of the model, which `discover` has checked.
+        let (mut at, end) = (u32::from(first - HEADER), u32::from(first) + u32::from(count));
+        while at < end {
+            let length = u16::try_from(end - at).unwrap_or(u16::MAX).min(READ_MAX);
+            let from =
+                u16::try_from(at).map_err(|_| self.malformed::<M>(DecodeError::OutOfBounds))?;
+            let part = self.bus.read(self.unit, Table::Holding, from, length).await;
+            words.extend(part.map_err(|source| self.failed("reading", source))?);
+            at += u32::from(length);
+        }
+        let Some(([shown_id, shown_count], points)) = words.split_first_chunk::<2>() else {
+            return Err(self.malformed::<M>(DecodeError::OutOfBounds));
+        };
+        if (*shown_id, *shown_count) != (id, count) {
+            let moved = io::Error::new(io::ErrorKind::InvalidData, "its models have moved");
+            return Err(self.failed("reading", ModbusError::IO(moved)));
+        }
+        M::parse(points).map_err(|error| match error {
+            ParseError::Decode(source) => self.malformed::<M>(source),
+            ParseError::InvalidPointData(_) => self.malformed::<M>(DecodeError::InvalidEnumValue),
         })
     }
 
@@ -68,16 +167,13 @@ impl Unit {
         first: Point<M, T>,
         words: &[u16],
     ) -> Result<(), DeviceError> {
-        let model = M::addr(&self.device.models).addr;
-        let address = model.checked_add(first.offset).ok_or_else(|| {
-            // A model this near the end of the address space has no such point.
-            self.malformed::<M>(DecodeError::OutOfBounds)
-        })?;
-        self.device
-            .client
-            .write_registers(self.device.slave_id, address, words)
-            .await
-            .map_err(|source| self.failed("writing a set point", source))
+        use sunspec::client::AsyncModbusClient;
+        // A model this near the end of the address space has no such point.
+        let beyond = || self.malformed::<M>(DecodeError::OutOfBounds);
+        let model = self.find::<M>().ok_or_else(beyond)?;
+        let address = model.first.checked_add(first.offset).ok_or_else(beyond)?;
+        let written = self.bus.write_registers(self.unit, address, words).await;
+        written.map_err(|source| self.failed("writing a set point", source))
     }
 
     /// Names device and point in a rejection.
@@ -99,24 +195,5 @@ impl Unit {
 
     fn malformed<M: Model>(&self, source: DecodeError) -> DeviceError {
         DeviceError::Malformed { device: Arc::clone(&self.name), model: M::ID, source }
-    }
-}
-
-/// SunSpec lays 201, 202 and 204 out as it does 203, and 101 and 102 as it does 103; only what is
-/// mandatory differs, and that is checked point by point. So they are read as 203 and 103.
-fn alias(models: &mut Models) {
-    for (addr, len) in [
-        (models.m201.addr, models.m201.len),
-        (models.m202.addr, models.m202.len),
-        (models.m204.addr, models.m204.len),
-    ] {
-        if models.m203.len == 0 {
-            models.m203.set_addr(addr, len);
-        }
-    }
-    for (addr, len) in [(models.m101.addr, models.m101.len), (models.m102.addr, models.m102.len)] {
-        if models.m103.len == 0 {
-            models.m103.set_addr(addr, len);
-        }
     }
 }
