@@ -342,6 +342,7 @@ impl<'a> Course<'a> {
             quorum: self.stage.quorum(),
             is_rough: self.rough.touch(opens, schedule.readings_by),
             is_split: self.split.cover(opens, confirmed),
+            late: self.exposures.late(),
             sites: sites.collect(),
         }
     }

@@ -5,7 +5,7 @@
 //! whatever is more than at the look before: it must be within the limit then or now.
 //! Not for: who pays; that is [`super::payments`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use boltgrid::rpc::payment::AccountReport;
 
@@ -26,6 +26,8 @@ pub struct Exposures {
     last: BTreeMap<(String, String), Look>,
     /// The most that each counterparty ever owed any one node.
     most: BTreeMap<String, u64>,
+    /// Nodes and counterparties that did not pay them in time.
+    late: BTreeSet<(String, String)>,
     tally: Tally,
 }
 
@@ -43,6 +45,9 @@ impl Exposures {
             let Some(limit_msat) = account.limit_msat else { continue };
             let now = Look { exposure_msat: account.exposure_msat, limit_msat };
             let key = (node.to_owned(), account.counterparty.clone());
+            if account.defaults > 0 {
+                self.late.insert(key.clone());
+            }
             let before = self.last.insert(key, now);
             let allowed = before.map_or(limit_msat, |before| {
                 before.exposure_msat.max(before.limit_msat).max(limit_msat)
@@ -54,6 +59,12 @@ impl Exposures {
             let most = self.most.entry(account.counterparty.clone()).or_default();
             *most = now.exposure_msat.max(*most);
         }
+    }
+
+    /// Nodes and counterparties that at some time did not pay them in time, and are trusted with less.
+    #[must_use]
+    pub fn late(&self) -> BTreeSet<(String, String)> {
+        self.late.clone()
     }
 
     /// The most that a participant ever owed any one node.
@@ -108,6 +119,16 @@ mod tests {
     fn what_was_owed_before_the_limit_fell_is_no_violation() {
         assert_eq!(violations(&[(70, 75), (70, 0), (70, 0), (60, 0)]), 0);
         assert_eq!(violations(&[(70, 75), (70, 0), (71, 0)]), 1);
+    }
+
+    #[test]
+    fn who_was_late_once_is_remembered() {
+        let mut exposures = Exposures::default();
+        exposures.note("alice", &[account(1, 75)]);
+        assert_eq!(exposures.late(), BTreeSet::new());
+        exposures.note("alice", &[AccountReport { defaults: 1, ..account(1, 0) }]);
+        exposures.note("alice", &[account(0, 20)]);
+        assert_eq!(exposures.late(), [("alice".to_owned(), "bob".to_owned())].into());
     }
 
     #[test]

@@ -167,11 +167,15 @@ fn confirmed_by_both(observation: &Observation, tally: &mut Tally) {
     let trades = observation.trades();
     for (index, sides) in &trades {
         let tells = [sides.seller, sides.buyer];
-        let parties = tells
+        let parties: Vec<[&str; 2]> = tells
             .iter()
             .flatten()
-            .flat_map(|(site, trade)| [site.participant.as_str(), trade.counterparty.as_str()]);
-        if parties.into_iter().all(|party| observation.is_present(party)) {
+            .map(|(site, trade)| [site.participant.as_str(), trade.counterparty.as_str()])
+            .collect();
+        // Whoever was not paid in time may refuse what the other would owe, and should (P34).
+        let is_refusable = parties.iter().any(|pair| observation.was_late(*pair));
+        let are_present = parties.iter().flatten().all(|party| observation.is_present(party));
+        if are_present && !is_refusable {
             tally.check(sides.is_confirmed_by_both(), || {
                 let interval = observation.interval;
                 format!("interval {interval}: trade {index} is {}", unconfirmed(sides))

@@ -1,7 +1,7 @@
 //! What is known of one interval once it is over: what every node says, and what really flowed.
 //! Not for: whether that is as it should be; that is [`super::invariants`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use boltgrid::status::{IntervalOutcome, IntervalReport, TradeReport, TradeState};
 
@@ -18,6 +18,9 @@ pub struct Observation {
     pub is_rough: bool,
     /// Whether at no time of it enough nodes could talk with one another to decide.
     pub is_split: bool,
+    /// Nodes and members that did not pay them in time some time before: what they would owe may be
+    /// refused.
+    pub late: BTreeSet<(String, String)>,
     /// The sites, in the order of the scenario.
     pub sites: Vec<SiteObservation>,
 }
@@ -69,6 +72,13 @@ impl TradeSides<'_> {
 }
 
 impl Observation {
+    /// Whether one of two members was late with paying the other.
+    #[must_use]
+    pub fn was_late(&self, [one, other]: [&str; 2]) -> bool {
+        let pairs = [(one, other), (other, one)];
+        pairs.into_iter().any(|(node, who)| self.late.contains(&(node.to_owned(), who.to_owned())))
+    }
+
     /// The sites whose nodes were up all the time.
     pub fn present(&self) -> impl Iterator<Item = &SiteObservation> {
         self.sites.iter().filter(|site| site.present)

@@ -109,6 +109,20 @@ fn a_trade_that_one_side_or_both_do_not_know_is_noticed() {
 }
 
 #[test]
+fn a_trade_with_whoever_paid_late_before_may_be_refused_and_no_other() {
+    let lapses = |late: [&str; 2]| {
+        let mut observation = sample::observation();
+        trade(&mut observation, 0).state = TradeState::Lapsed;
+        observation.late = [(late[0].to_owned(), late[1].to_owned())].into();
+        violated(&observation)
+    };
+    let name = "every_cleared_trade_confirmed_by_both";
+    assert_eq!(lapses(["bus1", "bus2"]), [""; 0]);
+    assert_eq!(lapses(["bus2", "bus1"]), [""; 0]);
+    assert_eq!(lapses(["bus1", "bus3"]), [name]);
+}
+
+#[test]
 fn nothing_is_expected_of_trades_with_a_node_that_was_down() {
     breaks(&[], |it| {
         it.sites[1].present = false;

@@ -3,6 +3,8 @@
 //! `bus1` sells 600 mWh to `bus2` and 400 to `bus3` at 100 sat/kWh; all of it is delivered but a
 //! quarter of the second trade, since `bus3` takes only 300 mWh. A hundredth is lost on the lines.
 
+use std::collections::BTreeSet;
+
 use boltgrid::status::{
     IntervalOutcome, IntervalReport, SettlementReport, StepReport, TradeReport, TradeState,
 };
@@ -95,6 +97,7 @@ pub(crate) fn observation() -> Observation {
         quorum: 3,
         is_rough: false,
         is_split: false,
+        late: BTreeSet::new(),
         sites: vec![
             site("bus1", vec![step("sell", 1000, 80_000)], sells, -1010, 9),
             site(
