@@ -62,6 +62,7 @@ impl Village {
             interval_ms: ROW_MS,
             voters: nodes.get(),
             connection: Power::from_milliwatts(rated),
+            feeders: Vec::new(),
             registrar: ParticipantId::from_bytes([7; 32]),
             clock: clock.expect("a row lasts an interval"),
             pay_within_intervals: PAY_WITHIN_INTERVALS,
