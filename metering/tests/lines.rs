@@ -1,5 +1,5 @@
-//! Modbus RTU over a serial server and over a serial line, against a device that misbehaves in every way
-//! that such devices do.
+//! Modbus over TCP, over a serial server and over a serial line, against a device that misbehaves in every
+//! way that such devices do. All drivers that ask Modbus devices are above the bus that is tested here.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -28,7 +28,8 @@ enum Manners {
     OtherFunction,
     TooShort,
     TooLong,
-    BadChecksum,
+    /// Over a line a checksum that is not right, over TCP the answer to another transaction.
+    BadFrame,
     Garbage,
     Refusing,
     /// The right answer, when nobody waits for it any more.
@@ -48,11 +49,50 @@ fn checksum(bytes: &[u8]) -> [u8; 2] {
     check.to_le_bytes()
 }
 
-/// A frame with its checksum.
-fn framed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let check = checksum(&bytes);
-    bytes.extend(check);
-    bytes
+/// How frames are wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrapping {
+    Rtu,
+    Tcp,
+}
+
+/// A request, as `(transaction, unit, function, first, count)`.
+type Asked = (u16, u8, u8, u16, u16);
+
+impl Wrapping {
+    async fn request(self, line: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Asked> {
+        let mut header = [0; 6];
+        let mut transaction = 0;
+        if self == Self::Tcp {
+            line.read_exact(&mut header).await?;
+            transaction = u16::from_be_bytes([header[0], header[1]]);
+            assert_eq!(header[2..], [0, 0, 0, 6]);
+        }
+        let mut request = [0; 6];
+        line.read_exact(&mut request).await?;
+        if self == Self::Rtu {
+            let mut check = [0; 2];
+            line.read_exact(&mut check).await?;
+            assert_eq!(checksum(&request), check, "a request is whole");
+        }
+        let [unit, function, first_high, first_low, count_high, count_low] = request;
+        let first = u16::from_be_bytes([first_high, first_low]);
+        Ok((transaction, unit, function, first, u16::from_be_bytes([count_high, count_low])))
+    }
+
+    /// Unit and answer as they go over the wire.
+    fn wrap(self, transaction: u16, bytes: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::Rtu => {
+                let check = checksum(&bytes);
+                [bytes, check.to_vec()].concat()
+            }
+            Self::Tcp => {
+                let length = u16::try_from(bytes.len()).unwrap().to_be_bytes();
+                [transaction.to_be_bytes().as_slice(), &[0, 0], &length, &bytes].concat()
+            }
+        }
+    }
 }
 
 /// Every register shows its own number.
@@ -62,40 +102,43 @@ fn answer(unit: u8, function: u8, first: u16, count: u16) -> Vec<u8> {
     bytes
 }
 
-/// Serves one connection until it ends; `true` if the device hung up by itself.
+/// Serves one connection until it ends, or the device hangs up.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     mut line: S,
+    wrapping: Wrapping,
     manners: &watch::Receiver<Manners>,
 ) -> std::io::Result<()> {
     loop {
-        let mut request = [0; 8];
-        line.read_exact(&mut request).await?;
-        let [unit, function, first_high, first_low, count_high, count_low, check @ ..] = request;
-        assert_eq!(checksum(&request[..6]), check, "a request is whole");
+        let (transaction, unit, function, first, count) = wrapping.request(&mut line).await?;
         if unit != UNIT {
             continue;
         }
-        let first = u16::from_be_bytes([first_high, first_low]);
-        let count = u16::from_be_bytes([count_high, count_low]);
+        let wrap = |bytes| wrapping.wrap(transaction, bytes);
         let good = answer(unit, function, first, count);
         let now = *manners.borrow();
         let sent = match now {
-            Manners::Good => framed(good),
+            Manners::Good => wrap(good),
             Manners::Silent => continue,
-            Manners::Half => framed(good)[..5].to_vec(),
-            Manners::OtherUnit => framed(answer(unit + 1, function, first, count)),
-            Manners::OtherFunction => framed(answer(unit, function ^ 7, first, count)),
-            Manners::TooShort => framed(answer(unit, function, first, count - 1)),
-            Manners::TooLong => framed(answer(unit, function, first, count + 1)),
-            Manners::BadChecksum => [good, vec![0xDE, 0xAD]].concat(),
+            Manners::Half => {
+                let whole = wrap(good);
+                whole[..whole.len() - 3].to_vec()
+            }
+            Manners::OtherUnit => wrap(answer(unit + 1, function, first, count)),
+            Manners::OtherFunction => wrap(answer(unit, function ^ 7, first, count)),
+            Manners::TooShort => wrap(answer(unit, function, first, count - 1)),
+            Manners::TooLong => wrap(answer(unit, function, first, count + 1)),
+            Manners::BadFrame if wrapping == Wrapping::Tcp => {
+                wrapping.wrap(transaction.wrapping_sub(1), good)
+            }
+            Manners::BadFrame => [good, vec![0xDE, 0xAD]].concat(),
             Manners::Garbage => vec![0x55; 40],
-            Manners::Refusing => framed(vec![unit, function | 0x80, 2]),
+            Manners::Refusing => wrap(vec![unit, function | 0x80, 2]),
             Manners::Late => {
                 sleep(TIMEOUT * 5 / 4).await;
-                framed(good)
+                wrap(good)
             }
             Manners::HangsUp => {
-                line.write_all(&framed(good)[..4]).await?;
+                line.write_all(&wrap(good)[..4]).await?;
                 return Ok(());
             }
         };
@@ -103,16 +146,19 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// A serial server in the network, with the device behind it.
-async fn server(manners: watch::Receiver<Manners>) -> (Bus, JoinSet<()>) {
+/// A device in the network, or a serial server with one behind it.
+async fn server(wrapping: Wrapping, manners: watch::Receiver<Manners>) -> (Bus, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("rtu-tcp://{}", listener.local_addr().unwrap());
+    let scheme = if wrapping == Wrapping::Tcp { "tcp" } else { "rtu-tcp" };
+    let address = format!("{scheme}://{}", listener.local_addr().unwrap());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
+        let mut connections = JoinSet::new();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
+            let manners = manners.clone();
             // Whoever hangs up on us comes back.
-            serve(stream, &manners).await.ok();
+            connections.spawn(async move { serve(stream, wrapping, &manners).await.ok() });
         }
     });
     (Bus::new(address.parse().unwrap(), TIMEOUT), tasks)
@@ -142,7 +188,7 @@ fn serial_line(manners: watch::Receiver<Manners>) -> (Bus, JoinSet<()>) {
     );
     tasks.spawn(async move {
         let _held = held;
-        serve(device, &manners).await.unwrap();
+        serve(device, Wrapping::Rtu, &manners).await.unwrap();
     });
     let address = format!("rtu://{path}?baud=115200");
     (Bus::new(address.parse().unwrap(), TIMEOUT), tasks)
@@ -169,7 +215,7 @@ async fn survives_everything(bus: Bus, manners: watch::Sender<Manners>, hangs_up
         Manners::OtherFunction,
         Manners::TooShort,
         Manners::TooLong,
-        Manners::BadChecksum,
+        Manners::BadFrame,
         Manners::Garbage,
         Manners::Refusing,
         Manners::Late,
@@ -194,9 +240,16 @@ async fn survives_everything(bus: Bus, manners: watch::Sender<Manners>, hangs_up
 }
 
 #[tokio::test]
+async fn a_device_in_the_network_is_read_and_no_fault_of_it_is_taken_for_a_value() {
+    let (sender, manners) = watch::channel(Manners::Good);
+    let (bus, _tasks) = server(Wrapping::Tcp, manners).await;
+    survives_everything(bus, sender, true).await;
+}
+
+#[tokio::test]
 async fn a_serial_server_is_read_and_no_fault_of_a_device_is_taken_for_a_value() {
     let (sender, manners) = watch::channel(Manners::Good);
-    let (bus, _tasks) = server(manners).await;
+    let (bus, _tasks) = server(Wrapping::Rtu, manners).await;
     survives_everything(bus, sender, true).await;
 }
 
@@ -212,7 +265,7 @@ async fn a_serial_line_is_read_and_no_fault_of_a_device_is_taken_for_a_value() {
 #[tokio::test]
 async fn a_unit_that_is_not_there_costs_a_timeout_and_not_its_neighbours() {
     let (_sender, manners) = watch::channel(Manners::Good);
-    let (bus, _tasks) = server(manners).await;
+    let (bus, _tasks) = server(Wrapping::Rtu, manners).await;
     bus.read(UNIT + 1, Table::Input, 100, 4).await.expect_err("nobody has this number");
     read(&bus, 100, 4).await.unwrap();
 }

@@ -102,7 +102,7 @@ impl ModbusMapConfig {
             let known =
                 || shipped().iter().map(|shipped| shipped.name).collect::<Vec<_>>().join(", ");
             let unknown = || MapError::Unknown { name: name.to_owned(), known: known() };
-            return ModbusMap::parse(name, found.ok_or_else(unknown)?.text, &self.scale);
+            return ModbusMap::scaled(name, found.ok_or_else(unknown)?.text, &self.scale);
         }
         let unreadable = |why: String| MapError::Unreadable { file: name.to_owned(), why };
         let size = fs::metadata(name).map_err(|error| unreadable(error.to_string()))?.len();
@@ -110,7 +110,7 @@ impl ModbusMapConfig {
             return Err(unreadable(format!("it is longer than {} bytes", file::MAP_BYTES_MAX)));
         }
         let text = fs::read_to_string(name).map_err(|error| unreadable(error.to_string()))?;
-        ModbusMap::parse(name, &text, &self.scale)
+        ModbusMap::scaled(name, &text, &self.scale)
     }
 
     /// Where the meter's bus is, with the line set as its map says where the address does not.

@@ -11,6 +11,8 @@ pub mod seeds;
 
 use std::cell::RefCell;
 
+use boltgrid_metering::drivers::modbus_map::{ModbusMap, Span};
+use boltgrid_metering::quantity::Quantity;
 use boltgrid_protocol::agreement::{Ack, BookCertificate, Proposal, Vote};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::codec;
@@ -48,13 +50,14 @@ struct World {
 pub type Target = fn(&[u8]) -> bool;
 
 /// All targets by their names.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("certificate", certificate),
     ("charter", charter),
     ("codec", canonical),
     ("direct", direct),
     ("enrolment", enrolment),
     ("gatekeeper", gatekeeper),
+    ("modbus_map", modbus_map),
     ("offers", offers),
     ("signed_body", signed_body),
     ("sunspec", sunspec),
@@ -196,6 +199,21 @@ pub fn direct(input: &[u8]) -> bool {
 pub fn sunspec(input: &[u8]) -> bool {
     let Some((choice, bytes)) = input.split_first() else { return false };
     BENCH.with(|bench| bench.read(choice % 2 == 0, bytes))
+}
+
+/// A map of registers, a zero, and the registers that a device shows in answer to it.
+pub fn modbus_map(input: &[u8]) -> bool {
+    let mut parts = input.splitn(2, |byte| *byte == 0);
+    let (Some(text), Some(bytes)) = (parts.next(), parts.next()) else { return false };
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let Ok(map) = ModbusMap::parse("fuzzed", text) else { return false };
+    let mut words = bytes.as_chunks::<2>().0.iter().map(|word| u16::from_be_bytes(*word));
+    let answer = |span: &Span| words.by_ref().take(span.count.into()).collect();
+    let answers: Vec<Vec<u16>> = map.requests().iter().map(answer).collect();
+    let Ok(shown) = map.shown(&answers, None) else { return false };
+    let has = Quantity::ALL.iter().filter(|quantity| shown.has(**quantity));
+    assert!(has.clone().all(|quantity| map.quantities().contains(quantity)));
+    has.count() > 0
 }
 
 /// Sets of offers, as members and strangers hand them on in the DHT.

@@ -3,6 +3,7 @@
 //!
 //! Not for: inputs that were found by fuzzing; those are files in `tests/fuzz/seeds`.
 
+use boltgrid_metering::drivers::modbus_map::shipped;
 use boltgrid_protocol::codec;
 use boltgrid_protocol::direct::{Answer, Question, Request, Response};
 use boltgrid_protocol::envelope::Header;
@@ -44,6 +45,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             .collect(),
         "enrolment" => grid.people.iter().map(|person| person.certified.to_bytes()).collect(),
         "gatekeeper" => messages(&grid),
+        "modbus_map" => modbus_maps(),
         "offers" => {
             let mut set = OfferSet::default();
             for author in 0..3 {
@@ -64,6 +66,18 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         }
         unknown => panic!("there is no target {unknown}"),
     }
+}
+
+/// Maps that come along, with what their meters show: nothing but a frequency of 50 Hz.
+fn modbus_maps() -> Vec<Vec<u8>> {
+    let shows = |name: &str, registers: usize, frequency: usize, shown: u16| {
+        let map = shipped().iter().find(|map| map.name == name).expect("it comes along");
+        let mut words = vec![0_u16; registers];
+        words[frequency] = shown;
+        let words = words.iter().flat_map(|word| word.to_be_bytes());
+        map.text.bytes().chain([0]).chain(words).collect()
+    };
+    vec![shows("eastron-sdm120", 0x4C, 0x46, 0x4248), shows("carlo-gavazzi-em111", 11, 6, 500)]
 }
 
 fn with_choice(choice: usize, bytes: &[u8]) -> Vec<u8> {

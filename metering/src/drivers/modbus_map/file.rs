@@ -162,13 +162,17 @@ pub struct ModbusMap {
 }
 
 impl ModbusMap {
-    /// The map that a text describes; `file` names it in what is said of mistakes. `scales` replaces the
-    /// factors of quantities.
+    /// The map that a text describes; `file` names it in what is said of mistakes.
     ///
     /// # Errors
     ///
     /// [`MapError`].
-    pub(super) fn parse(
+    pub fn parse(file: &str, text: &str) -> Result<Self, MapError> {
+        Self::scaled(file, text, &BTreeMap::new())
+    }
+
+    /// The map that a text describes, with the factors of some quantities replaced.
+    pub(super) fn scaled(
         file: &str,
         text: &str,
         scales: &BTreeMap<Quantity, Decimal>,
@@ -357,7 +361,7 @@ mod tests {
         "[[point]]\nquantity = \"power\"\nregister = 10\ntype = \"i32\"\nunit = \"W\"\n";
 
     fn parse(text: &str) -> Result<ModbusMap, String> {
-        ModbusMap::parse("test.toml", text, &BTreeMap::new()).map_err(|error| error.to_string())
+        ModbusMap::parse("test.toml", text).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -424,9 +428,9 @@ mod tests {
     fn a_scale_can_be_replaced_where_there_is_one() {
         let scales = |quantity| BTreeMap::from([(quantity, "2.5".parse().unwrap())]);
         let text = [HEAD, POWER].concat();
-        let map = ModbusMap::parse("test", &text, &scales(Quantity::Power)).unwrap();
+        let map = ModbusMap::scaled("test", &text, &scales(Quantity::Power)).unwrap();
         assert_eq!(map.points.first().map(|point| point.factor), "2.5".parse().ok());
-        let missing = ModbusMap::parse("test", &text, &scales(Quantity::Gas)).unwrap_err();
+        let missing = ModbusMap::scaled("test", &text, &scales(Quantity::Gas)).unwrap_err();
         assert!(missing.to_string().contains("`gas`, which the map does not have"), "{missing}");
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 
 fn map(points: &str) -> ModbusMap {
     let head = "name = \"test\"\nmanufacturer = \"none\"\nmodels = [\"one\"]\n";
-    ModbusMap::parse("test.toml", &[head, points].concat(), &BTreeMap::new()).unwrap()
+    ModbusMap::parse("test.toml", &[head, points].concat()).unwrap()
 }
 
 fn config(name: &str) -> ModbusMapConfig {
