@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench::{self, BenchError, BenchOptions, PeerOptions, RestartOptions, be_a_peer};
 use crate::chain::alone::{self, AloneError, AloneOptions, Payee};
 use crate::chain::{Choice, EmbeddedOptions};
+use crate::devices::Meters;
 use crate::run::process::be_a_node;
 use crate::run::report::Report;
 use crate::run::{RunError, RunOptions, run};
@@ -129,6 +130,10 @@ struct Run {
     /// Compute what is due, and pay nothing
     #[arg(long)]
     no_lightning: bool,
+    /// What the sites' grid meters speak: `SunSpec` all of them, or one language after the other
+    /// (`SunSpec`, a register map, `HomeWizard`, P1, Shelly)
+    #[arg(long, value_name = "KIND", default_value = "sunspec")]
+    meters: Meters,
     /// How many intervals everyone has to pay for one; what is not paid by then is a default
     #[arg(long, value_name = "K", default_value_t = RunOptions::default().pay_within_intervals)]
     pay_within_intervals: NonZeroU64,
@@ -189,6 +194,7 @@ impl From<Run> for RunOptions {
             from: run.from,
             seed: run.seed,
             chain: (!run.no_lightning).then(|| run.bitcoind.unwrap_or_default()),
+            meters: run.meters,
             pay_within_intervals: run.pay_within_intervals,
             faults: run.faults,
             report: run.report,

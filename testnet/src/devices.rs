@@ -1,4 +1,5 @@
-//! The equipment of every site as real `SunSpec` devices over Modbus TCP on the loopback interface.
+//! The equipment of every site as real `SunSpec` devices over Modbus TCP on the loopback interface, and
+//! grid meters that speak other languages besides.
 //!
 //! One listener a site; its units are [`METER_UNIT`], and [`INVERTER_UNIT`] and [`BATTERY_UNIT`]
 //! where the site has them. They answer function codes 3, 4, 6 and 16 out of the shared plant,
@@ -8,11 +9,14 @@ mod battery;
 mod controls;
 mod image;
 mod inverter;
+mod kind;
 mod meter;
 mod scale;
+mod sdm630;
 mod server;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::{
     io,
@@ -33,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::plant::{Nameplate, Plant};
+pub use kind::{MeterKind, Meters};
 use server::{Connection, SiteControls, SiteServer};
 
 /// The unit id of the grid meter.
@@ -41,6 +46,8 @@ pub const METER_UNIT: u8 = 1;
 pub const INVERTER_UNIT: u8 = 2;
 /// The unit id of the battery inverter.
 pub const BATTERY_UNIT: u8 = 3;
+/// The unit id of the grid meter as one that needs a map of its registers.
+pub const MAPPED_UNIT: u8 = 4;
 
 /// Most connections to one site: a node's driver for each unit, one being rebuilt, and an onlooker.
 const CONNECTIONS_MAX: u32 = 8;
@@ -60,6 +67,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct SiteDescription {
     /// Where the equipment listens.
     pub address: SocketAddr,
+    /// What the grid meter speaks that the node is to read, and where.
+    pub meter: (MeterKind, SocketAddr),
     /// What the equipment is.
     pub nameplate: Nameplate,
 }
@@ -88,7 +97,7 @@ pub struct DeviceFarm {
 }
 
 impl DeviceFarm {
-    /// Binds a port for every site of the plant, then starts to serve them all.
+    /// Binds ports for every site of the plant, then starts to serve them all.
     ///
     /// # Errors
     ///
@@ -97,7 +106,11 @@ impl DeviceFarm {
     /// # Panics
     ///
     /// If something has panicked while it held the plant.
-    pub async fn start(plant: SharedPlant, clock: Clock) -> Result<Self, FarmError> {
+    pub async fn start(
+        plant: SharedPlant,
+        clock: Clock,
+        meters: Meters,
+    ) -> Result<Self, FarmError> {
         let nameplates: Vec<(Option<usize>, Nameplate)> = {
             let plant = plant.lock().expect("a panic in the plant ends the testnet");
             let sites = (0..plant.len()).map(|site| (Some(site), plant.nameplate(site).clone()));
@@ -105,19 +118,31 @@ impl DeviceFarm {
         };
         let mut bound = Vec::new();
         for (site, nameplate) in nameplates {
-            let (listener, address) = bind()
-                .await
-                .map_err(|source| FarmError::Bind { site: nameplate.name.clone(), source })?;
+            let failed = |source| FarmError::Bind { site: nameplate.name.clone(), source };
+            let (listener, address) = bind().await.map_err(failed)?;
+            let kind = site.map_or(MeterKind::SunSpec, |site| MeterKind::of(meters, site));
+            let of_meter = match kind {
+                MeterKind::SunSpec | MeterKind::Sdm630 => None,
+                MeterKind::HomeWizard | MeterKind::P1 | MeterKind::Shelly => {
+                    Some(bind().await.map_err(failed)?)
+                }
+            };
             let (plant, clock) = (Arc::clone(&plant), Arc::clone(&clock));
             let controls = Mutex::new(SiteControls::new());
-            bound.push((address, listener, SiteServer { plant, clock, site, nameplate, controls }));
+            let server = SiteServer { plant, clock, site, nameplate, controls };
+            bound.push(((address, listener), (kind, of_meter), Arc::new(server)));
         }
         let stop = CancellationToken::new();
         let mut listeners = JoinSet::new();
         let mut sites = Vec::new();
-        for (address, listener, server) in bound {
-            sites.push(SiteDescription { address, nameplate: server.nameplate.clone() });
-            listeners.spawn(serve(listener, Arc::new(server), stop.clone()));
+        for ((address, listener), (kind, of_meter), server) in bound {
+            let meter = (kind, of_meter.as_ref().map_or(address, |(_, address)| *address));
+            sites.push(SiteDescription { address, meter, nameplate: server.nameplate.clone() });
+            if let Some((listener, _)) = of_meter {
+                let meter = (Arc::clone(&server), kind);
+                listeners.spawn(text::serve(listener, meter, stop.clone()));
+            }
+            listeners.spawn(serve(listener, server, stop.clone()));
         }
         let feeder = sites.pop().expect("the feeder comes last");
         Ok(Self { sites, feeder, stop, listeners })

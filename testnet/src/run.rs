@@ -55,6 +55,7 @@ use rogues::{RogueError, Rogues};
 use stage::{Stage, StageError};
 
 use crate::chain::Choice;
+use crate::devices::Meters;
 use crate::scenario::RURAL1;
 use crate::signals::Stop;
 
@@ -75,6 +76,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// The chain that is paid on; none, and nothing is paid.
     pub chain: Option<Choice>,
+    /// What the grid meters speak.
+    pub meters: Meters,
     /// How many intervals everyone has to pay for one.
     pub pay_within_intervals: NonZeroU64,
     /// A file that says what is to go wrong.
@@ -98,6 +101,7 @@ impl Default for RunOptions {
             seed: 1,
             chain: Some(Choice::Embedded),
             pay_within_intervals: charter::PAY_WITHIN_INTERVALS,
+            meters: Meters::default(),
             faults: None,
             report: None,
             headless: false,

@@ -12,8 +12,10 @@ use super::battery::{self, BatteryControls};
 use super::controls::{Controls, written};
 use super::image::Image;
 use super::inverter::{self, PvControls};
-use super::{BATTERY_UNIT, Clock, INVERTER_UNIT, METER_UNIT, SharedPlant, meter};
-use crate::plant::{Command, Nameplate};
+use super::{
+    BATTERY_UNIT, Clock, INVERTER_UNIT, MAPPED_UNIT, METER_UNIT, SharedPlant, meter, sdm630,
+};
+use crate::plant::{Command, Nameplate, SiteTruth};
 
 /// Most registers of one read, by the Modbus specification.
 const READ_MAX: u16 = 125;
@@ -81,6 +83,10 @@ impl SiteServer {
         if !(1..=READ_MAX).contains(&count) {
             return Err(ExceptionCode::IllegalDataValue);
         }
+        if unit == MAPPED_UNIT {
+            let words = sdm630::read(&self.truth(), address, count);
+            return words.ok_or(ExceptionCode::IllegalDataAddress);
+        }
         let image = self.image(unit, *self.controls())?;
         let words = image.read(address, count).ok_or(ExceptionCode::IllegalDataAddress)?;
         Ok(words.to_vec())
@@ -105,13 +111,16 @@ impl SiteServer {
         Ok(())
     }
 
+    /// The site as it is now.
+    pub(super) fn truth(&self) -> SiteTruth {
+        let mut plant = self.plant.lock().expect("a panic in the plant ends the testnet");
+        plant.step_to((self.clock)());
+        self.site.map_or_else(|| plant.feeder_truth(), |site| plant.site_truth(site))
+    }
+
     /// The registers of a unit as they are now.
     fn image(&self, unit: u8, controls: SiteControls) -> Result<Image, ExceptionCode> {
-        let truth = {
-            let mut plant = self.plant.lock().expect("a panic in the plant ends the testnet");
-            plant.step_to((self.clock)());
-            self.site.map_or_else(|| plant.feeder_truth(), |site| plant.site_truth(site))
-        };
+        let truth = self.truth();
         let nameplate = &self.nameplate;
         let image = match unit {
             METER_UNIT => Some(meter::image(nameplate, &truth)),

@@ -5,6 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use boltgrid::site::{SiteConfig, Trial};
 use boltgrid_protocol::units::Power;
 use sunspec::client::{AsyncClient, AsyncDevice, Config};
 use sunspec::models::model1::Model1;
@@ -15,6 +16,7 @@ use sunspec::models::model123::{Model123, WMaxLimEna};
 use sunspec::models::model124::{ChaSt, Model124, StorCtlMod};
 use sunspec::models::model203::Model203;
 use sunspec::models::model802::Model802;
+use tokio::time::timeout;
 use tokio_modbus::client::{Context, Reader, Writer, tcp::connect_slave};
 use tokio_modbus::{ExceptionCode, Slave};
 
@@ -42,6 +44,10 @@ struct Noon {
 
 impl Noon {
     async fn start() -> Self {
+        Self::start_with(Meters::Sunspec).await
+    }
+
+    async fn start_with(meters: Meters) -> Self {
         let scenario = Arc::new(Scenario::builtin(RURAL1).unwrap());
         let options = PlantOptions {
             nodes: NonZeroUsize::new(13).unwrap(),
@@ -55,7 +61,7 @@ impl Noon {
         let ms = Arc::new(AtomicU64::new(EPOCH_MS));
         let hand = Arc::clone(&ms);
         let clock: Clock = Arc::new(move || Timestamp::from_unix_ms(hand.load(Ordering::SeqCst)));
-        let farm = DeviceFarm::start(Arc::clone(&plant), clock).await.unwrap();
+        let farm = DeviceFarm::start(Arc::clone(&plant), clock, meters).await.unwrap();
         Self { farm, plant, ms }
     }
 
@@ -82,6 +88,38 @@ impl Noon {
 fn scaled(register: i64, sf: i16, unit_milli: i16) -> i64 {
     let exponent = u32::try_from(sf + unit_milli).unwrap();
     register * 10_i64.pow(exponent)
+}
+
+#[tokio::test]
+async fn a_node_reads_the_truth_of_the_plant_off_every_kind_of_grid_meter() {
+    let noon = Noon::start_with(Meters::Mixed).await;
+    noon.pass(7 * TICK_MS + 300);
+    for (site, kind) in MeterKind::ALL.into_iter().enumerate() {
+        let (described, address) = noon.farm.sites()[site].meter;
+        assert_eq!(described, kind);
+        let meter = toml::from_str(&kind.settings(address)).unwrap();
+        let config = SiteConfig { meter: Some(meter), ..SiteConfig::default() };
+        let mut trial = Trial::new(&config).unwrap();
+        // Some answer and some send when they like.
+        let read = async {
+            loop {
+                if let Some(value) = trial.read().await[0].last {
+                    return value;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let value = timeout(Duration::from_secs(20), read).await.unwrap();
+        let truth = noon.truth(site);
+        let (shown_mw, mw) = (value.power.unwrap().to_milliwatts(), truth.net.to_milliwatts());
+        assert!(mw.abs() > 100_000 && shown_mw.abs_diff(mw) <= 5_000, "{kind:?}: {shown_mw} {mw}");
+        let import = value.import.unwrap().to_milliwatt_hours();
+        let imported = truth.registers.imported.to_milliwatt_hours();
+        let counted = if kind == MeterKind::Shelly { 0 } else { imported };
+        assert!(import.abs_diff(counted) <= 1_000, "{kind:?}: {import} {counted}");
+        let volts = value.shown.mean_voltage_mv().unwrap();
+        assert!(i64::from(volts).abs_diff(truth.phase_mv) <= 200, "{kind:?}: {volts}");
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use boltgrid_protocol::units::{Interval, Power};
 use libp2p::Multiaddr;
 
 use crate::chain::Access;
-use crate::devices::{BATTERY_UNIT, INVERTER_UNIT, METER_UNIT, SiteDescription};
+use crate::devices::{BATTERY_UNIT, INVERTER_UNIT, SiteDescription};
 use crate::plant::Nameplate;
 use crate::scenario::splitmix64;
 
@@ -265,6 +265,8 @@ impl Founding<'_> {
             let address = site.address.to_string();
             DeviceConfig::at(address.parse().expect("host and port"), unit)
         };
+        let (kind, address) = site.meter;
+        let meter = toml::from_str(&kind.settings(address)).expect("settings of a node");
         let Nameplate { pv, battery, .. } = &site.nameplate;
         let tick_ms = self.charter.interval.interval_ms / crate::plant::TICKS_PER_INTERVAL;
         let behind_proxy = place.listen != place.address;
@@ -282,7 +284,7 @@ impl Founding<'_> {
             log: RawLog::default(),
             site: Some(SiteConfig {
                 sample_every_ms: Some(tick_ms.clamp(*SAMPLE_MS.start(), *SAMPLE_MS.end())),
-                meter: Some(unit(METER_UNIT)),
+                meter: Some(meter),
                 pv: pv.iter().map(|_| unit(INVERTER_UNIT)).collect(),
                 battery: battery.iter().map(|_| unit(BATTERY_UNIT)).collect(),
                 ..SiteConfig::default()
@@ -330,6 +332,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), FoundingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::devices::{METER_UNIT, MeterKind};
     use crate::plant::{BatteryNameplate, PvNameplate};
     use crate::run::charter::{self, Terms};
     use boltgrid::config::Config;
@@ -342,6 +345,7 @@ mod tests {
         let rated = Power::from_milliwatts(5_000_000);
         SiteDescription {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            meter: (MeterKind::SunSpec, SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             nameplate: Nameplate {
                 name: name.to_owned(),
                 rated_import: Power::from_milliwatts(20_000_000),

@@ -23,7 +23,7 @@ use super::ports::{self, Port};
 use super::timeline::{Timeline, startup_ms};
 use super::{RunError, RunOptions};
 use crate::chain::{Source, SourceError};
-use crate::devices::{DeviceFarm, FarmError, SharedPlant};
+use crate::devices::{DeviceFarm, FarmError, Meters, SharedPlant};
 use crate::plant::{FEEDER, Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
 use crate::rogue::Role as RogueRole;
 use crate::scenario::{Scenario, ScenarioError, TimeError};
@@ -225,7 +225,7 @@ impl Stage {
         let timeline = plan.timeline()?;
         let charter = plan.charter(plan.timing()?.start_of(timeline.first))?;
         let plant = plan.plant(&timeline)?;
-        let farm = DeviceFarm::start(Arc::clone(&plant), Arc::new(boltgrid::clock::now)).await?;
+        let farm = devices(&plant, options.meters).await?;
         let clocks_skewed = faults.iter().any(|fault| matches!(fault.kind, FaultKind::Skew { .. }));
         let founding = Founding {
             dir: folder.path(),
@@ -371,6 +371,10 @@ impl Plan<'_> {
         };
         Ok(Arc::new(Mutex::new(Plant::new(Arc::clone(self.scenario), options)?)))
     }
+}
+
+async fn devices(plant: &SharedPlant, meters: Meters) -> Result<DeviceFarm, FarmError> {
+    DeviceFarm::start(Arc::clone(plant), Arc::new(boltgrid::clock::now), meters).await
 }
 
 /// The ports of nodes, three each.

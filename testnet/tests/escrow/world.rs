@@ -19,7 +19,7 @@ use boltgrid_protocol::escrow::Releases;
 use boltgrid_protocol::order::Side;
 use boltgrid_protocol::units::Timestamp;
 use boltgrid_testnet::chain::{Choice, Faucet, Source};
-use boltgrid_testnet::devices::{DeviceFarm, SharedPlant};
+use boltgrid_testnet::devices::{DeviceFarm, Meters, SharedPlant};
 use boltgrid_testnet::plant::{Plant, PlantOptions, TICKS_PER_INTERVAL};
 use boltgrid_testnet::run::ports;
 use boltgrid_testnet::run::process::NodeProcess;
@@ -319,7 +319,7 @@ async fn meters() -> DeviceFarm {
         epoch: Timestamp::from_unix_ms(epoch),
     };
     let plant: SharedPlant = Arc::new(Mutex::new(Plant::new(scenario, options).unwrap()));
-    DeviceFarm::start(plant, Arc::new(clock::now)).await.unwrap()
+    DeviceFarm::start(plant, Arc::new(clock::now), Meters::Sunspec).await.unwrap()
 }
 
 /// Founds a grid of three and writes their configs.
