@@ -93,7 +93,7 @@ enum Command {
     /// See what was paid, what is owed and what is in dispute
     #[command(subcommand)]
     Payment(payment::Payment),
-    /// The site's meters: list, live values, try one out
+    /// The site's meters: list, live values, try one out, find some
     #[command(subcommand)]
     Meter(meter::Meter),
     /// Write all that is kept about money into CSV files

@@ -2,6 +2,7 @@
 //! Not for: what the readings settle.
 
 mod checks;
+mod discover;
 mod test;
 
 use std::io::Write;
@@ -38,6 +39,9 @@ pub(super) enum Meter {
     Quality(checks::Since),
     /// Hold each feeder's meter against those of its sites
     Balance(Node),
+    /// Look for meters at addresses in your network: Modbus, HTTP and P1. Prints what to put into the
+    /// config file; only the addresses that you name are looked at
+    Discover(discover::Discover),
 }
 
 /// Which node to ask, and how to print its answer.
@@ -81,6 +85,7 @@ impl Meter {
             Self::Anomalies(since) => checks::anomalies(&since, out),
             Self::Quality(since) => checks::quality(&since, out),
             Self::Balance(node) => checks::balance(&node, out),
+            Self::Discover(discover) => discover.run(out),
         }
     }
 }

@@ -1,0 +1,215 @@
+//! Looking what a port of a host is: the drivers themselves are tried on it, and what they read decides.
+
+use std::time::Duration;
+
+use boltgrid_metering::drivers::{Buses, DeviceError, Meter, MeterConfig, http, modbus_map};
+use boltgrid_metering::quantity::Quantity;
+use boltgrid_metering::shown::Shown;
+use boltgrid_protocol::units::Power;
+use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long connecting may take, and one request of Modbus.
+const CONNECT_TIME: Duration = Duration::from_millis(700);
+/// The port of Modbus TCP, where slow gateways get a second chance.
+const MODBUS_PORT: u16 = 502;
+/// How long to wait for a port to speak by itself, as most P1 meters do once a second.
+const FIRST_WORD_TIME: Duration = Duration::from_millis(1_200);
+/// How long a P1 port may be silent: the slowest send every ten seconds.
+const TELEGRAM_TIME: Duration = Duration::from_secs(12);
+/// How often a P1 port is asked what it has heard.
+const TELEGRAM_POLL: Duration = Duration::from_millis(100);
+/// The units that SunSpec devices have when they are sold.
+const UNITS: [u8; 6] = [1, 2, 3, 100, 126, 240];
+/// A phase of a home, in mV: what looks otherwise was read by the wrong map.
+const PHASE_MV: std::ops::RangeInclusive<u32> = 90_000..=300_000;
+/// A grid's frequency, in mHz.
+const GRID_MHZ: std::ops::RangeInclusive<u32> = 45_000..=65_000;
+/// The models of inverters and of batteries, by their SunSpec numbers.
+const INVERTERS: [u16; 7] = [101, 102, 103, 111, 112, 113, 701];
+const BATTERIES: [u16; 4] = [124, 713, 714, 802];
+
+/// What was found at a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Found {
+    /// Where.
+    pub(super) address: String,
+    /// What it seems to be.
+    pub(super) what: String,
+    /// Where its lines belong in the config file, such as `[site.meter]`.
+    pub(super) section: &'static str,
+    /// The lines.
+    pub(super) settings: String,
+    /// What else the same answers would fit.
+    pub(super) also: Vec<String>,
+    /// The power that it showed, where it is a meter; a string, as all 64-bit integers.
+    pub(super) power_mw: Option<String>,
+}
+
+/// All that is found at a port of a host.
+pub(super) async fn look(host: &str, port: u16) -> Vec<Found> {
+    let connecting = TcpStream::connect((host, port));
+    let Ok(Ok(stream)) = timeout(CONNECT_TIME, connecting).await else { return Vec::new() };
+    let address = format!("{host}:{port}");
+    let speaks_first = matches!(timeout(FIRST_WORD_TIME, stream.peek(&mut [0])).await, Ok(Ok(1)));
+    drop(stream);
+    if speaks_first {
+        return p1(&address).await.into_iter().collect();
+    }
+    let (found, is_modbus) = sunspec(&address).await;
+    if !found.is_empty() {
+        return found;
+    }
+    let found = if is_modbus || port == MODBUS_PORT { mapped(&address).await } else { Vec::new() };
+    if !found.is_empty() {
+        return found;
+    }
+    let found = http(&address).await;
+    if !found.is_empty() {
+        return found;
+    }
+    p1(&address).await.into_iter().collect()
+}
+
+/// Settings in TOML and what they mean.
+fn parsed(settings: &str) -> Option<MeterConfig> {
+    toml::from_str(settings).ok()
+}
+
+fn power(shown: &Shown) -> Option<String> {
+    shown.total_power().map(|power| power.to_milliwatts().to_string())
+}
+
+/// The units of a SunSpec bus, and whether anybody answers by Modbus at all.
+async fn sunspec(address: &str) -> (Vec<Found>, bool) {
+    let (mut found, mut is_modbus) = (Vec::new(), false);
+    let buses = Buses::new(CONNECT_TIME);
+    for unit in UNITS {
+        let settings = format!("address = \"{address}\"\nunit = {unit}\n");
+        let Some(config) = parsed(&format!("driver = \"sunspec\"\n{settings}")) else { break };
+        let of = |what: String, section, power_mw| Found {
+            address: address.to_owned(),
+            what,
+            section,
+            settings: settings.clone(),
+            also: Vec::new(),
+            power_mw,
+        };
+        match Meter::open(&config, &buses, address, None).await {
+            Ok(mut meter) => {
+                let shown = meter.read().await.ok();
+                let power_mw = shown.as_ref().and_then(power);
+                found.push(of(format!("SunSpec meter, unit {unit}"), "[site.meter]", power_mw));
+            }
+            Err(DeviceError::ModelMissing { found: models, .. }) => {
+                let has = |wanted: &[u16]| models.iter().any(|model| wanted.contains(model));
+                if has(&BATTERIES) {
+                    let what = format!("SunSpec battery, unit {unit}, models {models:?}");
+                    found.push(of(what, "[[site.battery]]", None));
+                } else if has(&INVERTERS) {
+                    let what = format!("SunSpec inverter, unit {unit}, models {models:?}");
+                    found.push(of(what, "[[site.pv]]", None));
+                }
+            }
+            // It is there and says that it is something else; other units may be none.
+            Err(DeviceError::NotSunSpec { .. }) => is_modbus = true,
+            // Nobody speaks Modbus there.
+            Err(_) if found.is_empty() && !is_modbus => break,
+            Err(_) => {}
+        }
+    }
+    (found, is_modbus)
+}
+
+/// A Modbus meter that one of the shipped maps fits: its voltages and frequency are a grid's.
+async fn mapped(address: &str) -> Vec<Found> {
+    let buses = Buses::new(CONNECT_TIME);
+    let mut fitting: Vec<(usize, String, Found)> = Vec::new();
+    for map in modbus_map::shipped() {
+        let settings =
+            format!("driver = \"modbus-map\"\naddress = \"{address}\"\nmap = \"{}\"\n", map.name);
+        let Some(config) = parsed(&settings) else { continue };
+        let Ok(mut meter) = Meter::open(&config, &buses, address, None).await else { continue };
+        let Ok(shown) = meter.read().await else { continue };
+        if !is_of_a_grid(&shown) {
+            continue;
+        }
+        let count = Quantity::ALL.iter().filter(|quantity| shown.has(**quantity)).count();
+        let found = Found {
+            address: address.to_owned(),
+            what: format!("Modbus meter that `{}` fits; look at its nameplate", map.name),
+            section: "[site.meter]",
+            settings,
+            also: Vec::new(),
+            power_mw: power(&shown),
+        };
+        fitting.push((count, map.name.to_owned(), found));
+    }
+    fitting.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    let mut fitting = fitting.into_iter();
+    let Some((_, _, mut best)) = fitting.next() else { return Vec::new() };
+    best.also = fitting.map(|(_, name, _)| name).collect();
+    vec![best]
+}
+
+/// Whether what was read can be a meter's on a grid: every phase that is told has a phase's voltage.
+fn is_of_a_grid(shown: &Shown) -> bool {
+    let phases = shown.phases.iter().filter_map(|phase| phase.voltage_mv);
+    let mut volts = phases.chain(shown.voltage_mv).peekable();
+    volts.peek().is_some()
+        && volts.all(|mv| PHASE_MV.contains(&mv))
+        && shown.frequency_mhz.is_none_or(|mhz| GRID_MHZ.contains(&mhz))
+        && shown.total_power().is_some()
+}
+
+/// A device that answers in JSON as one of the shipped maps expects.
+async fn http(address: &str) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (map, _) in http::SHIPPED {
+        let settings = format!("driver = \"http\"\naddress = \"{address}\"\nmap = \"{map}\"\n");
+        let Some(config) = parsed(&settings) else { continue };
+        let buses = Buses::new(CONNECT_TIME);
+        let Ok(mut meter) = Meter::open(&config, &buses, address, None).await else { continue };
+        let shown = match meter.read().await {
+            Ok(shown) => shown,
+            // Nobody speaks HTTP there.
+            Err(DeviceError::Io { .. }) => break,
+            Err(_) => continue,
+        };
+        let section = if map.ends_with("-pv") { "[[site.pv]]" } else { "[site.meter]" };
+        found.push(Found {
+            address: address.to_owned(),
+            what: format!("answers like `{map}`"),
+            section,
+            settings,
+            also: Vec::new(),
+            power_mw: power(&shown),
+        });
+    }
+    found
+}
+
+/// A serial server that passes on telegrams.
+async fn p1(address: &str) -> Option<Found> {
+    let settings = format!("driver = \"p1\"\naddress = \"{address}\"\n");
+    let config = parsed(&settings)?;
+    let buses = Buses::new(CONNECT_TIME);
+    let mut meter = Meter::open(&config, &buses, address, None).await.ok()?;
+    let until = Instant::now() + TELEGRAM_TIME;
+    while Instant::now() < until {
+        if let Ok(shown) = meter.read().await {
+            let power_mw = shown.total_power().map(Power::to_milliwatts);
+            return Some(Found {
+                address: address.to_owned(),
+                what: "P1 telegrams".to_owned(),
+                section: "[site.meter]",
+                settings,
+                also: Vec::new(),
+                power_mw: power_mw.map(|mw| mw.to_string()),
+            });
+        }
+        sleep(TELEGRAM_POLL).await;
+    }
+    None
+}
