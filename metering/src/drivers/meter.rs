@@ -67,13 +67,24 @@ impl Buses {
         Self { timeout, open: Arc::default() }
     }
 
-    /// The bus at an address; there are as many as the configuration names.
-    #[must_use]
-    pub fn at(&self, address: &BusAddress) -> Bus {
+    /// The bus at an address, for the device of this name; there are as many as the configuration names.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::Setting`] where two devices of one serial line have it set in two ways.
+    pub fn at(&self, address: &BusAddress, name: &str) -> Result<Bus, DeviceError> {
+        let address = address.clone().spelled_out();
         // A map of handles is whole whatever panicked while it was held.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = open.keys().find(|other| other.contradicts(&address)) {
+            let problem = format!(
+                "its line is {address}, but another device has it as {other}; \
+                 set the devices alike, and say so in both addresses"
+            );
+            return Err(DeviceError::Setting { device: name.into(), problem });
+        }
         let new = || Bus::new(address.clone(), self.timeout);
-        open.entry(address.clone()).or_insert_with(new).clone()
+        Ok(open.entry(address.clone()).or_insert_with(new).clone())
     }
 }
 
@@ -106,7 +117,7 @@ impl Meter {
     ) -> Result<Self, DeviceError> {
         Ok(match config {
             MeterConfig::Sunspec(it) => {
-                let bus = buses.at(&it.address);
+                let bus = buses.at(&it.address, name)?;
                 Self::SunSpec(SunSpecMeter::open(&bus, it.unit, name, rated).await?)
             }
             MeterConfig::Http(it) => Self::Http(HttpMeter::open(it, name, rated).await?),
@@ -115,7 +126,8 @@ impl Meter {
                     device: name.into(),
                     problem: error.to_string(),
                 })?;
-                Self::ModbusMap(ModbusMeter::open_on(&buses.at(&address), it, name, rated).await?)
+                let bus = buses.at(&address, name)?;
+                Self::ModbusMap(ModbusMeter::open_on(&bus, it, name, rated).await?)
             }
             MeterConfig::Mqtt(it) => Self::Mqtt(MqttMeter::open(it, name, rated).await?),
             MeterConfig::P1(it) => Self::P1(P1Meter::open(it, name, rated).await?),
@@ -154,11 +166,17 @@ mod tests {
     #[test]
     fn devices_at_one_address_share_its_bus() {
         let buses = Buses::new(Duration::from_secs(1));
-        let at = |text: &str| buses.at(&text.parse().unwrap()).address().to_string();
-        assert_eq!(
-            (at("a"), at("a:502"), at("b")),
-            ("a:502".into(), "a:502".into(), "b:502".into())
-        );
+        let at = |text: &str| {
+            let bus = buses.at(&text.parse().unwrap(), "meter");
+            bus.map(|bus| bus.address().to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(at("a").unwrap(), "a:502");
+        assert_eq!(at("a:502").unwrap(), "a:502");
+        assert_eq!(at("b").unwrap(), "b:502");
         assert_eq!(buses.open.lock().unwrap().len(), 2);
+        // A serial line is one bus, however it is written, and is set in one way.
+        assert_eq!(at("rtu:///dev/ttyS9").unwrap(), at("rtu:///dev/ttyS9?baud=9600").unwrap());
+        assert_eq!(buses.open.lock().unwrap().len(), 3);
+        assert!(at("rtu:///dev/ttyS9?baud=2400").unwrap_err().contains("another device"));
     }
 }

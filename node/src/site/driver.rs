@@ -96,7 +96,7 @@ impl Device {
         if let MeterConfig::Sunspec(it) = driver
             && self.kind != Kind::Meter
         {
-            let bus = buses.at(&it.address);
+            let bus = buses.at(&it.address, name)?;
             return Ok(if self.kind == Kind::Pv {
                 Driver::Pv(SunSpecPv::open(&bus, it.unit, name, rated).await?)
             } else {

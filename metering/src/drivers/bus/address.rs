@@ -144,6 +144,23 @@ impl Endpoint {
 }
 
 impl BusAddress {
+    /// The address with everything said that it leaves open, so that equal lines are written alike.
+    #[must_use]
+    pub fn spelled_out(self) -> Self {
+        let usual = SerialSettings::default();
+        let (baud, parity) = (Some(usual.baud()), Some(usual.parity()));
+        self.with_usual(SerialSettings { baud, parity, stop: Some(1) })
+    }
+
+    /// Whether both are one serial line, which can't be set in two ways at once.
+    #[must_use]
+    pub fn contradicts(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Rtu(one), Self::Rtu(another)) => one.path == another.path && one != another,
+            (Self::Tcp(_) | Self::RtuOverTcp(_) | Self::Rtu(_), _) => false,
+        }
+    }
+
     /// The address, on a serial line with the settings that it leaves open taken from `usual`.
     #[must_use]
     pub fn with_usual(self, usual: SerialSettings) -> Self {
@@ -293,6 +310,16 @@ mod tests {
         let line: BusAddress = "rtu://COM3?parity=none".parse().unwrap();
         let usual = SerialSettings { baud: Some(2_400), parity: Some(Parity::Even), stop: None };
         assert_eq!(line.with_usual(usual).to_string(), "rtu://COM3?baud=2400&parity=none");
+    }
+
+    #[test]
+    fn one_line_set_in_two_ways_is_a_contradiction() {
+        let parse = |text: &str| text.parse::<BusAddress>().unwrap().spelled_out();
+        let line = parse("rtu:///dev/ttyUSB0");
+        assert_eq!(line, parse("rtu:///dev/ttyUSB0?stop=1&baud=9600&parity=none"));
+        assert!(line.contradicts(&parse("rtu:///dev/ttyUSB0?baud=2400")));
+        assert!(!line.contradicts(&parse("rtu:///dev/ttyUSB1?baud=2400")));
+        assert!(!line.contradicts(&line) && !line.contradicts(&parse("meter.local")));
     }
 
     #[test]
