@@ -10,15 +10,14 @@
 
 use std::path::Path;
 
-use boltgrid_protocol::lightning::PaymentHash;
 use ldk_node::Node;
 use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME};
 use ldk_node::lightning::ln::channelmanager::PaymentId;
 use ldk_node::payment::PaymentStatus;
-use rusqlite::{Connection, OpenFlags};
 use tracing::info;
 
 use super::begun::{Begun, NAMESPACE};
+use crate::store::{ElsewhereError, KeptElsewhere};
 
 /// Where the library keeps the records that it shows its users.
 const RECORDS: &str = "payments";
@@ -27,8 +26,8 @@ const RECORDS: &str = "payments";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnsentError {
     /// The store does not read.
-    #[error("its store is not readable: {0}")]
-    Read(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Read(#[from] ElsewhereError),
     /// The store does not take what is struck out.
     #[error("its store is not writable: {0}")]
     Write(String),
@@ -43,7 +42,7 @@ pub(super) fn forget(node: &Node, begun: &Begun, dir: &Path) -> Result<(), Unsen
     }
     let store = open(dir)?;
     for hash in under_way {
-        if stands_in(&store, &hash)? {
+        if store.holds(hash.as_bytes())? {
             continue;
         }
         let id = PaymentId(*hash.as_bytes());
@@ -60,21 +59,14 @@ pub(super) fn forget(node: &Node, begun: &Begun, dir: &Path) -> Result<(), Unsen
     Ok(())
 }
 
-fn open(dir: &Path) -> Result<Connection, rusqlite::Error> {
-    Connection::open_with_flags(dir.join(SQLITE_DB_FILE_NAME), OpenFlags::SQLITE_OPEN_READ_ONLY)
-}
-
-/// Whether a hash stands in anything of the library's but its records.
-fn stands_in(store: &Connection, hash: &PaymentHash) -> Result<bool, rusqlite::Error> {
-    let query = format!(
-        "SELECT EXISTS (SELECT 1 FROM {KV_TABLE_NAME} \
-         WHERE primary_namespace NOT IN (?1, ?2) AND instr(value, ?3) > 0)"
-    );
-    store.query_row(&query, (NAMESPACE, RECORDS, hash.as_bytes().as_slice()), |row| row.get(0))
+/// The library's store without the records that it shows its users, and without our notes.
+fn open(dir: &Path) -> Result<KeptElsewhere, ElsewhereError> {
+    KeptElsewhere::open(&dir.join(SQLITE_DB_FILE_NAME), KV_TABLE_NAME, [NAMESPACE, RECORDS])
 }
 
 #[cfg(test)]
 mod tests {
+    use boltgrid_protocol::lightning::PaymentHash;
     use ldk_node::lightning::util::persist::KVStoreSync;
 
     use super::super::store::Store;
@@ -86,7 +78,7 @@ mod tests {
     async fn a_hash_is_found_wherever_the_library_has_it_but_in_its_records() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let found = || stands_in(&open(dir.path()).unwrap(), &HASH).unwrap();
+        let found = || open(dir.path()).unwrap().holds(HASH.as_bytes()).unwrap();
         let state = [&[0, 1][..], HASH.as_bytes(), &[2]].concat();
         let write = |primary: &str, secondary: &str, key: &str, bytes: &[u8]| {
             KVStoreSync::write(&store, primary, secondary, key, bytes.to_vec()).unwrap();

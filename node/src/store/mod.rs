@@ -6,6 +6,7 @@
 //! Not for: Lightning's own state, keys, or configuration.
 
 pub mod archive;
+mod elsewhere;
 mod folder;
 pub mod journal;
 
@@ -16,6 +17,7 @@ pub use archive::{
     Archive, ArchiveError, BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord,
     DisputeRecord, SignedBytes,
 };
+pub(crate) use elsewhere::{ElsewhereError, KeptElsewhere};
 pub use folder::{FolderError, FolderLock};
 pub use journal::{JournalError, JournalHandle, LightningMark};
 

@@ -8,13 +8,12 @@ use boltgrid::lightning::{
 };
 use boltgrid_protocol::lightning::Preimage;
 use boltgrid_protocol::units::Msat;
+use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME, SqliteStore};
+use ldk_node::lightning::util::persist::KVStoreSync;
 
 use crate::bitcoind::Bitcoind;
 use crate::payments::terms;
 use crate::world::{Running, eventually, msat, two_with_a_channel};
-
-/// The library's store, inside a node's data folder.
-const STORE: &str = "lightning/ldk_node_data.sqlite";
 
 async fn first_payment(node: &mut Running) -> boltgrid::lightning::Delivery {
     loop {
@@ -121,18 +120,13 @@ async fn what_was_noted_and_never_sent_is_begun_again_and_what_is_under_way_is_n
     second.until(is_held).await;
     let unsent = second.handle.invoice(terms(msat(5_000))).await.unwrap();
     first.stop().await;
-    let store = rusqlite::Connection::open(payer.data().join(STORE)).unwrap();
-    let lost = store.execute(
-        "DELETE FROM ldk_node_data WHERE primary_namespace = 'payments' AND key = ?1",
-        [held.to_string()],
-    );
-    assert_eq!(lost, Ok(1));
-    let noted = store.execute(
-        "INSERT INTO ldk_node_data (primary_namespace, secondary_namespace, key, value)
-         VALUES ('boltgrid', 'begun', ?1, x'01')",
-        [unsent.payment_hash.to_string()],
-    );
-    assert_eq!(noted, Ok(1));
+    let dir = payer.data().join(LIGHTNING_DIR);
+    let (file, table) = (SQLITE_DB_FILE_NAME.to_owned(), KV_TABLE_NAME.to_owned());
+    let store = SqliteStore::new(dir, Some(file), Some(table)).unwrap();
+    KVStoreSync::read(&store, "payments", "", &held.to_string()).unwrap();
+    KVStoreSync::remove(&store, "payments", "", &held.to_string(), false).unwrap();
+    let noted = unsent.payment_hash.to_string();
+    KVStoreSync::write(&store, "boltgrid", "begun", &noted, vec![1]).unwrap();
     drop(store);
 
     let mut first = payer.start().await;
