@@ -307,3 +307,29 @@ async fn a_map_of_ones_own_needs_no_compiler() {
     fs::remove_file(&file).unwrap();
     assert!(matches!(HttpMeter::open(&own, "meter", None).await, Err(DeviceError::Io { .. })));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_becomes_of_an_answer_nothing_panics(
+        which in 0_usize..3,
+        changes in proptest::collection::vec((proptest::prelude::any::<u16>(), 32_u8..127), 0..6),
+    ) {
+        let (map, answer) = [
+            ("shelly-em", SHELLY),
+            ("tasmota", TASMOTA),
+            ("homewizard", include_str!("captures/http/homewizard-kwh3.json")),
+        ][which];
+        let mut bytes = answer.as_bytes().to_vec();
+        for (place, byte) in changes {
+            let place = usize::from(place) % bytes.len();
+            bytes[place] = byte;
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        if let Ok(shown) = HttpMap::shipped(map).unwrap().read(0, &[&text], None).unwrap() {
+            let hertz = shown.frequency_mhz;
+            proptest::prop_assert!(hertz.is_none_or(|mhz| (40_000..=70_000).contains(&mhz)));
+        }
+    }
+}

@@ -318,3 +318,31 @@ fn the_configuration_is_short() {
     assert_eq!(toml::to_string(&config).unwrap(), "address = \"/dev/ttyUSB0\"\n");
     assert!(toml::from_str::<P1Config>("address = \"a:1\"\nbaud = 1").is_err());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_becomes_of_a_telegram_nothing_panics_and_nothing_impossible_is_shown(
+        which in 0..CHECKED.len(),
+        changes in proptest::collection::vec((proptest::prelude::any::<u16>(), proptest::prelude::any::<u8>()), 1..6),
+        cut in proptest::prelude::any::<u16>(),
+    ) {
+        let end = CHECKED[which].iter().rposition(|byte| *byte == b'!').unwrap();
+        let mut bytes = CHECKED[which][..end].to_vec();
+        for (place, byte) in changes {
+            let place = usize::from(place) % bytes.len();
+            bytes[place] = byte;
+        }
+        if cut % 4 == 0 {
+            let length = bytes.len();
+            bytes.drain(usize::from(cut) % length..);
+        }
+        // Without a checksum, so that what is behind it is reached.
+        bytes.extend(b"!\r\n");
+        if let Ok(shown) = read_telegram(&bytes, Checksum::Optional, None) {
+            let volts = [Line::L1, Line::L2, Line::L3].map(|line| shown.phase(line).voltage_mv);
+            proptest::prop_assert!(volts.into_iter().flatten().all(|mv| mv <= 50_000_000));
+        }
+    }
+}

@@ -91,6 +91,14 @@ const fn checksum(config: &P1Config) -> Checksum {
     if config.dsmr2 { Checksum::Optional } else { Checksum::Required }
 }
 
+/// What a stream of bytes shows, telegram by telegram, as a meter would be heard: for trying out.
+#[must_use]
+pub fn read_stream(bytes: &[u8], checksum: Checksum, rated: Option<Power>) -> Vec<Shown> {
+    let frames = frame::Frames::default();
+    let mut words = Telegrams { frames, last: None, checksum, rated };
+    words.push(bytes).into_iter().filter_map(|word| word.ok().flatten()).collect()
+}
+
 /// Telegrams as words of a stream.
 struct Telegrams {
     frames: frame::Frames,

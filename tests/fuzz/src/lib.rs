@@ -11,8 +11,11 @@ pub mod seeds;
 
 use std::cell::RefCell;
 
+use boltgrid_metering::drivers::http::{HttpMap, SHIPPED};
 use boltgrid_metering::drivers::modbus_map::{ModbusMap, Span};
+use boltgrid_metering::drivers::p1::{Checksum, read_stream};
 use boltgrid_metering::quantity::Quantity;
+use boltgrid_metering::shown::Shown;
 use boltgrid_protocol::agreement::{Ack, BookCertificate, Proposal, Vote};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::codec;
@@ -50,15 +53,17 @@ struct World {
 pub type Target = fn(&[u8]) -> bool;
 
 /// All targets by their names.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("certificate", certificate),
     ("charter", charter),
     ("codec", canonical),
     ("direct", direct),
     ("enrolment", enrolment),
     ("gatekeeper", gatekeeper),
+    ("json", json),
     ("modbus_map", modbus_map),
     ("offers", offers),
+    ("p1", p1),
     ("signed_body", signed_body),
     ("sunspec", sunspec),
 ];
@@ -214,6 +219,25 @@ pub fn modbus_map(input: &[u8]) -> bool {
     let has = Quantity::ALL.iter().filter(|quantity| shown.has(**quantity));
     assert!(has.clone().all(|quantity| map.quantities().contains(quantity)));
     has.count() > 0
+}
+
+/// Answers in JSON, read by a shipped map: the first byte picks the map, and in its upper bits the
+/// channel.
+pub fn json(input: &[u8]) -> bool {
+    let Some((choice, bytes)) = input.split_first() else { return false };
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let (name, _) = SHIPPED[usize::from(*choice) % SHIPPED.len()];
+    let map = HttpMap::shipped(name).expect("a shipped map");
+    let answers = vec![text; map.request.len()];
+    let shown = map.read(choice / 64, &answers, None).expect("a good map");
+    shown.is_ok_and(|shown| shown != Shown::default())
+}
+
+/// What comes out of a P1 port: by an even first byte with checksums, else as of meters that have none.
+pub fn p1(input: &[u8]) -> bool {
+    let Some((choice, bytes)) = input.split_first() else { return false };
+    let checksum = if choice % 2 == 0 { Checksum::Required } else { Checksum::Optional };
+    read_stream(bytes, checksum, None).iter().any(|shown| *shown != Shown::default())
 }
 
 /// Sets of offers, as members and strangers hand them on in the DHT.

@@ -26,6 +26,22 @@ const METER_SHOWS: [(usize, u16); 4] = [(5, 230), (14, 50), (37, 1000), (45, 100
 /// Behind the last model of a SunSpec device.
 const NO_MORE_MODELS: [u16; 2] = [0xFFFF, 0];
 
+/// Real telegrams, and whether they have no checksum.
+const TELEGRAMS: [(bool, &[u8]); 4] = [
+    (false, include_bytes!("../../../metering/tests/captures/p1/nl-dsmr5-iskra.txt")),
+    (false, include_bytes!("../../../metering/tests/captures/p1/be-fluvius-sagemcom.txt")),
+    (false, include_bytes!("../../../metering/tests/captures/p1/lu-smarty-sagemcom.txt")),
+    (true, include_bytes!("../../../metering/tests/captures/p1/nl-dsmr2-iskra.txt")),
+];
+/// Real answers in JSON, and the place of the shipped map that reads them.
+const ANSWERS: [(usize, &[u8]); 5] = [
+    (0, include_bytes!("../../../metering/tests/captures/http/fronius-gen24-powerflow.json")),
+    (1, include_bytes!("../../../metering/tests/captures/http/fronius-smart-meter.json")),
+    (3, include_bytes!("../../../metering/tests/captures/http/homewizard-kwh3.json")),
+    (4, include_bytes!("../../../metering/tests/captures/http/shelly-pro3em-em.json")),
+    (7, include_bytes!("../../../metering/tests/captures/http/tasmota-plug.json")),
+];
+
 /// Good inputs of the target with this name.
 ///
 /// # Panics
@@ -46,6 +62,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         "enrolment" => grid.people.iter().map(|person| person.certified.to_bytes()).collect(),
         "gatekeeper" => messages(&grid),
         "modbus_map" => modbus_maps(),
+        "json" => ANSWERS.iter().map(|(map, answer)| with_choice(*map, answer)).collect(),
         "offers" => {
             let mut set = OfferSet::default();
             for author in 0..3 {
@@ -53,6 +70,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             }
             vec![set.to_bytes()]
         }
+        "p1" => TELEGRAMS.iter().map(|(old, bytes)| with_choice((*old).into(), bytes)).collect(),
         "signed_body" => bodies(&grid)
             .into_iter()
             .map(|(kind, body)| with_choice(choice(&grid, kind), &body))
