@@ -5,6 +5,7 @@
 //! Not for: what the whole grid agrees on (the charter).
 
 mod channels;
+mod home_assistant;
 pub mod lightning;
 mod raw;
 mod render;
@@ -20,8 +21,10 @@ use boltgrid_protocol::units::{Msat, Price};
 use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 
+use crate::home_assistant::HomeAssistantConfig;
 use crate::site::SiteConfig;
 pub use channels::{ChannelsConfig, RawChannels};
+pub use home_assistant::RawHomeAssistant;
 pub use lightning::{LightningConfig, RawLightning};
 pub use raw::{RawCatchUp, RawConfig, RawLog, RawNetwork, RawOwner, RawRpc};
 pub use render::render;
@@ -60,6 +63,8 @@ pub struct Config {
     pub channels: ChannelsConfig,
     /// What the owner wants.
     pub owner: OwnerConfig,
+    /// Home Assistant; none where the file names no broker.
+    pub home_assistant: Option<HomeAssistantConfig>,
     /// Logs.
     pub log: LogConfig,
 }
@@ -253,6 +258,7 @@ impl Config {
             lightning: lightning::check(raw.lightning)?,
             channels: raw.channels.check()?,
             owner: check_owner(&raw.owner)?,
+            home_assistant: raw.home_assistant.check()?,
             log: LogConfig {
                 filter: given(raw.log.filter, "log.filter")?,
                 format: given(raw.log.format, "log.format")?,

@@ -29,6 +29,7 @@ pub mod feeders;
 mod fixture;
 pub mod grid;
 pub mod history;
+pub mod home_assistant;
 pub mod keys;
 pub mod lightning;
 pub mod logging;

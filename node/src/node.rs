@@ -4,6 +4,7 @@
 //! the tasks does.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use boltgrid_market::Market;
@@ -31,6 +32,7 @@ use crate::escrow::{EscrowAround, EscrowEnds, EscrowTask};
 use crate::feeders::{FeederState, Feeders};
 use crate::grid::{Grid, GridError};
 use crate::history::History;
+use crate::home_assistant::{HomeAssistant, HomeAssistantConfig, HomeAssistantError, Sources};
 use crate::keys::{self, KeyError};
 use crate::lightning::{
     Delivery, Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
@@ -87,6 +89,9 @@ pub enum RunError {
     /// JSON-RPC.
     #[error(transparent)]
     Rpc(#[from] RpcError),
+    /// Home Assistant.
+    #[error(transparent)]
+    HomeAssistant(#[from] HomeAssistantError),
     /// A task ended that should have run for as long as the node.
     #[error(transparent)]
     Task(#[from] TaskError<TaskFailure>),
@@ -209,7 +214,7 @@ async fn start(
         channel_plans,
         escrow: desk,
     };
-    let rpc = Rpc::open(config.rpc.listen, answers).await?;
+    let tells = tells(config.rpc.listen, config.home_assistant.as_ref(), answers).await?;
     let books = Books::new(store.archive(), charter.interval);
     let (started, paying) = settle(payments.zip(bitcoin), books, held).unzip();
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
@@ -237,7 +242,8 @@ async fn start(
         words: BTreeMap::new(),
     };
     let bottom = (network, started.zip(Some(contacts)));
-    Ok(start_tasks(shutdown, (rpc, measuring, catch_up, escrow), (market, oldest, keeper), bottom))
+    let top = (tells, measuring, catch_up, escrow);
+    Ok(start_tasks(shutdown, top, (market, oldest, keeper), bottom))
 }
 
 /// What measures, yet to be run: the site, and the feeders by everybody's readings.
@@ -292,7 +298,12 @@ fn escrow_around(
 
 fn start_tasks(
     shutdown: CancellationToken,
-    (rpc, (site, feeders), catch_up, escrow): (Rpc, Measuring, CatchUp, EscrowTask),
+    ((rpc, home_assistant), (site, feeders), catch_up, escrow): (
+        Tells,
+        Measuring,
+        CatchUp,
+        EscrowTask,
+    ),
     (market, oldest, keeper): (MarketTask, Interval, Option<ChannelKeeper>),
     (network, payments): (Network, Option<Started>),
 ) -> Tasks<TaskFailure> {
@@ -302,6 +313,12 @@ fn start_tasks(
         rpc.run(stop).await;
         Ok(())
     });
+    if let Some(home_assistant) = home_assistant {
+        tasks.start("home-assistant", |stop| async move {
+            home_assistant.run(stop).await;
+            Ok(())
+        });
+    }
     tasks.start("site", |stop| async move { Ok(site.run(stop).await?) });
     tasks.start("feeders", |stop| async move {
         feeders.run(stop).await;
@@ -328,6 +345,27 @@ fn start_tasks(
         tasks.start("lightning", |stop| async move { Ok(lightning.run(stop, contacts).await?) });
     }
     tasks
+}
+
+/// Who tells others how the node is.
+type Tells = (Rpc, Option<HomeAssistant>);
+
+/// JSON-RPC, and the task that tells Home Assistant the same; none where the owner wants none.
+async fn tells(
+    listen: SocketAddr,
+    home_assistant: Option<&HomeAssistantConfig>,
+    answers: Answers,
+) -> Result<Tells, RunError> {
+    let sources = || Sources {
+        site: answers.site.state.clone(),
+        history: answers.history.clone(),
+        lightning: answers.lightning.clone(),
+    };
+    let open = |config| {
+        HomeAssistant::open(config, &answers.participant, &answers.charter.name, sources())
+    };
+    let home_assistant = home_assistant.map(open).transpose()?;
+    Ok((Rpc::open(listen, answers).await?, home_assistant))
 }
 
 /// The task that keeps the channels, and its ends. Without Lightning there is none, nobody plans and

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
 use super::channels::RawChannels;
+use super::home_assistant::RawHomeAssistant;
 use super::lightning::RawLightning;
 use crate::site::SiteConfig;
 
@@ -38,6 +39,8 @@ pub struct RawConfig {
     pub channels: RawChannels,
     /// What the owner wants.
     pub owner: RawOwner,
+    /// Home Assistant.
+    pub home_assistant: RawHomeAssistant,
     /// Logs.
     pub log: RawLog,
     /// The meter and devices of the site.
@@ -146,6 +149,7 @@ impl RawConfig {
                 arbitrate_max_sat: Some(0),
                 escrow_accept_max_sat: Some(0),
             },
+            home_assistant: RawHomeAssistant::defaults(),
             log: RawLog { filter: Some("info".to_owned()), format: Some(LogFormat::Text) },
             site: None,
         }
@@ -179,6 +183,7 @@ impl RawConfig {
             lightning: self.lightning.over(below.lightning),
             channels: self.channels.over(below.channels),
             owner: self.owner.over(&below.owner),
+            home_assistant: self.home_assistant.over(below.home_assistant),
             log: RawLog {
                 filter: self.log.filter.or(below.log.filter),
                 format: self.log.format.or(below.log.format),
@@ -200,6 +205,7 @@ impl RawConfig {
             *path = path.take().map(|path| folder.join(path));
         }
         self.lightning = self.lightning.relative_to(folder);
+        self.home_assistant = self.home_assistant.relative_to(folder);
         self
     }
 }

@@ -214,6 +214,26 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "home_assistant",
+        about: "Home Assistant: everything that this node measures, earns and pays appears there by\n\
+                itself. It needs an MQTT broker that Home Assistant listens to; without one named here,\n\
+                nothing is told.",
+        keys: &[
+            Key {
+                name: "broker",
+                about: "Where the broker is, host or host:port.",
+                example: "\"127.0.0.1:1883\"",
+            },
+            Key {
+                name: "credentials_file",
+                about: "A file that begins with `user:password`, where the broker asks for it.",
+                example: "\"mqtt.credentials\"",
+            },
+            key("discovery_prefix", "What Home Assistant's discovery topics begin with."),
+            key("every_ms", "How often what changed is told, 100 to 3600000."),
+        ],
+    },
+    Section {
         name: "log",
         about: "Logs, to standard error.",
         keys: &[
@@ -345,6 +365,8 @@ mod tests {
             electrum_url: text(),
             ..all.lightning
         };
+        all.home_assistant.broker = text();
+        all.home_assistant.credentials_file = Some("file".into());
         all.owner.buy_at_most_msat_per_kwh = Some(Price::from_msat_per_kwh(1));
         all.owner.sell_at_least_msat_per_kwh = Some(Price::from_msat_per_kwh(-1));
         all

@@ -1,0 +1,241 @@
+//! The task against a broker of a few lines that keeps what it is told.
+
+use boltgrid_protocol::signing::Keypair;
+use boltgrid_protocol::units::{Energy, Power, Timestamp};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::*;
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// First bytes of packets.
+const PUBLISH: u8 = 0x30;
+const SUBSCRIBE: u8 = 0x80;
+/// CONNACK: taken, no session.
+const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
+
+/// What a broker is told.
+#[derive(Debug, PartialEq)]
+enum Heard {
+    /// A connection with its last will: topic, message and whether it is retained.
+    Connected(String, String, bool),
+    /// A message: topic, message and whether it is retained.
+    Published(String, String, bool),
+}
+
+/// A broker that keeps what it is told, until its one connection ends, `lives` packets later at most. It
+/// says that Home Assistant was started once it has heard `start_at` messages.
+async fn broker(
+    listener: &TcpListener,
+    heard: &mpsc::Sender<Heard>,
+    lives: usize,
+    start_at: usize,
+) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut published = 0;
+    for _ in 0..lives {
+        let Ok((kind, body)) = packet(&mut stream).await else { return };
+        match kind & 0xF0 {
+            0x10 => {
+                // Protocol name, level, flags and keep-alive are ten bytes.
+                let retained = body[7] & 0x20 != 0;
+                let mut rest = &body[10..];
+                let _client = text(&mut rest);
+                let (topic, message) = (text(&mut rest), text(&mut rest));
+                heard.send(Heard::Connected(topic, message, retained)).await.unwrap();
+                stream.write_all(&CONNACK).await.unwrap();
+            }
+            SUBSCRIBE => {
+                stream.write_all(&[0x90, 3, body[0], body[1], 1]).await.unwrap();
+            }
+            PUBLISH => {
+                let mut rest = body.as_slice();
+                let topic = text(&mut rest);
+                if kind & 0x06 != 0 {
+                    stream.write_all(&[0x40, 2, rest[0], rest[1]]).await.unwrap();
+                    rest = &rest[2..];
+                }
+                let message = String::from_utf8(rest.to_vec()).unwrap();
+                heard.send(Heard::Published(topic, message, kind & 1 != 0)).await.unwrap();
+                published += 1;
+                if published == start_at {
+                    let topic = b"\x00\x14homeassistant/status";
+                    let length = u8::try_from(topic.len() + 6).unwrap();
+                    let said = [&[PUBLISH, length], topic.as_slice(), b"online"].concat();
+                    stream.write_all(&said).await.unwrap();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn packet(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
+    let kind = stream.read_u8().await?;
+    let (mut length, mut shift) = (0, 0);
+    loop {
+        let byte = stream.read_u8().await?;
+        length |= usize::from(byte & 0x7F) << shift;
+        shift += 7;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await?;
+    Ok((kind, body))
+}
+
+/// The text at the beginning of `rest`, behind its length.
+fn text(rest: &mut &[u8]) -> String {
+    let length = usize::from(u16::from_be_bytes([rest[0], rest[1]]));
+    let (text, behind) = rest[2..].split_at(length);
+    *rest = behind;
+    String::from_utf8(text.to_vec()).unwrap()
+}
+
+fn site(power_w: i64) -> SiteState {
+    let (power_mw, nothing) = (Power::from_watts(power_w).unwrap(), Power::ZERO);
+    SiteState {
+        at: Timestamp::default(),
+        power_mw,
+        load_mw: nothing,
+        pv_mw: nothing,
+        pv_potential_mw: nothing,
+        pv_curtailable: false,
+        battery: None,
+        import_register_mwh: Energy::from_milliwatt_hours(1_500_000),
+        export_register_mwh: Energy::ZERO,
+        voltage_mv: None,
+        frequency_mhz: None,
+        stale: None,
+    }
+}
+
+/// The task, running against what listens, and the sender of the site's state.
+struct Bench {
+    listener: TcpListener,
+    site: watch::Sender<Option<SiteState>>,
+    _history: watch::Sender<History>,
+    stop: CancellationToken,
+    running: JoinSet<()>,
+    tell: mpsc::Sender<Heard>,
+    told: mpsc::Receiver<Heard>,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let broker: Host<1883> = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let config = HomeAssistantConfig {
+            broker,
+            credentials_file: None,
+            discovery_prefix: "homeassistant".to_owned(),
+            every: Duration::from_millis(10),
+        };
+        let (site, watched_site) = watch::channel(None);
+        let (history, watched_history) = watch::channel(History::default());
+        let sources = Sources { site: watched_site, history: watched_history, lightning: None };
+        let participant = Keypair::from_seed(&[7; 32]).participant_id();
+        let task = HomeAssistant::open(&config, &participant, "Kirchberg", sources).unwrap();
+        let stop = CancellationToken::new();
+        let mut running = JoinSet::new();
+        running.spawn(task.run(stop.clone()));
+        let (tell, told) = mpsc::channel(64);
+        Self { listener, site, _history: history, stop, running, tell, told }
+    }
+
+    async fn next(&mut self) -> Heard {
+        timeout(PATIENCE, self.told.recv()).await.expect("nothing is told").unwrap()
+    }
+
+    /// The next message, which must be in the topic that ends so.
+    async fn message(&mut self, topic_end: &str) -> (String, bool) {
+        match self.next().await {
+            Heard::Published(topic, message, retained) if topic.ends_with(topic_end) => {
+                (message, retained)
+            }
+            other @ (Heard::Connected(..) | Heard::Published(..)) => {
+                panic!("{other:?}, not in a topic that ends with {topic_end}")
+            }
+        }
+    }
+
+    /// The power in the next state.
+    async fn power(&mut self) -> Value {
+        let (state, retained) = self.message("/state").await;
+        assert!(!retained, "a state is of its time");
+        serde_json::from_str::<Value>(&state).unwrap()["power"].clone()
+    }
+}
+
+#[tokio::test]
+async fn home_assistant_hears_of_everything_of_changes_and_of_the_end() {
+    let mut bench = Bench::start().await;
+    let (listener, tell) =
+        (std::mem::replace(&mut bench.listener, unused().await), bench.tell.clone());
+    bench.running.spawn(async move { broker(&listener, &tell, usize::MAX, 4).await });
+
+    let Heard::Connected(topic, message, true) = bench.next().await else { panic!("no last will") };
+    assert!(topic.starts_with("boltgrid/boltgrid-") && topic.ends_with("/availability"), "{topic}");
+    assert_eq!(message, "offline");
+    let (config, retained) = bench.message("/config").await;
+    assert!(retained, "Home Assistant may start later");
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["availability_topic"], topic.as_str());
+    assert_eq!(config["components"]["power"]["device_class"], "power");
+    assert_eq!(bench.power().await, Value::Null);
+    assert_eq!(bench.message("/availability").await, ("online".to_owned(), true));
+
+    // The fourth message; then Home Assistant says that it was started, and hears everything again.
+    bench.site.send_replace(Some(site(-1_500)));
+    assert_eq!(bench.power().await, "-1500.000");
+    bench.message("/config").await;
+    assert_eq!(bench.power().await, "-1500.000");
+    bench.message("/availability").await;
+    bench.site.send_replace(Some(SiteState { voltage_mv: Some(230_000), ..site(2_000) }));
+    let (config, _) = bench.message("/config").await;
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["components"]["voltage"]["unit_of_measurement"], "V");
+    assert_eq!(bench.power().await, "2000.000");
+
+    bench.stop.cancel();
+    assert_eq!(bench.message("/availability").await, ("offline".to_owned(), true));
+    timeout(PATIENCE, bench.running.join_next()).await.expect("it stops").unwrap().unwrap();
+}
+
+/// A listener that stands where another one was.
+async fn unused() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+#[tokio::test]
+async fn a_broker_that_is_lost_is_found_again() {
+    let mut bench = Bench::start().await;
+    let (listener, tell) =
+        (std::mem::replace(&mut bench.listener, unused().await), bench.tell.clone());
+    bench.running.spawn(async move {
+        // Lost in the middle, and then there again.
+        broker(&listener, &tell, 3, 0).await;
+        broker(&listener, &tell, usize::MAX, 0).await;
+    });
+    let mut connections = 0;
+    while connections < 2 {
+        connections += usize::from(matches!(bench.next().await, Heard::Connected(..)));
+    }
+    bench.message("/config").await;
+    bench.power().await;
+    assert_eq!(bench.message("/availability").await, ("online".to_owned(), true));
+}
+
+#[tokio::test]
+async fn a_node_stops_at_once_where_there_is_no_broker() {
+    let mut bench = Bench::start().await;
+    drop(std::mem::replace(&mut bench.listener, unused().await));
+    bench.stop.cancel();
+    timeout(PATIENCE, bench.running.join_next()).await.expect("it stops").unwrap().unwrap();
+}
