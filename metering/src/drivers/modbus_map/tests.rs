@@ -41,6 +41,31 @@ fn configuration_survives_its_written_form() {
 }
 
 #[test]
+fn the_page_about_modbus_shows_a_map_that_is_right_and_names_all_that_come_along() {
+    let page = include_str!("../../../../docs/modbus.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    assert_eq!(ModbusMap::parse("docs/modbus.md", text).unwrap().requests().len(), 2);
+    for Shipped { name, .. } in shipped() {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn a_meter_with_a_map_is_configured_beside_its_driver() {
+    let text =
+        "driver = \"modbus-map\"\naddress = \"rtu-tcp://a:1\"\nmap = \"pulse-counter-gas\"\n";
+    for scale in ["scale = { gas = 10 }", "scale.gas = \"10\""] {
+        let scale = format!("{text}{scale}\n");
+        let config = toml::from_str::<crate::drivers::MeterConfig>(&scale).unwrap();
+        let crate::drivers::MeterConfig::ModbusMap(config) = config else { panic!("{config:?}") };
+        assert_eq!(config.scale[&Quantity::Gas], "10".parse().unwrap());
+    }
+    let inexact = format!("{text}scale = {{ gas = 0.1 }}\n");
+    assert!(toml::from_str::<crate::drivers::MeterConfig>(&inexact).is_err());
+}
+
+#[test]
 fn a_value_that_is_not_available_is_absent_and_not_zero() {
     let map = map("[[point]]\nquantity = \"power\"\nregister = 0\ntype = \"i16\"\nunit = \"W\"\n\
          not_available = [\"8000\"]\n\
