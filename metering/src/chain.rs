@@ -5,7 +5,7 @@
 //! (`boltgrid_protocol::evidence`).
 
 use boltgrid_protocol::charter::Charter;
-use boltgrid_protocol::envelope::{MessageRejected, Verified};
+use boltgrid_protocol::envelope::{MessageRejected, Unsigned, Verified};
 use boltgrid_protocol::id::{MessageHash, ParticipantId};
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::Roster;
@@ -109,14 +109,30 @@ impl ReadingChain {
     pub fn sign(
         &self,
         shown: &AtEdge,
-        author: (&ParticipantId, &Keypair),
+        (author, key): (&ParticipantId, &Keypair),
         (charter, roster): (&Charter, &Roster),
     ) -> Result<Verified<Reading>, ChainRejected> {
+        let unsigned = self.unsigned(shown, author, (charter, roster))?;
+        let signature = unsigned.sign_with(key);
+        Ok(unsigned.signed(&signature, (charter, roster))?)
+    }
+
+    /// Makes the next reading, for a key that is elsewhere to sign.
+    ///
+    /// # Errors
+    ///
+    /// [`ChainRejected`].
+    pub fn unsigned(
+        &self,
+        shown: &AtEdge,
+        author: &ParticipantId,
+        (charter, roster): (&Charter, &Roster),
+    ) -> Result<Unsigned<Reading>, ChainRejected> {
         let interval = charter.interval.interval_at(shown.at);
         if charter.interval.start_of(interval) != shown.at {
             return Err(ChainRejected::NotAnEdge(shown.at));
         }
-        Ok(Verified::sign(&self.next(shown)?, interval, author, (charter, roster))?)
+        Ok(Unsigned::new(&self.next(shown)?, interval, author, roster))
     }
 
     /// Takes the next reading of the chain.

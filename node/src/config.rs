@@ -22,11 +22,12 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 
 use crate::home_assistant::HomeAssistantConfig;
+use crate::meter_keys::{HsmConfig, MeterKeysConfig};
 use crate::site::SiteConfig;
 pub use channels::{ChannelsConfig, RawChannels};
 pub use home_assistant::RawHomeAssistant;
 pub use lightning::{LightningConfig, RawLightning};
-pub use raw::{RawCatchUp, RawConfig, RawLog, RawNetwork, RawOwner, RawRpc};
+pub use raw::{RawCatchUp, RawConfig, RawHsm, RawLog, RawNetwork, RawOwner, RawRpc};
 pub use render::render;
 
 /// Longest retention, in days.
@@ -74,8 +75,8 @@ pub struct Config {
 pub struct KeysConfig {
     /// The participant's key.
     pub participant_key_file: PathBuf,
-    /// The key that signs readings.
-    pub meter_key_file: PathBuf,
+    /// The keys that sign readings.
+    pub meter: MeterKeysConfig,
 }
 
 /// Learning from other members what was missed.
@@ -245,7 +246,11 @@ impl Config {
             catch_up: check_catch_up(&raw.catch_up)?,
             keys: KeysConfig {
                 participant_key_file: given(raw.participant_key_file, "participant_key_file")?,
-                meter_key_file: given(raw.meter_key_file, "meter_key_file")?,
+                meter: MeterKeysConfig {
+                    file: given(raw.meter_key_file, "meter_key_file")?,
+                    hsm: check_hsm(raw.meter_key_hsm)?,
+                    next_file: raw.next_meter_key_file,
+                },
             },
             grid: GridConfig {
                 charter_file: given(raw.charter_file, "charter_file")?,
@@ -352,6 +357,21 @@ fn sat(sat: u32) -> Msat {
     Msat::from_millisatoshi(u64::from(sat) * 1000).unwrap_or(Msat::MAX)
 }
 
+/// The module that holds the meter's key: all that is to be known of it, or none.
+fn check_hsm(raw: RawHsm) -> Result<Option<HsmConfig>, BadValue> {
+    let RawHsm { module_file, token_label, key_label, pin_file } = raw;
+    let is_none = token_label.is_none() && key_label.is_none() && pin_file.is_none();
+    if module_file.is_none() && is_none {
+        return Ok(None);
+    }
+    Ok(Some(HsmConfig {
+        module_file: given(module_file, "meter_key_hsm.module_file")?,
+        token_label: given(token_label, "meter_key_hsm.token_label")?,
+        key_label: given(key_label, "meter_key_hsm.key_label")?,
+        pin_file: given(pin_file, "meter_key_hsm.pin_file")?,
+    }))
+}
+
 fn given<T>(value: Option<T>, key: &'static str) -> Result<T, BadValue> {
     value.ok_or_else(|| BadValue { key, problem: "is missing".to_owned() })
 }
@@ -406,7 +426,7 @@ mod tests {
         let config = Config::load(&path, overrides).unwrap();
         assert_eq!(config.grid.charter_file, dir.path().join("papers/charter.toml"));
         assert_eq!(config.grid.enrolments_dir, Path::new("/all"));
-        assert_eq!(config.keys.meter_key_file, dir.path().join("meter.key"));
+        assert_eq!(config.keys.meter.file, dir.path().join("meter.key"));
         assert_eq!(config.data_dir, Path::new("elsewhere"));
     }
 

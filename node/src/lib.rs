@@ -34,6 +34,7 @@ pub mod keys;
 pub mod lightning;
 pub mod logging;
 mod market_task;
+pub mod meter_keys;
 mod metrics;
 pub mod network;
 pub mod node;

@@ -38,6 +38,7 @@ use crate::lightning::{
     Delivery, Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
 };
 use crate::market_task::{MarketError, MarketTask, Paying};
+use crate::meter_keys::{MeterKeyError, MeterKeys};
 use crate::network::behaviour::Openness;
 use crate::network::{
     LightningContacts, Network, NetworkConfig, NetworkError, NetworkEvent, NetworkHandle,
@@ -68,6 +69,9 @@ pub enum RunError {
     /// A key file.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The meter's key.
+    #[error(transparent)]
+    MeterKey(#[from] MeterKeyError),
     /// Charter or enrolments.
     #[error(transparent)]
     Grid(#[from] GridError),
@@ -120,7 +124,7 @@ pub enum TaskFailure {
 /// Who this node is, and in which grid.
 struct Identity {
     key: Keypair,
-    meter: Keypair,
+    meter: MeterKeys,
     participant: ParticipantId,
     charter: Arc<Charter>,
     rosters: Rosters,
@@ -135,7 +139,7 @@ struct Identity {
 /// [`RunError`], saying what to do about it.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
     let started_at = clock::now();
-    let identity = identity(&config, started_at)?;
+    let identity = identity(&config, started_at).await?;
     let store = Store::open(&config.data_dir)?;
     let tasks = start(config, identity, &store, started_at, shutdown).await?;
     tasks.wait().await?;
@@ -143,9 +147,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     Ok(())
 }
 
-fn identity(config: &Config, now: Timestamp) -> Result<Identity, RunError> {
+async fn identity(config: &Config, now: Timestamp) -> Result<Identity, RunError> {
     let key = keys::read(&config.keys.participant_key_file)?;
-    let meter = keys::read(&config.keys.meter_key_file)?;
+    let meter = MeterKeys::open(&config.keys.meter).await?;
     let Grid { charter, mut rosters } = Grid::load(&config.grid)?;
     let participant = key.participant_id();
     let roster = rosters.at(charter.interval.interval_at(now));
@@ -159,7 +163,7 @@ fn identity(config: &Config, now: Timestamp) -> Result<Identity, RunError> {
             "this participant is not enrolled in the current epoch: the node follows the grid \
              and trades nothing; ask a registrar to sign an enrolment"
         ),
-        Some(member) if member.enrolment.meter != meter.meter_key() => warn!(
+        Some(member) if meter.public().all(|key| key != member.enrolment.meter) => warn!(
             "the meter key is not the enrolled one: readings will be rejected by everyone; use \
              the key that was enrolled, or enrol the new one"
         ),
@@ -259,7 +263,7 @@ struct MeasuringEnds {
 
 async fn open_measuring(
     config: SiteConfig,
-    from: (Keypair, ParticipantId),
+    from: (MeterKeys, ParticipantId),
     (charter, rosters): (Arc<Charter>, Rosters),
     store: &Store,
 ) -> Result<(Measuring, MeasuringEnds), SiteError> {

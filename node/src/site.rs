@@ -35,7 +35,6 @@ use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
-use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::Power;
 use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
@@ -44,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock;
+use crate::meter_keys::MeterKeys;
 use crate::store::{Archive, JournalError, JournalHandle};
 use checks::Checks;
 use config::{Kind, Pace, Plan};
@@ -129,7 +129,7 @@ impl Site {
     /// [`SiteError`].
     pub async fn open(
         config: SiteConfig,
-        (meter, participant): (Keypair, ParticipantId),
+        (meter, participant): (MeterKeys, ParticipantId),
         (charter, mut rosters): (Arc<Charter>, Rosters),
         (journal, archive): (JournalHandle, Archive),
         (outbox, commands): (mpsc::Sender<Verified<Reading>>, mpsc::Receiver<DispatchCommand>),
@@ -202,6 +202,9 @@ impl Site {
 
     async fn take(&mut self, report: Report) -> Result<(), SiteError> {
         for round in self.round.take(report) {
+            if self.readings.turn(clock::now()) {
+                self.latest.begin_anew();
+            }
             let Taken { sample, begins, failed } = self.latest.take(round);
             self.meters.send_replace(self.latest.meters());
             if let Some(Failure::Registers(RegistersRejected::Register(why))) =

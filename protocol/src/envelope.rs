@@ -4,6 +4,7 @@
 //! received bytes or by signing one's own. What is verified and hashed are the received bytes, never
 //! a re-encoding (P6).
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -14,7 +15,7 @@ use crate::codec::{self, CodecRejected};
 use crate::id::{GridId, MessageHash, ParticipantId, RosterHash, RosterIndex};
 use crate::order::OrderRejected;
 use crate::roster::{Member, Roster};
-use crate::signing::{Keypair, PublicKey, SIGNATURE_LEN, Signature};
+use crate::signing::{self, Keypair, PublicKey, SIGNATURE_LEN, Signature};
 use crate::units::Interval;
 
 /// What kind of message an envelope holds. New kinds go to the end.
@@ -335,6 +336,23 @@ impl<T: Payload> Verified<T> {
         (author, key): (&ParticipantId, &Keypair),
         (charter, roster): (&Charter, &Roster),
     ) -> Result<Self, MessageRejected> {
+        let unsigned = Unsigned::new(body, interval, author, roster);
+        let signature = unsigned.sign_with(key);
+        unsigned.signed(&signature, (charter, roster))
+    }
+}
+
+/// A message of one's own that is yet to be signed, maybe by a key that is elsewhere.
+#[derive(Clone, Debug)]
+pub struct Unsigned<T> {
+    bytes: Vec<u8>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Payload> Unsigned<T> {
+    /// The message that says this, by `author`.
+    #[must_use]
+    pub fn new(body: &T, interval: Interval, author: &ParticipantId, roster: &Roster) -> Self {
         let (roster_hash, interval) = if T::KIND.is_bound() {
             (roster.hash(), interval)
         } else {
@@ -347,9 +365,32 @@ impl<T: Payload> Verified<T> {
             interval,
             author: *author,
         };
-        let mut bytes = codec::canonical(&(header, body));
-        let signature = key.sign(&bytes);
-        bytes.extend_from_slice(&signature.to_bytes());
-        Signed::decode(bytes)?.verify(charter, roster)
+        Self { bytes: codec::canonical(&(header, body)), of: PhantomData }
+    }
+
+    /// The signature of a key that is here.
+    #[must_use]
+    pub fn sign_with(&self, key: &Keypair) -> Signature {
+        key.sign(&self.bytes)
+    }
+
+    /// The bytes that the bare signature is made over: the message inside the domain (P5).
+    #[must_use]
+    pub fn to_sign(&self) -> Vec<u8> {
+        signing::in_domain(&self.bytes)
+    }
+
+    /// The signed message, checked as everyone else will.
+    ///
+    /// # Errors
+    ///
+    /// [`MessageRejected`] where the others would reject it: it must not leave.
+    pub fn signed(
+        mut self,
+        signature: &Signature,
+        (charter, roster): (&Charter, &Roster),
+    ) -> Result<Verified<T>, MessageRejected> {
+        self.bytes.extend_from_slice(&signature.to_bytes());
+        Signed::decode(self.bytes)?.verify(charter, roster)
     }
 }

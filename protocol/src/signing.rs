@@ -143,7 +143,7 @@ impl PublicKey {
     }
 }
 
-fn in_domain(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn in_domain(bytes: &[u8]) -> Vec<u8> {
     [DOMAIN, bytes].concat()
 }
 

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment, EnrolmentRejected};
+use boltgrid_protocol::id::MeterKey;
 use boltgrid_protocol::roster::epoch_start;
 use boltgrid_protocol::units::{Interval, Power};
 use clap::{Args, Subcommand};
+use tokio::runtime;
 
 use super::charter::write_new;
 use super::error::CliError;
 use super::show;
 use crate::config::{CONFIG_FILE, Config, RawConfig};
+use crate::meter_keys::{MeterKeyError, MeterKeys, MeterKeysConfig};
 use crate::{clock, grid, keys};
 
 /// Milliseconds of a day.
@@ -55,6 +58,10 @@ pub(super) struct Request {
     /// come in with a new epoch, which is the default
     #[arg(long, conflicts_with = "from_interval")]
     founding: bool,
+    /// Ask for the meter key that `next_meter_key_file` of the config names, and make it where there
+    /// is none: for a meter that is replaced, or a key that is to be
+    #[arg(long)]
+    next_meter_key: bool,
     /// First interval of membership
     #[arg(long, value_name = "INTERVAL")]
     from_interval: Option<u64>,
@@ -103,16 +110,29 @@ impl Enrol {
 }
 
 impl Request {
+    /// The key to ask for.
+    fn meter(&self, config: &MeterKeysConfig) -> Result<MeterKey, CliError> {
+        if self.next_meter_key {
+            let file = config.next_file.as_ref().ok_or(CliError::NoNextMeterKey)?;
+            let key = if file.exists() { keys::read(file)? } else { keys::create(file)? };
+            return Ok(key.meter_key());
+        }
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let keys = runtime.map_err(CliError::Runtime)?.block_on(MeterKeys::open(config))?;
+        keys.public().next().ok_or(CliError::MeterKey(MeterKeyError::NotEnrolled))
+    }
+
     fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let config = Config::load(&self.dir.join(CONFIG_FILE), RawConfig::default())?;
         let charter = grid::read_charter(&config.grid.charter_file)?;
         let valid_from = self.valid_from(&charter);
+        let meter = self.meter(&config.keys.meter)?;
         let watts = |watts: u32| Power::from_milliwatts(i64::from(watts) * 1000);
         let length = (self.days * DAY_MS).div_ceil(charter.interval.interval_ms);
         let request = CertifiedEnrolment::request(Enrolment {
             grid: charter.grid_id(),
             participant: keys::read(&config.keys.participant_key_file)?.participant_id(),
-            meter: keys::read(&config.keys.meter_key_file)?.meter_key(),
+            meter,
             connection_point: self.connection_point,
             outside: self.outside,
             rated_import_mw: watts(self.import_w),

@@ -15,6 +15,7 @@ use crate::grid::GridError;
 use crate::keys::KeyError;
 use crate::lightning::{RestoreError, SeedError};
 use crate::logging::LoggingError;
+use crate::meter_keys::MeterKeyError;
 use crate::node::RunError;
 use crate::store::{ArchiveError, StoreError};
 
@@ -41,6 +42,14 @@ pub enum CliError {
     /// A key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The meter's key.
+    #[error(transparent)]
+    MeterKey(#[from] MeterKeyError),
+    /// The config names no next meter key.
+    #[error(
+        "the config names no next meter key; set `next_meter_key_file`, say to \"meter.next.key\""
+    )]
+    NoNextMeterKey,
     /// The logs.
     #[error(transparent)]
     Logging(#[from] LoggingError),

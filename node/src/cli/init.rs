@@ -88,7 +88,7 @@ impl Init {
         make_private_dir(&self.dir)?;
         make_private_dir(&config.grid.enrolments_dir)?;
         let participant = key(&config.keys.participant_key_file)?.participant_id();
-        key(&config.keys.meter_key_file)?;
+        key(&config.keys.meter.file)?;
         let new_seed = seed(&config.seed_file)?;
         if let Some((source, charter)) = &charter {
             let path = &config.grid.charter_file;

@@ -21,6 +21,10 @@ pub struct RawConfig {
     pub participant_key_file: Option<PathBuf>,
     /// The key that signs readings.
     pub meter_key_file: Option<PathBuf>,
+    /// The key that signs them once it is enrolled in place of that.
+    pub next_meter_key_file: Option<PathBuf>,
+    /// A key in a hardware security module in place of `meter_key_file`.
+    pub meter_key_hsm: RawHsm,
     /// The charter.
     pub charter_file: Option<PathBuf>,
     /// The folder of all members' enrolments.
@@ -45,6 +49,31 @@ pub struct RawConfig {
     pub log: RawLog,
     /// The meter and devices of the site.
     pub site: Option<SiteConfig>,
+}
+
+/// `[meter_key_hsm]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawHsm {
+    /// The module's library.
+    pub module_file: Option<PathBuf>,
+    /// The label of the token.
+    pub token_label: Option<String>,
+    /// The label of the key pair.
+    pub key_label: Option<String>,
+    /// The file with the PIN.
+    pub pin_file: Option<PathBuf>,
+}
+
+impl RawHsm {
+    fn over(self, below: Self) -> Self {
+        Self {
+            module_file: self.module_file.or(below.module_file),
+            token_label: self.token_label.or(below.token_label),
+            key_label: self.key_label.or(below.key_label),
+            pin_file: self.pin_file.or(below.pin_file),
+        }
+    }
 }
 
 /// `[catch_up]`
@@ -124,6 +153,8 @@ impl RawConfig {
             data_dir: Some(PathBuf::from("data")),
             participant_key_file: Some(PathBuf::from("participant.key")),
             meter_key_file: Some(PathBuf::from("meter.key")),
+            next_meter_key_file: None,
+            meter_key_hsm: RawHsm::default(),
             charter_file: Some(PathBuf::from("charter.toml")),
             enrolments_dir: Some(PathBuf::from("enrolments")),
             keep_days: Some(35),
@@ -171,6 +202,8 @@ impl RawConfig {
             data_dir: self.data_dir.or(below.data_dir),
             participant_key_file: self.participant_key_file.or(below.participant_key_file),
             meter_key_file: self.meter_key_file.or(below.meter_key_file),
+            next_meter_key_file: self.next_meter_key_file.or(below.next_meter_key_file),
+            meter_key_hsm: self.meter_key_hsm.over(below.meter_key_hsm),
             charter_file: self.charter_file.or(below.charter_file),
             enrolments_dir: self.enrolments_dir.or(below.enrolments_dir),
             keep_days: self.keep_days.or(below.keep_days),
@@ -199,11 +232,14 @@ impl RawConfig {
             &mut self.data_dir,
             &mut self.participant_key_file,
             &mut self.meter_key_file,
+            &mut self.next_meter_key_file,
             &mut self.charter_file,
             &mut self.enrolments_dir,
         ] {
             *path = path.take().map(|path| folder.join(path));
         }
+        let pin_file = self.meter_key_hsm.pin_file.take();
+        self.meter_key_hsm.pin_file = pin_file.map(|path| folder.join(path));
         self.lightning = self.lightning.relative_to(folder);
         self.home_assistant = self.home_assistant.relative_to(folder);
         self

@@ -40,9 +40,34 @@ const SECTIONS: &[Section] = &[
                 "The key that is this participant. Keep a copy in a safe place.",
             ),
             key("meter_key_file", "The key that signs the meter's readings."),
+            Key {
+                name: "next_meter_key_file",
+                about: "The key that signs them from the epoch on in which it is enrolled in place of\n\
+                        that one: make and ask for it with `boltgrid enrol request --next-meter-key`.",
+                example: "\"meter.next.key\"",
+            },
             key("charter_file", "The grid's charter, the same at every member."),
             key("enrolments_dir", "Folder with the `.enrolment` files of all members."),
             key("keep_days", "Days that past intervals are kept, 1 to 3650."),
+        ],
+    },
+    Section {
+        name: "meter_key_hsm",
+        about: "An ed25519 key in a hardware security module in place of meter_key_file (PKCS#11, for\n\
+                a node that is built with `--features pkcs11`): all of these, or none.",
+        keys: &[
+            Key {
+                name: "module_file",
+                about: "The module's library.",
+                example: "\"/usr/lib/softhsm/libsofthsm2.so\"",
+            },
+            Key { name: "token_label", about: "The label of the token.", example: "\"grid\"" },
+            Key { name: "key_label", about: "The label of the key pair.", example: "\"meter\"" },
+            Key {
+                name: "pin_file",
+                about: "A file with the user's PIN, readable by its owner only.",
+                example: "\"meter.pin\"",
+            },
         ],
     },
     Section {
@@ -280,12 +305,14 @@ or capacity is needed only where the device says none.
 which the node reads and commands, and [[site.meters]], which it reads: each has a name and a role,
 one of grid, pv, battery, load, generator, gas, feeder. Power is positive where it is taken. Those
 in [[site.virtual]] are meters that are made of others. `settles` names the meter whose readings are
-signed; it is [site.meter] where nothing is said. See `boltgrid meter --help`.";
+signed; it is [site.meter] where nothing is said. See `boltgrid meter --help`.
+With `place`, in thousandths of a degree, north and east positive, PV is held against the sun.";
 const SITE_EXAMPLE: &str = "\
 [site]
 sample_every_ms = 1000
 set_point_lead_ms = 12000
 settles = \"meter\"
+place = { latitude_millidegrees = 52520, longitude_millidegrees = 13405 }
 
 [site.meter]
 address = \"192.168.1.20:502\"
@@ -346,7 +373,7 @@ mod tests {
     use boltgrid_protocol::units::Price;
 
     use super::*;
-    use crate::config::{RawLightning, RawNetwork, RawOwner};
+    use crate::config::{RawHsm, RawLightning, RawNetwork, RawOwner};
     use crate::site::SiteConfig;
 
     const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
@@ -367,6 +394,13 @@ mod tests {
         };
         all.home_assistant.broker = text();
         all.home_assistant.credentials_file = Some("file".into());
+        all.next_meter_key_file = Some("file".into());
+        all.meter_key_hsm = RawHsm {
+            module_file: Some("file".into()),
+            token_label: text(),
+            key_label: text(),
+            pin_file: Some("file".into()),
+        };
         all.owner.buy_at_most_msat_per_kwh = Some(Price::from_msat_per_kwh(1));
         all.owner.sell_at_least_msat_per_kwh = Some(Price::from_msat_per_kwh(-1));
         all

@@ -40,6 +40,8 @@ pub(super) struct Latest {
     /// All meters by place, as everyone may see them.
     meters: Vec<MeterState>,
     registers: Vec<Registers>,
+    /// The registers of the meter that settles as they are where nothing is known of them.
+    fresh: Option<Registers>,
 }
 
 impl Latest {
@@ -58,6 +60,8 @@ impl Latest {
             }
             Some(_) | None => Registers::new(rated, hold_max_ms),
         };
+        let settles = plan.settles.and_then(|place| rated.get(place));
+        let fresh = settles.map(|rated| Registers::new(*rated, hold_max_ms));
         let registers = rated.iter().enumerate().map(|(place, rated)| resumed(place, *rated));
         let meter = |(place, (name, role)): (usize, (&str, Role))| MeterState {
             name: name.into(),
@@ -71,6 +75,7 @@ impl Latest {
             needed: plan.needed(),
             parts: vec![None; plan.devices.len()],
             registers: registers.collect(),
+            fresh,
             meters: plan.names().zip(plan.roles()).enumerate().map(meter).collect(),
             plan,
         }
@@ -84,6 +89,14 @@ impl Latest {
     /// Whether the site's state is not known without the device at a place.
     pub(super) fn is_needed(&self, place: usize) -> bool {
         self.needed.contains(&place)
+    }
+
+    /// Takes the next value of the meter that settles as it is: it may be another meter.
+    pub(super) fn begin_anew(&mut self) {
+        let registers = self.plan.settles.and_then(|place| self.registers.get_mut(place));
+        if let (Some(registers), Some(fresh)) = (registers, self.fresh) {
+            *registers = fresh;
+        }
     }
 
     /// The name of the meter that settles; `meter` where there is none.

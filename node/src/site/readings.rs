@@ -11,23 +11,23 @@ use boltgrid_metering::edge::{AtEdge, EdgeRejected, at_edge};
 use boltgrid_metering::sample::Sample;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::{MessageRejected, Signed, Verified};
-use boltgrid_protocol::id::ParticipantId;
+use boltgrid_protocol::id::{MeterKey, ParticipantId};
 use boltgrid_protocol::message::INTERVALS_BACK;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::Rosters;
-use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Interval, Timestamp};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, error, info, warn};
 
+use crate::meter_keys::{MeterKeyError, MeterKeys};
 use crate::store::{JournalError, JournalHandle};
 
 /// Who signs.
 #[derive(Debug)]
 pub(super) struct Signer {
     pub(super) participant: ParticipantId,
-    pub(super) meter: Keypair,
+    pub(super) meter: MeterKeys,
     pub(super) charter: Arc<Charter>,
     pub(super) rosters: Rosters,
 }
@@ -39,6 +39,8 @@ pub(super) struct Readings {
     journal: JournalHandle,
     outbox: mpsc::Sender<Verified<Reading>>,
     chain: ReadingChain,
+    /// The key that signs the chain, once it is known to be enrolled.
+    key: Option<MeterKey>,
     /// The last interval whose edge is done with: its reading is stored, or can never be proved.
     done: Option<Interval>,
     /// The latest sample.
@@ -56,6 +58,10 @@ impl Readings {
     ) -> Result<Self, JournalError> {
         let last = journal.last_reading().await?;
         let done = last.as_ref().map(|(interval, _)| *interval);
+        let current = signer.charter.interval.interval_at(now);
+        let key = signer.enrolled(current);
+        // Of another key the chain is another one, and the registers may be another meter's.
+        let last = last.filter(|(interval, _)| key.is_none() || signer.enrolled(*interval) == key);
         let verified = last.and_then(|(interval, bytes)| {
             let verified = signer.verify(interval, bytes);
             let warn = |error: &MessageRejected| {
@@ -65,13 +71,26 @@ impl Readings {
             verified.inspect_err(warn).ok()
         });
         let chain = verified.as_ref().map_or_else(ReadingChain::new, ReadingChain::resume);
-        let readings = Self { signer, journal, outbox, chain, done, before: None };
-        let current = readings.signer.charter.interval.interval_at(now);
+        let readings = Self { signer, journal, outbox, chain, key, done, before: None };
         if let Some(last) = verified.filter(|last| last.interval().plus(INTERVALS_BACK) >= current)
         {
             readings.send(last);
         }
         Ok(readings)
+    }
+
+    /// Looks whether another key is enrolled from now on. Then the chain begins anew, and so must the
+    /// registers: they may be another meter's.
+    pub(super) fn turn(&mut self, now: Timestamp) -> bool {
+        let enrolled = self.signer.enrolled(self.signer.charter.interval.interval_at(now));
+        let turns = enrolled.is_some() && self.key.is_some() && enrolled != self.key;
+        self.key = enrolled.or(self.key);
+        if turns {
+            info!(key = ?self.key, "another meter key is enrolled from now on: its chain begins");
+            self.chain = ReadingChain::new();
+            self.before = None;
+        }
+        turns
     }
 
     /// The last reading, where the chain goes on from one.
@@ -116,9 +135,9 @@ impl Readings {
     }
 
     async fn make(&mut self, interval: Interval, shown: &AtEdge) -> Result<(), JournalError> {
-        let reading = match self.signer.sign(&self.chain, interval, shown) {
+        let reading = match self.signer.sign(&self.chain, interval, shown).await {
             Ok(reading) => reading,
-            Err(error @ ChainRejected::Message(MessageRejected::NotAMember)) => {
+            Err(error @ NotSigned::Message(MessageRejected::NotAMember)) => {
                 debug!(%interval, %error, "no reading: not enrolled");
                 return Ok(());
             }
@@ -155,15 +174,36 @@ impl Readings {
     }
 }
 
+/// Why a reading is not made.
+#[derive(Debug, thiserror::Error)]
+enum NotSigned {
+    #[error(transparent)]
+    Chain(#[from] ChainRejected),
+    #[error(transparent)]
+    Message(#[from] MessageRejected),
+    #[error(transparent)]
+    Key(#[from] MeterKeyError),
+}
+
 impl Signer {
-    fn sign(
+    /// The meter key that is enrolled in an interval; none for somebody who is no member then.
+    fn enrolled(&mut self, interval: Interval) -> Option<MeterKey> {
+        let roster = self.rosters.at(interval);
+        Some(roster.member(roster.index_of(&self.participant)?)?.enrolment.meter)
+    }
+
+    async fn sign(
         &mut self,
         chain: &ReadingChain,
         interval: Interval,
         shown: &AtEdge,
-    ) -> Result<Verified<Reading>, ChainRejected> {
+    ) -> Result<Verified<Reading>, NotSigned> {
+        let enrolled = self.enrolled(interval).ok_or(MessageRejected::NotAMember)?;
         let roster = self.rosters.at(interval);
-        chain.sign(shown, (&self.participant, &self.meter), (&self.charter, &roster))
+        let grid = (&*self.charter, &*roster);
+        let unsigned = chain.unsigned(shown, &self.participant, grid)?;
+        let signature = self.meter.sign(&enrolled, &unsigned).await?;
+        Ok(unsigned.signed(&signature, grid)?)
     }
 
     fn verify(

@@ -2,6 +2,7 @@
 
 mod checks;
 mod fake;
+mod keys;
 mod meters;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use boltgrid_market::effect::Slot;
 use boltgrid_metering::sample::{MeterSample, Sample};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
+use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -132,12 +134,21 @@ struct Running {
 
 impl Running {
     async fn open(config: SiteConfig, dir: &Path) -> Result<Self, SiteError> {
+        Self::open_with(config, key(3).into(), grid(), dir).await
+    }
+
+    async fn open_with(
+        config: SiteConfig,
+        meter: MeterKeys,
+        grid: (Arc<Charter>, Rosters),
+        dir: &Path,
+    ) -> Result<Self, SiteError> {
         let store = Store::open(dir).unwrap();
         let (outbox, readings) = mpsc::channel(16);
         let (commands, receiver) = mpsc::channel(4);
-        let who = (key(3), key(2).participant_id());
+        let who = (meter, key(2).participant_id());
         let (site, shows) =
-            Site::open(config, who, grid(), (store.journal(), store.archive()), (outbox, receiver))
+            Site::open(config, who, grid, (store.journal(), store.archive()), (outbox, receiver))
                 .await?;
         let shutdown = CancellationToken::new();
         let mut task = JoinSet::new();
@@ -324,7 +335,7 @@ async fn nothing_is_signed_anew_for_an_edge_even_where_the_chain_begins_anew() {
     let edge = charter(INTERVAL_MS).interval.start_of(current());
     let resume = async |(charter, rosters): (Arc<Charter>, Rosters)| {
         let participant = key(2).participant_id();
-        let signer = Signer { participant, meter: key(3), charter, rosters };
+        let signer = Signer { participant, meter: key(3).into(), charter, rosters };
         Readings::resume(signer, store.journal(), outbox.clone(), edge).await.unwrap()
     };
     let sample = |after_ms, import_mwh| sample(edge.plus_ms(after_ms), import_mwh);

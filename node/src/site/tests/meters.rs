@@ -77,7 +77,8 @@ async fn after_a_gap_the_interval_that_lacks_energy_has_no_two_readings() {
     let (outbox, mut sent) = mpsc::channel(8);
     let edge = charter(INTERVAL_MS).interval.start_of(current());
     let (charter, rosters) = grid();
-    let signer = Signer { participant: key(2).participant_id(), meter: key(3), charter, rosters };
+    let signer =
+        Signer { participant: key(2).participant_id(), meter: key(3).into(), charter, rosters };
     let mut readings = Readings::resume(signer, store.journal(), outbox, edge).await.unwrap();
     let mut sampled = async |after_ms, begins: bool| {
         let sample = sample(edge.plus_ms(after_ms), after_ms);
