@@ -34,8 +34,21 @@ pub struct FeederFlow {
     pub interval: Interval,
     /// Net flow into the feeder by its own meter.
     pub feeder: NetEnergy,
-    /// Net flow into each of its sites, by their meters. All of them are here.
-    pub sites: Vec<(ParticipantId, NetEnergy)>,
+    /// What its sites say. All of them are here.
+    pub sites: Vec<SiteFlow>,
+}
+
+/// What the meter of one site says of one interval, and what it may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SiteFlow {
+    /// Whose.
+    pub participant: ParticipantId,
+    /// Net flow into the site.
+    pub net: NetEnergy,
+    /// The most that it is rated to take in an interval.
+    pub import_most: Energy,
+    /// The most that it is rated to give in one.
+    pub export_most: Energy,
 }
 
 /// One interval of a feeder, added up.
@@ -95,10 +108,10 @@ pub struct FeederGap {
 pub fn balance(flow: &FeederFlow, loss_ppm: u32, interval_ms: u64) -> Option<Balance> {
     let mut sites = NetEnergy::ZERO;
     let (mut through, mut put_in) = (Energy::ZERO, flow.feeder.received());
-    for (_, site) in &flow.sites {
-        sites = sites.checked_add(*site)?;
-        through = through.checked_add(site.received())?.checked_add(site.given())?;
-        put_in = put_in.checked_add(site.given())?;
+    for SiteFlow { net, .. } in &flow.sites {
+        sites = sites.checked_add(*net)?;
+        through = through.checked_add(net.received())?.checked_add(net.given())?;
+        put_in = put_in.checked_add(net.given())?;
     }
     let lost = u128::from(put_in.to_milliwatt_hours()) * u128::from(loss_ppm);
     let losses = u64::try_from(lost.div_ceil(u128::from(PPM))).ok()?;

@@ -107,6 +107,10 @@ impl MeterKeys {
     /// # Errors
     ///
     /// [`MeterKeyError`].
+    #[cfg_attr(
+        not(feature = "pkcs11"),
+        expect(clippy::unused_async, reason = "with the feature it waits for the module")
+    )]
     pub async fn sign(
         &self,
         enrolled: &MeterKey,

@@ -5,13 +5,15 @@
 //! intervals of the gap); it could be the one where that leaves no interval with more than the
 //! tolerance, and explains nine tenths of the squares of the gap. Flows that rise and fall together, or
 //! do not change at all, cannot be told apart; then several are named.
-//! The feeder's own meter is one of those that may be wrong.
+//! A site whose connection could not carry so much is left out. The feeder's own meter is one of those
+//! that may be wrong.
 
 use boltgrid_protocol::id::ParticipantId;
-use boltgrid_protocol::units::NetEnergy;
+use boltgrid_protocol::units::Energy;
 use serde::{Deserialize, Serialize};
 
-use super::{Balance, FeederFlow, PPM};
+use super::{Balance, FeederFlow, PPM, SiteFlow};
+use crate::register::RATING_MARGIN_PERCENT;
 
 /// Values are brought down to so many bits before squares are summed, so that nothing overflows.
 const BITS: u32 = 30;
@@ -36,10 +38,14 @@ pub fn suspects(feeder: ParticipantId, row: &[(FeederFlow, Balance)]) -> Vec<Sus
     let gaps: Vec<i64> = row.iter().map(|(_, it)| it.gap_mwh.to_milliwatt_hours()).collect();
     let tolerances: Vec<i64> = row.iter().map(|(_, it)| tolerance(it)).collect();
     let Some((first, _)) = row.first() else { return Vec::new() };
-    let members = std::iter::once(feeder).chain(first.sites.iter().map(|(site, _)| *site));
+    let sites = first.sites.iter().map(|site| site.participant);
+    let members = std::iter::once(feeder).chain(sites);
     let mut found: Vec<(i128, Suspect)> = members
         .filter_map(|participant| {
             let shown = shown(feeder, participant, row)?;
+            if !could_be(participant, row) {
+                return None;
+            }
             // Where the feeder's own meter shows too little, its sites' sum is too large.
             let sign = if participant == feeder { -1 } else { 1 };
             let fit = Fit::of(&shown, &gaps, &tolerances)?;
@@ -68,10 +74,28 @@ fn shown(
         if participant == feeder {
             return Some(flow.feeder.to_milliwatt_hours());
         }
-        let site = flow.sites.iter().find(|(site, _)| *site == participant);
-        site.map(|(_, net)| NetEnergy::to_milliwatt_hours(*net))
+        site_of(flow, participant).map(|site| site.net.to_milliwatt_hours())
     };
     row.iter().map(in_one).collect()
+}
+
+fn site_of(flow: &FeederFlow, participant: ParticipantId) -> Option<&SiteFlow> {
+    flow.sites.iter().find(|site| site.participant == participant)
+}
+
+/// Whether the connection of a site could carry what it shows and the gap, in every interval; half as
+/// much again as it is rated for, as ratings are nominal.
+fn could_be(participant: ParticipantId, row: &[(FeederFlow, Balance)]) -> bool {
+    let most = |rated: Energy| {
+        i128::from(rated.to_milliwatt_hours()) * i128::from(RATING_MARGIN_PERCENT) / 100
+    };
+    row.iter().all(|(flow, balance)| {
+        site_of(flow, participant).is_none_or(|site| {
+            let (net, gap) = (site.net.to_milliwatt_hours(), balance.gap_mwh.to_milliwatt_hours());
+            let truth = i128::from(net) + i128::from(gap);
+            (-most(site.export_most)..=most(site.import_most)).contains(&truth)
+        })
+    })
 }
 
 /// The gap as a multiple of what one meter shows.

@@ -14,6 +14,13 @@ fn member(number: u8) -> ParticipantId {
 
 const FEEDER: u8 = 200;
 
+/// What a site of 10 kW either way shows.
+fn site(number: u8, net_mwh: i64) -> SiteFlow {
+    let most = Energy::from_milliwatt_hours(10_000_000 / 12);
+    let net = NetEnergy::from_milliwatt_hours(net_mwh);
+    SiteFlow { participant: member(number), net, import_most: most, export_most: most }
+}
+
 /// A feeder in interval `number`, whose sites truly take `truth` mWh and lose a tenth of what they
 /// may, while site `liar` shows `permille` of the truth.
 fn flow(number: u64, truth: &[i64], liar: Option<(usize, i64)>) -> FeederFlow {
@@ -24,7 +31,7 @@ fn flow(number: u64, truth: &[i64], liar: Option<(usize, i64)>) -> FeederFlow {
             Some((liar, permille)) if liar == place => truth * permille / 1_000,
             _ => *truth,
         };
-        (member(u8::try_from(place).unwrap()), NetEnergy::from_milliwatt_hours(shown))
+        site(u8::try_from(place).unwrap(), shown)
     });
     FeederFlow {
         interval: Interval::from_number(number),
@@ -126,6 +133,26 @@ fn flows_that_go_together_are_named_together() {
 }
 
 #[test]
+fn who_could_not_have_carried_it_is_no_suspect() {
+    let together = [[300_000, 600_000], [100_000, 200_000], [200_000, 400_000]];
+    let flows = |rated_mwh: Option<u64>| {
+        (0..).zip(&together).map(move |(number, truth)| {
+            let mut flow = flow(number, truth, Some((1, 500)));
+            if let Some(rated_mwh) = rated_mwh {
+                flow.sites[0].import_most = Energy::from_milliwatt_hours(rated_mwh);
+            }
+            flow
+        })
+    };
+    let found = |rated_mwh| -> Vec<_> {
+        standing(flows(rated_mwh)).unwrap().suspects.iter().map(|it| it.participant).collect()
+    };
+    assert!(found(None).contains(&member(0)));
+    assert!(!found(Some(300_000)).contains(&member(0)), "it would have taken 600 Wh");
+    assert!(found(Some(300_000)).contains(&member(1)));
+}
+
+#[test]
 fn a_gap_that_comes_and_goes_stands_not() {
     let flows = (0..)
         .zip(&DAY)
@@ -149,9 +176,9 @@ proptest! {
         errors in prop::collection::vec(-10_i64..=10, 20),
     ) {
         let honest = flow(1, &truth, None);
-        let sites = honest.sites.iter().zip(&errors).map(|((site, net), error)| {
-            let shown = net.to_milliwatt_hours() * (1_000 + error) / 1_000;
-            (*site, NetEnergy::from_milliwatt_hours(shown))
+        let sites = honest.sites.iter().zip(&errors).map(|(site, error)| {
+            let shown = site.net.to_milliwatt_hours() * (1_000 + error) / 1_000;
+            SiteFlow { net: NetEnergy::from_milliwatt_hours(shown), ..*site }
         });
         let flow = FeederFlow { sites: sites.collect(), ..honest };
         prop_assert!(balance(&flow, LOSS_PPM, INTERVAL_MS).unwrap().is_even());
@@ -166,7 +193,7 @@ proptest! {
     ) {
         let net = NetEnergy::from_milliwatt_hours;
         let balanced: Vec<_> = (0..).zip(flows).filter_map(|(number, (feeder, one, other))| {
-            let sites = vec![(member(1), net(one)), (member(2), net(other))];
+            let sites = vec![site(1, one), site(2, other)];
             let interval = Interval::from_number(number);
             let flow = FeederFlow { interval, feeder: net(feeder), sites };
             let balance = balance(&flow, loss_ppm, interval_ms)?;

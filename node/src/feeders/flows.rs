@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use boltgrid_metering::feeder::{Balance, FeederFlow, balance};
+use boltgrid_metering::feeder::{Balance, FeederFlow, SiteFlow, balance};
 use boltgrid_protocol::charter::{Charter, Feeder};
 use boltgrid_protocol::envelope::Signed;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
-use boltgrid_protocol::units::{Energy, Interval, NetEnergy};
+use boltgrid_protocol::units::{Energy, Interval, NetEnergy, Power};
 use tracing::warn;
 
 use crate::store::{Archive, ArchiveError, SignedBytes};
@@ -84,13 +84,21 @@ impl Flows {
             }
             net.unwrap_or(NetEnergy::ZERO)
         };
+        let interval_ms = charter.interval.interval_ms;
+        // Ratings are at most a gigawatt, so that this fits.
+        let most = |rated: Power| rated.energy_over_floor(interval_ms).unwrap_or(Energy::ZERO);
         let into = net(meter);
         let sites = members()
             .filter(|it| !it.outside && feeder.connection_points.contains(&it.connection_point))
-            .map(|it| (it.participant, net(it.participant)))
+            .map(|it| SiteFlow {
+                participant: it.participant,
+                net: net(it.participant),
+                import_most: most(it.rated_import_mw),
+                export_most: most(it.rated_export_mw),
+            })
             .collect();
         let flow = FeederFlow { interval, feeder: into, sites };
-        let (loss_ppm, interval_ms) = (charter.connection.loss_ppm, charter.interval.interval_ms);
+        let loss_ppm = charter.connection.loss_ppm;
         let added = balance(&flow, loss_ppm, interval_ms).map(|balance| (flow, balance));
         // Sums beyond 63 bits are nobody's in particular.
         let added = if missing.is_empty() { added.ok_or(Vec::new()) } else { Err(missing) };
