@@ -4,6 +4,7 @@
 //! Not for: devices that are also told what to do (SunSpec's inverters and batteries).
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,27 @@ pub enum MeterConfig {
     Mqtt(MqttConfig),
     /// A P1 port, which sends telegrams.
     P1(P1Config),
+}
+
+impl MeterConfig {
+    /// The same with relative paths of files taken from `folder`.
+    #[must_use]
+    pub fn relative_to(mut self, folder: &Path) -> Self {
+        let at = |path: &mut Option<PathBuf>| *path = path.take().map(|path| folder.join(path));
+        match &mut self {
+            Self::Http(it) => {
+                at(&mut it.map_file);
+                at(&mut it.credentials_file);
+            }
+            Self::Mqtt(it) => at(&mut it.credentials_file),
+            // A name without a path is that of a map that is shipped.
+            Self::ModbusMap(it) if it.map.contains(['/', '\\']) || it.map.ends_with(".toml") => {
+                it.map = folder.join(&it.map).display().to_string();
+            }
+            Self::ModbusMap(_) | Self::Sunspec(_) | Self::P1(_) => {}
+        }
+        self
+    }
 }
 
 /// Where a SunSpec device is.
@@ -161,6 +183,18 @@ mod tests {
         assert_eq!(toml::from_str(text), Ok(MeterConfig::Sunspec(config)));
         let refused = toml::from_str::<MeterConfig>(&format!("{text}topic = 1\n")).unwrap_err();
         assert!(refused.to_string().contains("topic"), "{refused}");
+    }
+
+    #[test]
+    fn files_are_looked_for_beside_the_configuration() {
+        let text = "driver = \"http\"\naddress = \"a\"\nmap_file = \"m.toml\"\n\
+                    auth = \"basic\"\ncredentials_file = \"/etc/c\"\n";
+        let config: MeterConfig = toml::from_str(text).unwrap();
+        let MeterConfig::Http(http) = config.relative_to(Path::new("/node")) else {
+            panic!("it is another driver's");
+        };
+        assert_eq!(http.map_file, Some("/node/m.toml".into()));
+        assert_eq!(http.credentials_file, Some("/etc/c".into()));
     }
 
     #[test]

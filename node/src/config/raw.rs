@@ -242,6 +242,7 @@ impl RawConfig {
         self.meter_key_hsm.pin_file = pin_file.map(|path| folder.join(path));
         self.lightning = self.lightning.relative_to(folder);
         self.home_assistant = self.home_assistant.relative_to(folder);
+        self.site = self.site.map(|site| site.relative_to(folder));
         self
     }
 }

@@ -3,6 +3,8 @@
 mod device;
 mod plan;
 
+use std::path::Path;
+
 use boltgrid_metering::role::Role;
 use boltgrid_metering::sun;
 use boltgrid_metering::virtual_meter::Term;
@@ -56,6 +58,18 @@ pub struct SiteConfig {
     /// Meters that are made of others.
     #[serde(rename = "virtual", skip_serializing_if = "Vec::is_empty")]
     pub virtual_meters: Vec<VirtualConfig>,
+}
+
+impl SiteConfig {
+    /// The same with relative paths of files taken from `folder`.
+    #[must_use]
+    pub fn relative_to(mut self, folder: &Path) -> Self {
+        let devices = [&mut self.pv, &mut self.battery, &mut self.meters].into_iter().flatten();
+        for device in self.meter.iter_mut().chain(devices) {
+            device.driver = device.driver.clone().relative_to(folder);
+        }
+        self
+    }
 }
 
 /// A meter that is made of others.
