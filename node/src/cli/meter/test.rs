@@ -127,7 +127,11 @@ fn missing(role: Role, shown: &Shown) -> Vec<&'static str> {
         ) => true,
     };
     let all = Quantity::ALL.iter().filter(|quantity| wanted(quantity));
-    all.filter(|quantity| !shown.has(**quantity)).map(|quantity| quantity.name()).collect()
+    let is_told = |quantity: Quantity| {
+        let has_phases = quantity == Quantity::Voltage && shown.mean_voltage_mv().is_some();
+        shown.has(quantity) || has_phases
+    };
+    all.filter(|quantity| !is_told(**quantity)).map(|quantity| quantity.name()).collect()
 }
 
 fn print(out: &mut impl Write, found: &Found) -> Result<(), CliError> {
