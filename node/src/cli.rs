@@ -1,6 +1,7 @@
 //! The command line: one command, one file, each a function of its arguments and of where to write.
 //! Not for: what the commands are about.
 
+mod alert;
 mod channel;
 mod channel_plan;
 mod charter;
@@ -93,6 +94,9 @@ enum Command {
     /// See what was paid, what is owed and what is in dispute
     #[command(subcommand)]
     Payment(payment::Payment),
+    /// What the node tells its owner of: list, test
+    #[command(subcommand)]
+    Alert(alert::Alert),
     /// The site's meters: list, live values, try one out, find some
     #[command(subcommand)]
     Meter(meter::Meter),
@@ -142,6 +146,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Channel(channel) => channel.run(&mut out),
         Command::Escrow(escrow) => escrow.run(&mut out),
         Command::Payment(payment) => payment.run(&mut out),
+        Command::Alert(alert) => alert.run(&mut out),
         Command::Meter(meter) => meter.run(&mut out),
         Command::Export(export) => export.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),

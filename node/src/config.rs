@@ -4,6 +4,7 @@
 //! node works with, typed and checked. Its parts are handed to whoever needs them.
 //! Not for: what the whole grid agrees on (the charter).
 
+mod alerts;
 mod channels;
 mod home_assistant;
 pub mod lightning;
@@ -21,9 +22,11 @@ use boltgrid_protocol::units::{Msat, Price};
 use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 
+use crate::alerts::AlertsConfig;
 use crate::home_assistant::HomeAssistantConfig;
 use crate::meter_keys::{HsmConfig, MeterKeysConfig};
 use crate::site::SiteConfig;
+pub use alerts::RawAlerts;
 pub use channels::{ChannelsConfig, RawChannels};
 pub use home_assistant::RawHomeAssistant;
 pub use lightning::{LightningConfig, RawLightning};
@@ -66,6 +69,8 @@ pub struct Config {
     pub owner: OwnerConfig,
     /// Home Assistant; none where the file names no broker.
     pub home_assistant: Option<HomeAssistantConfig>,
+    /// What the owner wants to be told of.
+    pub alerts: AlertsConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -264,6 +269,7 @@ impl Config {
             channels: raw.channels.check()?,
             owner: check_owner(&raw.owner)?,
             home_assistant: raw.home_assistant.check()?,
+            alerts: raw.alerts.check()?,
             log: LogConfig {
                 filter: given(raw.log.filter, "log.filter")?,
                 format: given(raw.log.format, "log.format")?,

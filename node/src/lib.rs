@@ -15,6 +15,7 @@
 //! stop. Channels are bounded; whoever finds one full drops and says so. The command line
 //! ([`cli`]) is part of the library so that a testnet can run nodes as processes of its own binary.
 
+pub mod alerts;
 pub mod anomalies;
 pub mod catch_up;
 pub mod channels;

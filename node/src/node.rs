@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use boltgrid_market::Market;
@@ -23,6 +24,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::alerts::outbox::OutboxError;
+use crate::alerts::{self, AlertDesk, Alerts, AlertsConfig, AlertsError, Wishes};
 use crate::catch_up::{CatchUp, CatchUpEnds, Reach};
 use crate::channels::{ChannelKeeper, ChannelPlans, KeeperEnds, OrderNames};
 use crate::clock::{self, Steadiness};
@@ -96,6 +99,9 @@ pub enum RunError {
     /// Home Assistant.
     #[error(transparent)]
     HomeAssistant(#[from] HomeAssistantError),
+    /// Alerts.
+    #[error(transparent)]
+    Alerts(#[from] AlertsError),
     /// A task ended that should have run for as long as the node.
     #[error(transparent)]
     Task(#[from] TaskError<TaskFailure>),
@@ -119,6 +125,9 @@ pub enum TaskFailure {
     /// What was decided about an escrow could not be stored.
     #[error("what binds this node in an escrow cannot be stored: {0}")]
     Escrow(#[from] JournalError),
+    /// Alerts cannot be kept.
+    #[error(transparent)]
+    Alerts(#[from] OutboxError),
 }
 
 /// Who this node is, and in which grid.
@@ -181,8 +190,7 @@ async fn start(
     shutdown: CancellationToken,
 ) -> Result<Tasks<TaskFailure>, RunError> {
     let Identity { key, meter, participant, charter, rosters, steadiness } = identity;
-    let reach = reach(&charter, &config);
-    let (bitcoin, means) = means(&config);
+    let (reach, (bitcoin, means)) = (reach(&charter, &config), means(&config));
     let payments = open_lightning(&config, &charter, store).await?;
     let grid = || (Arc::clone(&charter), rosters.clone());
     let contact = payments.as_ref().map(|it| it.contact(&rosters, &participant));
@@ -194,7 +202,7 @@ async fn start(
         CatchUp::new(reach, key.clone(), grid(), around);
     let (measuring, MeasuringEnds { readings, set_points, shows, feeders }) =
         open_measuring(config.site, (meter, participant), grid(), store).await?;
-    let (trading, trades) = Trading::new();
+    let ((trading, trades), (alerts, wishes)) = (Trading::new(), AlertDesk::new());
     let around = (payments.as_ref(), contacts.clone());
     let (keeper, channel_plans, named) =
         keeper(config.channels, participant, grid(), store.archive(), around);
@@ -217,8 +225,10 @@ async fn start(
         lightning: payments.as_ref().map(|it| it.handle.clone()),
         channel_plans,
         escrow: desk,
+        alerts,
     };
-    let tells = tells(config.rpc.listen, config.home_assistant.as_ref(), answers).await?;
+    let about = (config.home_assistant.as_ref(), config.alerts, config.data_dir.as_path());
+    let tells = tells(config.rpc.listen, about, answers, wishes).await?;
     let books = Books::new(store.archive(), charter.interval);
     let (started, paying) = settle(payments.zip(bitcoin), books, held).unzip();
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
@@ -245,9 +255,8 @@ async fn start(
         trades,
         words: BTreeMap::new(),
     };
-    let bottom = (network, started.zip(Some(contacts)));
     let top = (tells, measuring, catch_up, escrow);
-    Ok(start_tasks(shutdown, top, (market, oldest, keeper), bottom))
+    Ok(start_tasks(shutdown, top, (market, oldest, keeper), (network, started.zip(Some(contacts)))))
 }
 
 /// What measures, yet to be run: the site, and the feeders by everybody's readings.
@@ -302,7 +311,7 @@ fn escrow_around(
 
 fn start_tasks(
     shutdown: CancellationToken,
-    ((rpc, home_assistant), (site, feeders), catch_up, escrow): (
+    ((rpc, home_assistant, alerts), (site, feeders), catch_up, escrow): (
         Tells,
         Measuring,
         CatchUp,
@@ -323,6 +332,7 @@ fn start_tasks(
             Ok(())
         });
     }
+    tasks.start("alerts", |stop| async move { Ok(alerts.run(stop).await?) });
     tasks.start("site", |stop| async move { Ok(site.run(stop).await?) });
     tasks.start("feeders", |stop| async move {
         feeders.run(stop).await;
@@ -352,13 +362,14 @@ fn start_tasks(
 }
 
 /// Who tells others how the node is.
-type Tells = (Rpc, Option<HomeAssistant>);
+type Tells = (Rpc, Option<HomeAssistant>, Alerts);
 
-/// JSON-RPC, and the task that tells Home Assistant the same; none where the owner wants none.
+/// JSON-RPC, the task that tells Home Assistant the same, none where the owner wants none, and alerts.
 async fn tells(
     listen: SocketAddr,
-    home_assistant: Option<&HomeAssistantConfig>,
+    (home_assistant, alerts, data_dir): (Option<&HomeAssistantConfig>, AlertsConfig, &Path),
     answers: Answers,
+    wishes: Wishes,
 ) -> Result<Tells, RunError> {
     let sources = || Sources {
         site: answers.site.state.clone(),
@@ -369,7 +380,14 @@ async fn tells(
         HomeAssistant::open(config, &answers.participant, &answers.charter.name, sources())
     };
     let home_assistant = home_assistant.map(open).transpose()?;
-    Ok((Rpc::open(listen, answers).await?, home_assistant))
+    let about = (answers.participant.short().to_string(), Arc::clone(&answers.charter));
+    let sources = alerts::Sources {
+        site: answers.site.clone(),
+        history: answers.history.clone(),
+        lightning: answers.lightning.clone(),
+    };
+    let alerts = Alerts::open(alerts, about, data_dir, sources, wishes)?;
+    Ok((Rpc::open(listen, answers).await?, home_assistant, alerts))
 }
 
 /// The task that keeps the channels, and its ends. Without Lightning there is none, nobody plans and

@@ -6,6 +6,7 @@
 //! `payment.forgive` ([`forgive`]) and what signs of `escrow` ([`escrow`]), which are there on loopback only.
 //! Not for: the shapes of the answers, which are in [`crate::status`].
 
+pub mod alert;
 mod channel_plan;
 pub mod checks;
 pub mod escrow;
@@ -34,6 +35,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
+use crate::alerts::AlertDesk;
 use crate::catch_up::CatchUpStatus;
 use crate::channels::ChannelPlans;
 use crate::clock;
@@ -51,6 +53,8 @@ use crate::status::{
 use crate::store::Archive;
 use crate::trading::Trading;
 
+pub use alert::{AlertListRpcClient, AlertRpcClient};
+use alert::{AlertListRpcServer, AlertRpcServer};
 pub use channel_plan::ChannelPlanRpcClient;
 use channel_plan::ChannelPlanRpcServer;
 pub use checks::ChecksRpcClient;
@@ -137,6 +141,8 @@ pub struct Answers {
     pub channel_plans: Option<ChannelPlans>,
     /// The escrow task.
     pub escrow: EscrowDesk,
+    /// The alerts.
+    pub alerts: AlertDesk,
 }
 
 /// Why JSON-RPC cannot be served.
@@ -222,7 +228,9 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     methods.merge(PaymentRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(DisputeRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(EscrowListRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(AlertListRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     if address.ip().is_loopback() {
+        methods.merge(AlertRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(ForgiveRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
         methods.merge(EscrowRpcServer::into_rpc(answers.clone())).expect(no_overlap);

@@ -6,6 +6,7 @@ use boltgrid_protocol::units::Price;
 use serde::{Deserialize, Serialize};
 
 use super::LogFormat;
+use super::alerts::RawAlerts;
 use super::channels::RawChannels;
 use super::home_assistant::RawHomeAssistant;
 use super::lightning::RawLightning;
@@ -45,6 +46,8 @@ pub struct RawConfig {
     pub owner: RawOwner,
     /// Home Assistant.
     pub home_assistant: RawHomeAssistant,
+    /// What the owner wants to be told of.
+    pub alerts: RawAlerts,
     /// Logs.
     pub log: RawLog,
     /// The meter and devices of the site.
@@ -181,6 +184,7 @@ impl RawConfig {
                 escrow_accept_max_sat: Some(0),
             },
             home_assistant: RawHomeAssistant::defaults(),
+            alerts: RawAlerts::defaults(),
             log: RawLog { filter: Some("info".to_owned()), format: Some(LogFormat::Text) },
             site: None,
         }
@@ -217,6 +221,7 @@ impl RawConfig {
             channels: self.channels.over(below.channels),
             owner: self.owner.over(&below.owner),
             home_assistant: self.home_assistant.over(below.home_assistant),
+            alerts: self.alerts.over(below.alerts),
             log: RawLog {
                 filter: self.log.filter.or(below.log.filter),
                 format: self.log.format.or(below.log.format),
@@ -243,6 +248,7 @@ impl RawConfig {
         self.lightning = self.lightning.relative_to(folder);
         self.home_assistant = self.home_assistant.relative_to(folder);
         self.site = self.site.map(|site| site.relative_to(folder));
+        self.alerts = self.alerts.relative_to(folder);
         self
     }
 }

@@ -259,6 +259,31 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "alerts",
+        about: "What to tell you of, and by which ways; see docs/alerts.md. `boltgrid alert test NAME`\n\
+                shows whether a channel works.",
+        keys: &[
+            Key {
+                name: "quiet_from",
+                about: "When it begins to be quiet, in the grid's standard time: only what is urgent is told\n\
+                        then, and the rest afterwards.",
+                example: "\"22:00\"",
+            },
+            Key { name: "quiet_until", about: "Until when.", example: "\"07:00\"" },
+            key("again_after_minutes", "How often what lasts is told again; 0 for never."),
+            Key {
+                name: "channels",
+                about: "By which ways: webhook, ntfy, telegram, mqtt or mail.",
+                example: "[{ name = \"phone\", to = { ntfy = { url = \"https://ntfy.sh/a-name-that-nobody-guesses\" } } }]",
+            },
+            Key {
+                name: "rules",
+                about: "Of what.",
+                example: "[{ name = \"a device is silent\", when = \"device_silent\", for_s = 60, urgent = true }]",
+            },
+        ],
+    },
+    Section {
         name: "log",
         about: "Logs, to standard error.",
         keys: &[
@@ -373,6 +398,8 @@ mod tests {
     use boltgrid_protocol::units::Price;
 
     use super::*;
+    use crate::alerts::rule::{Rule, When};
+    use crate::alerts::send::{ChannelConfig, Destination};
     use crate::config::{RawHsm, RawLightning, RawNetwork, RawOwner};
     use crate::site::SiteConfig;
 
@@ -392,6 +419,17 @@ mod tests {
             electrum_url: text(),
             ..all.lightning
         };
+        all.alerts.quiet_from = "22:00".parse().ok();
+        all.alerts.quiet_until = "07:00".parse().ok();
+        let webhook = Destination::Webhook { url: "http://house/".into(), token_file: None };
+        all.alerts.channels = vec![ChannelConfig { name: "phone".into(), to: webhook }];
+        all.alerts.rules = vec![Rule {
+            name: "odd".into(),
+            when: When::Anomaly,
+            for_s: 0,
+            urgent: false,
+            channels: Vec::new(),
+        }];
         all.home_assistant.broker = text();
         all.home_assistant.credentials_file = Some("file".into());
         all.next_meter_key_file = Some("file".into());

@@ -1,0 +1,465 @@
+//! The alerts' task: looks at the rules, keeps what is to be told, and tells it.
+//!
+//! What is new is on disk before it is told; what was told is on disk soon after, so that after a crash
+//! an alert may be told twice, and none is lost.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::units::Timestamp;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::day::Day;
+use super::outbox::{Alert, Draft, Outbox, OutboxError};
+use super::quiet::QuietHours;
+use super::rule::{Rule, Seen, Turn};
+use super::send::{Channel, ChannelConfig, SendError};
+use crate::clock;
+use crate::history::History;
+use crate::lightning::LightningHandle;
+use crate::site::SiteWatch;
+
+/// File of the outbox inside the data folder.
+const FILE: &str = "alerts.json";
+/// How often rules are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Rules at most.
+const RULES_MAX: usize = 64;
+/// Channels at most.
+const CHANNELS_MAX: usize = 16;
+/// The longest name of a rule or channel, in bytes.
+const NAME_MAX: usize = 80;
+/// Tests under way at most.
+const TESTS_MAX: usize = 4;
+/// Owners' wishes waiting.
+const WISHES_MAX: usize = 4;
+
+/// What the owner wants to be told of, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertsConfig {
+    /// When only what is urgent is told.
+    pub quiet: Option<QuietHours>,
+    /// How often what lasts is told again; none for never.
+    pub again_ms: Option<u64>,
+    /// What to tell.
+    pub rules: Vec<Rule>,
+    /// By which ways.
+    pub channels: Vec<ChannelConfig>,
+}
+
+/// Why there are no alerts.
+#[derive(Debug, thiserror::Error)]
+pub enum AlertsError {
+    /// A channel cannot be used.
+    #[error("the channel {channel:?} of `alerts.channels` cannot be used: {source}")]
+    Channel {
+        /// Its name.
+        channel: String,
+        /// Why.
+        source: SendError,
+    },
+    /// A rule or channel makes no sense.
+    #[error("`alerts`: {0}")]
+    Setting(String),
+    /// The outbox.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}
+
+impl AlertsConfig {
+    /// Whether there is anything to tell, and somewhere to tell it.
+    ///
+    /// # Errors
+    ///
+    /// [`AlertsError::Setting`], naming what is wrong.
+    pub fn check(&self) -> Result<(), AlertsError> {
+        let refuse = |problem: String| Err(AlertsError::Setting(problem));
+        if self.rules.len() > RULES_MAX || self.channels.len() > CHANNELS_MAX {
+            return refuse(format!("more than {RULES_MAX} rules or {CHANNELS_MAX} channels"));
+        }
+        let mut seen = BTreeSet::new();
+        let channels: BTreeSet<&str> = self.channels.iter().map(|it| it.name.as_str()).collect();
+        let names = self.rules.iter().map(|it| ("rule", it.name.as_str()));
+        for (what, name) in names.chain(self.channels.iter().map(|it| ("channel", &*it.name))) {
+            if name.is_empty() || name.len() > NAME_MAX || name.contains(char::is_control) {
+                return refuse(format!("{name:?} is no name for a {what}: 1 to {NAME_MAX} bytes"));
+            }
+            if !seen.insert((what, name)) {
+                return refuse(format!("there are two {what}s called {name:?}"));
+            }
+        }
+        for rule in &self.rules {
+            if let Some(unknown) = rule.channels.iter().find(|it| !channels.contains(it.as_str())) {
+                let rule = &rule.name;
+                return refuse(format!(
+                    "the rule {rule:?} names the channel {unknown:?}; there is none"
+                ));
+            }
+        }
+        if !self.rules.is_empty() && self.channels.is_empty() {
+            return refuse("there are rules, and no channel to tell anybody".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Where what is seen comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(crate) site: SiteWatch,
+    pub(crate) history: watch::Receiver<History>,
+    pub(crate) lightning: Option<LightningHandle>,
+}
+
+impl Sources {
+    fn seen(&self, local_ms: u64, day: &mut Option<Day>) -> Seen {
+        let site = self.site.state.borrow();
+        let current = site.as_ref().filter(|site| site.stale.is_none());
+        let flowed = current.map(|site| {
+            let mwh = |energy: boltgrid_protocol::units::Energy| energy.to_milliwatt_hours();
+            let registers = (mwh(site.import_register_mwh), mwh(site.export_register_mwh));
+            Day::since_midnight(day, local_ms, registers)
+        });
+        let battery = current.and_then(|site| site.battery).map(|battery| {
+            (battery.stored_mwh.to_milliwatt_hours(), battery.capacity_mwh.to_milliwatt_hours())
+        });
+        let checked = self.site.checked.borrow();
+        let anomalies = checked.standing.iter().map(|it| format!("{}: {}", it.of, it.found));
+        let history = self.history.borrow();
+        let price = history.last_concluded().and_then(|interval| interval.price_msat_per_kwh);
+        let balance = self.lightning.as_ref().map(LightningHandle::status).map(|status| {
+            let places = status.balances;
+            places
+                .onchain_sat
+                .saturating_add(places.channels_sat)
+                .saturating_add(places.closing_sat)
+        });
+        Seen {
+            power_mw: current.map(|site| site.power_mw.to_milliwatts()),
+            import_today_mwh: flowed.map(|(import, _)| import),
+            export_today_mwh: flowed.map(|(_, export)| export),
+            price_msat_per_kwh: price,
+            balance_sat: balance,
+            battery_mwh: battery,
+            anomalies: Some(anomalies.collect()),
+            silent: site.as_ref().map(|site| site.stale.as_ref().map(ToString::to_string)),
+            abstaining: Some(history.sight().abstaining.as_ref().map(|why| format!("{why:?}"))),
+        }
+    }
+}
+
+/// How the owner's alerts are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertStatus {
+    /// The rules.
+    pub rules: Vec<RuleStatus>,
+    /// The channels.
+    pub channels: Vec<ChannelStatus>,
+    /// How many were dropped ever.
+    pub dropped: u64,
+    /// What was told last, oldest first.
+    pub told: Vec<Alert>,
+}
+
+/// How a rule is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleStatus {
+    /// The rule.
+    pub rule: Rule,
+    /// Since when it was told that it holds.
+    pub told_at: Option<Timestamp>,
+    /// What is seen now, in words; none where it is not known.
+    pub seen: Option<String>,
+}
+
+/// How a channel is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelStatus {
+    /// Its name.
+    pub name: String,
+    /// How many alerts wait for it.
+    pub waiting: usize,
+    /// Why it fails, if it does.
+    pub failing: Option<String>,
+}
+
+#[derive(Debug)]
+enum Wish {
+    Status(oneshot::Sender<AlertStatus>),
+    Test(String, oneshot::Sender<Result<(), String>>),
+}
+
+/// Where the owner asks.
+#[derive(Clone, Debug)]
+pub struct AlertDesk {
+    wishes: mpsc::Sender<Wish>,
+}
+
+/// What the owner asks, for the task.
+#[derive(Debug)]
+pub(crate) struct Wishes(mpsc::Receiver<Wish>);
+
+impl AlertDesk {
+    /// A desk, and where what is asked there arrives.
+    pub(crate) fn new() -> (Self, Wishes) {
+        let (wishes, asked) = mpsc::channel(WISHES_MAX);
+        (Self { wishes }, Wishes(asked))
+    }
+
+    /// How all alerts are; none while the node stops.
+    pub async fn status(&self) -> Option<AlertStatus> {
+        let (answer, answered) = oneshot::channel();
+        self.wishes.send(Wish::Status(answer)).await.ok()?;
+        answered.await.ok()
+    }
+
+    /// Tells a test by a channel, now.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not go, in words.
+    pub async fn test(&self, channel: String) -> Result<(), String> {
+        let stopping = || "the node is stopping".to_owned();
+        let (answer, answered) = oneshot::channel();
+        self.wishes.send(Wish::Test(channel, answer)).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+}
+
+type Sent = (String, u64, Result<(), SendError>);
+type Sending = BoxFuture<'static, Sent>;
+
+/// The task.
+pub(crate) struct Alerts {
+    node: String,
+    charter: Arc<Charter>,
+    config: AlertsConfig,
+    channels: Vec<Channel>,
+    outbox: Outbox,
+    day: Option<Day>,
+    sources: Sources,
+    wishes: mpsc::Receiver<Wish>,
+    sending: FuturesUnordered<Sending>,
+    busy: BTreeSet<String>,
+    testing: FuturesUnordered<BoxFuture<'static, ()>>,
+}
+
+impl Alerts {
+    /// Gets all channels ready, and takes up what waits.
+    ///
+    /// # Errors
+    ///
+    /// [`AlertsError`].
+    pub(crate) fn open(
+        config: AlertsConfig,
+        (node, charter): (String, Arc<Charter>),
+        data_dir: &Path,
+        sources: Sources,
+        Wishes(wishes): Wishes,
+    ) -> Result<Self, AlertsError> {
+        config.check()?;
+        let open = |it: &ChannelConfig| {
+            let channel = it.name.clone();
+            Channel::open(it.clone()).map_err(|source| AlertsError::Channel { channel, source })
+        };
+        let channels = config.channels.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let mut outbox = Outbox::open(&data_dir.join(FILE))?;
+        let names = |names: &[Rule]| names.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
+        let rules = names(&config.rules);
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let named: Vec<&str> = channels.iter().map(Channel::name).collect();
+        outbox.retain(&rules, &named);
+        let day = outbox.day();
+        let (sending, testing) = (FuturesUnordered::new(), FuturesUnordered::new());
+        let busy = BTreeSet::new();
+        Ok(Self {
+            node,
+            charter,
+            config,
+            channels,
+            outbox,
+            day,
+            sources,
+            wishes,
+            sending,
+            busy,
+            testing,
+        })
+    }
+
+    /// Tells until stopped. What waits then is told after the next start.
+    ///
+    /// # Errors
+    ///
+    /// [`OutboxError`] when alerts cannot be kept.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), OutboxError> {
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let changed = tokio::select! {
+                () = stop.cancelled() => return keep(self.outbox.draft()?).await,
+                _ = ticks.tick() => self.look(clock::now()),
+                Some(sent) = self.sending.next(), if !self.sending.is_empty() => self.sent(sent),
+                Some(()) = self.testing.next(), if !self.testing.is_empty() => false,
+                Some(wish) = self.wishes.recv() => {
+                    self.grant(wish);
+                    false
+                }
+            };
+            if changed {
+                keep(self.outbox.draft()?).await?;
+            }
+            self.send(clock::now());
+        }
+    }
+
+    /// Looks at all rules. Returns whether there is something to keep.
+    fn look(&mut self, now: Timestamp) -> bool {
+        let seen = self.seen(now);
+        let mut changed = self.outbox.set_day(self.day);
+        for rule in &self.config.rules {
+            let mut standing = self.outbox.standing(&rule.name);
+            let before = standing;
+            let turn = standing.look(rule, &seen, now, self.config.again_ms);
+            if standing != before {
+                self.outbox.stand(&rule.name, standing);
+            }
+            let Some((turn, text)) = turn else { continue };
+            info!(target: "boltgrid::event::alert", rule = rule.name, ?turn, text, "alert");
+            let channels = if rule.channels.is_empty() {
+                self.channels.iter().map(|it| it.name().to_owned()).collect()
+            } else {
+                rule.channels.clone()
+            };
+            self.outbox.add((&rule.name, rule.urgent), (turn, text), now, channels);
+            changed = true;
+        }
+        let dropped = self.outbox.drop_old(now);
+        if dropped > 0 {
+            warn!(dropped, "alerts that nobody could be told for a week were dropped");
+            changed = true;
+        }
+        changed
+    }
+
+    fn seen(&mut self, now: Timestamp) -> Seen {
+        self.sources.seen(self.charter.tariff.clock.local_ms(now), &mut self.day)
+    }
+
+    /// Begins to tell the next alert by every channel that is free.
+    fn send(&mut self, now: Timestamp) {
+        let local_ms = self.charter.tariff.clock.local_ms(now);
+        let is_quiet = self.config.quiet.is_some_and(|quiet| quiet.hold_at(local_ms));
+        for channel in &self.channels {
+            if self.busy.contains(channel.name()) {
+                continue;
+            }
+            let Some(alert) = self.outbox.next_for(channel.name(), now, is_quiet) else { continue };
+            self.busy.insert(channel.name().to_owned());
+            let (channel, alert, node) = (channel.clone(), alert.clone(), self.node.clone());
+            self.sending.push(Box::pin(async move {
+                let sent = channel.tell(&node, &alert).await;
+                (channel.name().to_owned(), alert.number, sent)
+            }));
+        }
+    }
+
+    fn sent(&mut self, (channel, number, sent): Sent) -> bool {
+        self.busy.remove(&channel);
+        match sent {
+            Ok(()) => {
+                if self.outbox.failing(&channel).is_some() {
+                    info!(channel, "alerts go by this channel again");
+                }
+                self.outbox.told(&channel, number);
+                true
+            }
+            Err(why) => {
+                let why = why.to_string();
+                if self.outbox.failed(&channel, why.clone(), clock::now()) {
+                    warn!(channel, why, "an alert could not be told; it is tried again");
+                }
+                false
+            }
+        }
+    }
+
+    fn grant(&mut self, wish: Wish) {
+        // Whoever has gone away misses the answer.
+        match wish {
+            Wish::Status(answer) => drop(answer.send(self.status(clock::now()))),
+            Wish::Test(_, answer) if self.testing.len() >= TESTS_MAX => {
+                drop(answer.send(Err("other tests are under way; try again".to_owned())));
+            }
+            Wish::Test(name, answer) => {
+                let Some(channel) = self.channels.iter().find(|it| it.name() == name) else {
+                    let names: Vec<&str> = self.channels.iter().map(Channel::name).collect();
+                    let known = names.join(", ");
+                    drop(
+                        answer
+                            .send(Err(format!("there is no channel {name:?}; there are: {known}"))),
+                    );
+                    return;
+                };
+                let (channel, node) = (channel.clone(), self.node.clone());
+                let alert = Alert {
+                    number: 0,
+                    rule: "test".to_owned(),
+                    turn: Turn::Test,
+                    text: "If you read this, alerts of your node arrive here.".to_owned(),
+                    at: clock::now(),
+                    urgent: true,
+                };
+                self.testing.push(Box::pin(async move {
+                    let sent = channel.tell(&node, &alert).await;
+                    // Whoever has gone away misses the answer.
+                    drop(answer.send(sent.map_err(|why| why.to_string())));
+                }));
+            }
+        }
+    }
+
+    fn status(&mut self, now: Timestamp) -> AlertStatus {
+        let seen = self.seen(now);
+        let rule = |rule: &Rule| RuleStatus {
+            rule: rule.clone(),
+            told_at: self.outbox.standing(&rule.name).told_at,
+            seen: rule.when.holds(&seen).map(|(_, text)| text),
+        };
+        let channel = |channel: &Channel| ChannelStatus {
+            name: channel.name().to_owned(),
+            waiting: self.outbox.waiting_for(channel.name()),
+            failing: self.outbox.failing(channel.name()).map(|failing| failing.why.clone()),
+        };
+        let (_, dropped, told) = self.outbox.list();
+        AlertStatus {
+            rules: self.config.rules.iter().map(rule).collect(),
+            channels: self.channels.iter().map(channel).collect(),
+            dropped,
+            told,
+        }
+    }
+}
+
+async fn keep(draft: Draft) -> Result<(), OutboxError> {
+    let written = tokio::task::spawn_blocking(move || draft.write()).await;
+    written.unwrap_or_else(|panic| {
+        error!(%panic, "keeping alerts panicked");
+        Ok(())
+    })
+}
+
+impl std::fmt::Debug for Alerts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Alerts")
+    }
+}
