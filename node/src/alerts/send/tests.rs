@@ -55,7 +55,8 @@ async fn told(
     to: impl FnOnce(String) -> Destination,
     answer: &str,
 ) -> (String, Result<(), SendError>) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    // As `main` does; another test may have been first.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/topic", listener.local_addr().unwrap());
     let channel = Channel::open(ChannelConfig { name: "phone".to_owned(), to: to(url) }).unwrap();
@@ -147,7 +148,8 @@ async fn mail_server(stream: TcpStream, to_rcpt: &str) -> Vec<String> {
 }
 
 async fn mailed(to_rcpt: &str) -> (Vec<String>, Result<(), SendError>) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    // As `main` does; another test may have been first.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = Destination::Mail {
         server: "127.0.0.1".to_owned(),
