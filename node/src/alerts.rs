@@ -1,7 +1,7 @@
-//! Alerts: what the owner wants to be told of, told by the channels that the owner names.
+//! Alerts: what the owner wants to be told of, told to the receivers that the owner names.
 //!
 //! Rules are looked at every few seconds ([`rule`]); what begins, lasts or ends goes into an outbox on
-//! disk ([`outbox`]) and from there out by each channel ([`send`]), so that nothing is lost while the
+//! disk ([`outbox`]) and from there to each receiver ([`send`]), so that nothing is lost while the
 //! network is away. Nothing here decides about money or machines.
 //! Not for: Home Assistant, which makes alerts of its own from what it is told.
 
@@ -12,5 +12,5 @@ pub mod rule;
 pub mod send;
 mod task;
 
-pub use task::{AlertDesk, AlertStatus, AlertsConfig, AlertsError, ChannelStatus, RuleStatus};
+pub use task::{AlertDesk, AlertStatus, AlertsConfig, AlertsError, ReceiverStatus, RuleStatus};
 pub(crate) use task::{Alerts, Sources, Wishes};

@@ -1,7 +1,7 @@
 //! What is yet to be told, and to whom: kept on disk until it was, and told in the order in which it
 //! happened.
 //!
-//! A channel that fails is tried again with growing pauses, and holds up no other. What is too old is
+//! A receiver that fails is tried again with growing pauses, and holds up no other. What is too old is
 //! dropped, and the rest when there is too much; that is counted, and told with the list of alerts.
 //! Not for: sending ([`super::send`]).
 
@@ -23,7 +23,7 @@ const WAITING_MAX: usize = 1_000;
 const TOLD_MAX: usize = 100;
 /// What could not be told for a week is no news.
 const OLD_MS: u64 = 7 * 86_400_000;
-/// The first pause after a channel failed; doubled with each further failure …
+/// The first pause after a receiver failed; doubled with each further failure …
 const PAUSE_MIN_MS: u64 = 5_000;
 /// … up to this.
 const PAUSE_MAX_MS: u64 = 600_000;
@@ -45,14 +45,14 @@ pub struct Alert {
     pub urgent: bool,
 }
 
-/// An alert and the channels that it still has to go by.
+/// An alert and the receivers that have not been told yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Waiting {
     alert: Alert,
-    channels: Vec<String>,
+    receivers: Vec<String>,
 }
 
-/// A channel that failed.
+/// A receiver that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failing {
     /// When it is tried again.
@@ -145,22 +145,22 @@ impl Outbox {
         is_new
     }
 
-    /// Forgets what waits for channels and stands by rules that are no more.
-    pub fn retain(&mut self, rules: &[&str], channels: &[&str]) {
+    /// Forgets what waits for receivers and stands by rules that are no more.
+    pub fn retain(&mut self, rules: &[&str], receivers: &[&str]) {
         self.kept.standing.retain(|rule, _| rules.contains(&rule.as_str()));
         for waiting in &mut self.kept.waiting {
-            waiting.channels.retain(|channel| channels.contains(&channel.as_str()));
+            waiting.receivers.retain(|receiver| receivers.contains(&receiver.as_str()));
         }
-        self.kept.waiting.retain(|waiting| !waiting.channels.is_empty());
+        self.kept.waiting.retain(|waiting| !waiting.receivers.is_empty());
     }
 
-    /// Puts an alert down for some channels.
+    /// Puts an alert down for some receivers.
     pub fn add(
         &mut self,
         (rule, urgent): (&str, bool),
         (turn, text): (Turn, String),
         at: Timestamp,
-        channels: Vec<String>,
+        receivers: Vec<String>,
     ) {
         let number = self.kept.next_number;
         self.kept.next_number = number.wrapping_add(1);
@@ -168,34 +168,35 @@ impl Outbox {
             self.kept.dropped = self.kept.dropped.saturating_add(1);
         }
         let alert = Alert { number, rule: rule.to_owned(), turn, text, at, urgent };
-        if !channels.is_empty() {
-            self.kept.waiting.push_back(Waiting { alert, channels });
+        if !receivers.is_empty() {
+            self.kept.waiting.push_back(Waiting { alert, receivers });
         }
     }
 
-    /// What to tell by a channel now: the first that waits for it, if the channel is not failing. In
+    /// What to tell a receiver now: the first that waits for it, if the receiver is not failing. In
     /// quiet hours only what is urgent.
     #[must_use]
-    pub fn next_for(&self, channel: &str, now: Timestamp, is_quiet: bool) -> Option<&Alert> {
-        if self.failing.get(channel).is_some_and(|failing| now < failing.next) {
+    pub fn next_for(&self, receiver: &str, now: Timestamp, is_quiet: bool) -> Option<&Alert> {
+        if self.failing.get(receiver).is_some_and(|failing| now < failing.next) {
             return None;
         }
-        let of_channel = |waiting: &&Waiting| waiting.channels.iter().any(|name| name == channel);
-        let waiting = self.kept.waiting.iter().filter(of_channel).map(|waiting| &waiting.alert);
+        let of_receiver =
+            |waiting: &&Waiting| waiting.receivers.iter().any(|name| name == receiver);
+        let waiting = self.kept.waiting.iter().filter(of_receiver).map(|waiting| &waiting.alert);
         waiting.into_iter().find(|alert| alert.urgent || !is_quiet)
     }
 
-    /// A channel has told an alert.
-    pub fn told(&mut self, channel: &str, number: u64) {
-        self.failing.remove(channel);
+    /// A receiver has been told an alert.
+    pub fn told(&mut self, receiver: &str, number: u64) {
+        self.failing.remove(receiver);
         let Some(place) =
             self.kept.waiting.iter().position(|waiting| waiting.alert.number == number)
         else {
             return;
         };
         let Some(waiting) = self.kept.waiting.get_mut(place) else { return };
-        waiting.channels.retain(|name| name != channel);
-        if waiting.channels.is_empty()
+        waiting.receivers.retain(|name| name != receiver);
+        if waiting.receivers.is_empty()
             && let Some(done) = self.kept.waiting.remove(place)
         {
             if self.kept.told.len() >= TOLD_MAX {
@@ -205,12 +206,12 @@ impl Outbox {
         }
     }
 
-    /// A channel has failed. Returns whether it had not before.
-    pub fn failed(&mut self, channel: &str, why: String, now: Timestamp) -> bool {
-        let before = self.failing.get(channel).map(|failing| failing.pause_ms);
+    /// A receiver has failed. Returns whether it had not before.
+    pub fn failed(&mut self, receiver: &str, why: String, now: Timestamp) -> bool {
+        let before = self.failing.get(receiver).map(|failing| failing.pause_ms);
         let pause_ms = before.map_or(PAUSE_MIN_MS, |pause| (pause * 2).min(PAUSE_MAX_MS));
         let failing = Failing { next: now.plus_ms(pause_ms), why, pause_ms };
-        self.failing.insert(channel.to_owned(), failing);
+        self.failing.insert(receiver.to_owned(), failing);
         before.is_none()
     }
 
@@ -230,16 +231,16 @@ impl Outbox {
         (self.kept.waiting.len(), self.kept.dropped, self.kept.told.iter().cloned().collect())
     }
 
-    /// Why a channel fails, if it does.
+    /// Why a receiver fails, if it does.
     #[must_use]
-    pub fn failing(&self, channel: &str) -> Option<&Failing> {
-        self.failing.get(channel)
+    pub fn failing(&self, receiver: &str) -> Option<&Failing> {
+        self.failing.get(receiver)
     }
 
-    /// How many alerts wait for a channel.
+    /// How many alerts wait for a receiver.
     #[must_use]
-    pub fn waiting_for(&self, channel: &str) -> usize {
-        let waits = |waiting: &&Waiting| waiting.channels.iter().any(|name| name == channel);
+    pub fn waiting_for(&self, receiver: &str) -> usize {
+        let waits = |waiting: &&Waiting| waiting.receivers.iter().any(|name| name == receiver);
         self.kept.waiting.iter().filter(waits).count()
     }
 
@@ -292,13 +293,13 @@ mod tests {
         Outbox::open(&dir.path().join("alerts.json")).unwrap()
     }
 
-    fn add(outbox: &mut Outbox, rule: &str, urgent: bool, channels: &[&str]) {
-        let channels = channels.iter().map(|&name| name.to_owned()).collect();
-        outbox.add((rule, urgent), (Turn::Begins, "seen".to_owned()), at(0), channels);
+    fn add(outbox: &mut Outbox, rule: &str, urgent: bool, receivers: &[&str]) {
+        let receivers = receivers.iter().map(|&name| name.to_owned()).collect();
+        outbox.add((rule, urgent), (Turn::Begins, "seen".to_owned()), at(0), receivers);
     }
 
-    fn next(outbox: &Outbox, channel: &str, second: u64, is_quiet: bool) -> Option<String> {
-        outbox.next_for(channel, at(second), is_quiet).map(|alert| alert.rule.clone())
+    fn next(outbox: &Outbox, receiver: &str, second: u64, is_quiet: bool) -> Option<String> {
+        outbox.next_for(receiver, at(second), is_quiet).map(|alert| alert.rule.clone())
     }
 
     #[test]
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_fails_is_tried_again_later_and_holds_up_no_other() {
+    fn a_receiver_that_fails_is_tried_again_later_and_holds_up_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let mut outbox = outbox(&dir);
         add(&mut outbox, "one", false, &["phone", "mail"]);

@@ -50,9 +50,9 @@ pub struct Rule {
     /// Whether it is told in quiet hours too.
     #[serde(default)]
     pub urgent: bool,
-    /// By which channels, by their names; by all where nothing is said.
+    /// Which receivers are told, by their names; all where nothing is said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub channels: Vec<String>,
+    pub receivers: Vec<String>,
 }
 
 /// What is known now.
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     fn rule(when: When, for_s: u32) -> Rule {
-        Rule { name: "rule".to_owned(), when, for_s, urgent: false, channels: Vec::new() }
+        Rule { name: "rule".to_owned(), when, for_s, urgent: false, receivers: Vec::new() }
     }
 
     fn at(second: u64) -> Timestamp {

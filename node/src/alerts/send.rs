@@ -1,4 +1,4 @@
-//! Channels by which alerts go: a webhook, ntfy, Telegram, an MQTT broker, e-mail.
+//! Receivers of alerts: a webhook, ntfy, Telegram, an MQTT broker, e-mail.
 //!
 //! Not for: trying again, or deciding what goes when ([`super::outbox`]).
 
@@ -23,10 +23,10 @@ use super::rule::Turn;
 /// How long telling one alert may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A channel as its owner writes it down.
+/// A receiver as the owner writes it down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ChannelConfig {
+pub struct ReceiverConfig {
     /// What rules call it.
     pub name: String,
     /// Where it goes.
@@ -107,7 +107,7 @@ pub enum MailSecurity {
     None,
 }
 
-/// Why an alert did not go, or a channel is none.
+/// Why an alert did not arrive, or a receiver is none.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// A file with a secret.
@@ -140,10 +140,10 @@ pub enum SendError {
     Late,
 }
 
-/// A channel, ready to be used.
+/// A receiver, ready to be told.
 #[derive(Clone, Debug)]
-pub struct Channel {
-    config: ChannelConfig,
+pub struct Receiver {
+    config: ReceiverConfig,
     client: reqwest::Client,
 }
 
@@ -158,13 +158,13 @@ struct Told<'a> {
     at_unix_ms: String,
 }
 
-impl Channel {
+impl Receiver {
     /// Gets ready, and looks whether the setting makes sense and all secrets are there.
     ///
     /// # Errors
     ///
     /// [`SendError`].
-    pub fn open(config: ChannelConfig) -> Result<Self, SendError> {
+    pub fn open(config: ReceiverConfig) -> Result<Self, SendError> {
         config.to.check()?;
         Ok(Self { config, client: http::client()? })
     }

@@ -22,11 +22,12 @@ use super::day::Day;
 use super::outbox::{Alert, Draft, Outbox, OutboxError};
 use super::quiet::QuietHours;
 use super::rule::{Rule, Seen, Turn};
-use super::send::{Channel, ChannelConfig, SendError};
+use super::send::{Receiver, ReceiverConfig, SendError};
 use crate::clock;
 use crate::history::History;
 use crate::lightning::LightningHandle;
 use crate::site::SiteWatch;
+use crate::status::AbstentionStatus;
 
 /// File of the outbox inside the data folder.
 const FILE: &str = "alerts.json";
@@ -34,9 +35,9 @@ const FILE: &str = "alerts.json";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Rules at most.
 const RULES_MAX: usize = 64;
-/// Channels at most.
-const CHANNELS_MAX: usize = 16;
-/// The longest name of a rule or channel, in bytes.
+/// Receivers at most.
+const RECEIVERS_MAX: usize = 16;
+/// The longest name of a rule or receiver, in bytes.
 const NAME_MAX: usize = 80;
 /// Tests under way at most.
 const TESTS_MAX: usize = 4;
@@ -52,22 +53,22 @@ pub struct AlertsConfig {
     pub again_ms: Option<u64>,
     /// What to tell.
     pub rules: Vec<Rule>,
-    /// By which ways.
-    pub channels: Vec<ChannelConfig>,
+    /// Whom.
+    pub receivers: Vec<ReceiverConfig>,
 }
 
 /// Why there are no alerts.
 #[derive(Debug, thiserror::Error)]
 pub enum AlertsError {
-    /// A channel cannot be used.
-    #[error("the channel {channel:?} of `alerts.channels` cannot be used: {source}")]
-    Channel {
+    /// A receiver cannot be used.
+    #[error("the receiver {receiver:?} of `alerts.receivers` cannot be used: {source}")]
+    Receiver {
         /// Its name.
-        channel: String,
+        receiver: String,
         /// Why.
         source: SendError,
     },
-    /// A rule or channel makes no sense.
+    /// A rule or receiver makes no sense.
     #[error("`alerts`: {0}")]
     Setting(String),
     /// The outbox.
@@ -83,13 +84,13 @@ impl AlertsConfig {
     /// [`AlertsError::Setting`], naming what is wrong.
     pub fn check(&self) -> Result<(), AlertsError> {
         let refuse = |problem: String| Err(AlertsError::Setting(problem));
-        if self.rules.len() > RULES_MAX || self.channels.len() > CHANNELS_MAX {
-            return refuse(format!("more than {RULES_MAX} rules or {CHANNELS_MAX} channels"));
+        if self.rules.len() > RULES_MAX || self.receivers.len() > RECEIVERS_MAX {
+            return refuse(format!("more than {RULES_MAX} rules or {RECEIVERS_MAX} receivers"));
         }
         let mut seen = BTreeSet::new();
-        let channels: BTreeSet<&str> = self.channels.iter().map(|it| it.name.as_str()).collect();
+        let receivers: BTreeSet<&str> = self.receivers.iter().map(|it| it.name.as_str()).collect();
         let names = self.rules.iter().map(|it| ("rule", it.name.as_str()));
-        for (what, name) in names.chain(self.channels.iter().map(|it| ("channel", &*it.name))) {
+        for (what, name) in names.chain(self.receivers.iter().map(|it| ("receiver", &*it.name))) {
             if name.is_empty() || name.len() > NAME_MAX || name.contains(char::is_control) {
                 return refuse(format!("{name:?} is no name for a {what}: 1 to {NAME_MAX} bytes"));
             }
@@ -98,15 +99,16 @@ impl AlertsConfig {
             }
         }
         for rule in &self.rules {
-            if let Some(unknown) = rule.channels.iter().find(|it| !channels.contains(it.as_str())) {
+            if let Some(unknown) = rule.receivers.iter().find(|it| !receivers.contains(it.as_str()))
+            {
                 let rule = &rule.name;
                 return refuse(format!(
-                    "the rule {rule:?} names the channel {unknown:?}; there is none"
+                    "the rule {rule:?} names the receiver {unknown:?}; there is none"
                 ));
             }
         }
-        if !self.rules.is_empty() && self.channels.is_empty() {
-            return refuse("there are rules, and no channel to tell anybody".to_owned());
+        if !self.rules.is_empty() && self.receivers.is_empty() {
+            return refuse("there are rules, and no receiver to tell anybody".to_owned());
         }
         Ok(())
     }
@@ -152,7 +154,10 @@ impl Sources {
             battery_mwh: battery,
             anomalies: Some(anomalies.collect()),
             silent: site.as_ref().map(|site| site.stale.as_ref().map(ToString::to_string)),
-            abstaining: Some(history.sight().abstaining.as_ref().map(|why| format!("{why:?}"))),
+            abstaining: Some(history.sight().abstaining.as_ref().map(|it| {
+                let AbstentionStatus { why, advice, .. } = it.into();
+                format!("{why}; {advice}")
+            })),
         }
     }
 }
@@ -162,8 +167,8 @@ impl Sources {
 pub struct AlertStatus {
     /// The rules.
     pub rules: Vec<RuleStatus>,
-    /// The channels.
-    pub channels: Vec<ChannelStatus>,
+    /// The receivers.
+    pub receivers: Vec<ReceiverStatus>,
     /// How many were dropped ever.
     pub dropped: u64,
     /// What was told last, oldest first.
@@ -181,9 +186,9 @@ pub struct RuleStatus {
     pub seen: Option<String>,
 }
 
-/// How a channel is.
+/// How a receiver is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChannelStatus {
+pub struct ReceiverStatus {
     /// Its name.
     pub name: String,
     /// How many alerts wait for it.
@@ -222,15 +227,15 @@ impl AlertDesk {
         answered.await.ok()
     }
 
-    /// Tells a test by a channel, now.
+    /// Tells a receiver a test, now.
     ///
     /// # Errors
     ///
     /// Why it did not go, in words.
-    pub async fn test(&self, channel: String) -> Result<(), String> {
+    pub async fn test(&self, receiver: String) -> Result<(), String> {
         let stopping = || "the node is stopping".to_owned();
         let (answer, answered) = oneshot::channel();
-        self.wishes.send(Wish::Test(channel, answer)).await.map_err(|_| stopping())?;
+        self.wishes.send(Wish::Test(receiver, answer)).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
     }
 }
@@ -243,7 +248,7 @@ pub(crate) struct Alerts {
     node: String,
     charter: Arc<Charter>,
     config: AlertsConfig,
-    channels: Vec<Channel>,
+    receivers: Vec<Receiver>,
     outbox: Outbox,
     day: Option<Day>,
     sources: Sources,
@@ -254,7 +259,7 @@ pub(crate) struct Alerts {
 }
 
 impl Alerts {
-    /// Gets all channels ready, and takes up what waits.
+    /// Gets all receivers ready, and takes up what waits.
     ///
     /// # Errors
     ///
@@ -267,16 +272,16 @@ impl Alerts {
         Wishes(wishes): Wishes,
     ) -> Result<Self, AlertsError> {
         config.check()?;
-        let open = |it: &ChannelConfig| {
-            let channel = it.name.clone();
-            Channel::open(it.clone()).map_err(|source| AlertsError::Channel { channel, source })
+        let open = |it: &ReceiverConfig| {
+            let receiver = it.name.clone();
+            Receiver::open(it.clone()).map_err(|source| AlertsError::Receiver { receiver, source })
         };
-        let channels = config.channels.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let receivers = config.receivers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let mut outbox = Outbox::open(&data_dir.join(FILE))?;
         let names = |names: &[Rule]| names.iter().map(|it| it.name.clone()).collect::<Vec<_>>();
         let rules = names(&config.rules);
         let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
-        let named: Vec<&str> = channels.iter().map(Channel::name).collect();
+        let named: Vec<&str> = receivers.iter().map(Receiver::name).collect();
         outbox.retain(&rules, &named);
         let day = outbox.day();
         let (sending, testing) = (FuturesUnordered::new(), FuturesUnordered::new());
@@ -285,7 +290,7 @@ impl Alerts {
             node,
             charter,
             config,
-            channels,
+            receivers,
             outbox,
             day,
             sources,
@@ -335,12 +340,12 @@ impl Alerts {
             }
             let Some((turn, text)) = turn else { continue };
             info!(target: "boltgrid::event::alert", rule = rule.name, ?turn, text, "alert");
-            let channels = if rule.channels.is_empty() {
-                self.channels.iter().map(|it| it.name().to_owned()).collect()
+            let receivers = if rule.receivers.is_empty() {
+                self.receivers.iter().map(|it| it.name().to_owned()).collect()
             } else {
-                rule.channels.clone()
+                rule.receivers.clone()
             };
-            self.outbox.add((&rule.name, rule.urgent), (turn, text), now, channels);
+            self.outbox.add((&rule.name, rule.urgent), (turn, text), now, receivers);
             changed = true;
         }
         let dropped = self.outbox.drop_old(now);
@@ -355,38 +360,40 @@ impl Alerts {
         self.sources.seen(self.charter.tariff.clock.local_ms(now), &mut self.day)
     }
 
-    /// Begins to tell the next alert by every channel that is free.
+    /// Begins to tell every receiver that is free its next alert.
     fn send(&mut self, now: Timestamp) {
         let local_ms = self.charter.tariff.clock.local_ms(now);
         let is_quiet = self.config.quiet.is_some_and(|quiet| quiet.hold_at(local_ms));
-        for channel in &self.channels {
-            if self.busy.contains(channel.name()) {
+        for receiver in &self.receivers {
+            if self.busy.contains(receiver.name()) {
                 continue;
             }
-            let Some(alert) = self.outbox.next_for(channel.name(), now, is_quiet) else { continue };
-            self.busy.insert(channel.name().to_owned());
-            let (channel, alert, node) = (channel.clone(), alert.clone(), self.node.clone());
+            let Some(alert) = self.outbox.next_for(receiver.name(), now, is_quiet) else {
+                continue;
+            };
+            self.busy.insert(receiver.name().to_owned());
+            let (receiver, alert, node) = (receiver.clone(), alert.clone(), self.node.clone());
             self.sending.push(Box::pin(async move {
-                let sent = channel.tell(&node, &alert).await;
-                (channel.name().to_owned(), alert.number, sent)
+                let sent = receiver.tell(&node, &alert).await;
+                (receiver.name().to_owned(), alert.number, sent)
             }));
         }
     }
 
-    fn sent(&mut self, (channel, number, sent): Sent) -> bool {
-        self.busy.remove(&channel);
+    fn sent(&mut self, (receiver, number, sent): Sent) -> bool {
+        self.busy.remove(&receiver);
         match sent {
             Ok(()) => {
-                if self.outbox.failing(&channel).is_some() {
-                    info!(channel, "alerts go by this channel again");
+                if self.outbox.failing(&receiver).is_some() {
+                    info!(receiver, "alerts reach this receiver again");
                 }
-                self.outbox.told(&channel, number);
+                self.outbox.told(&receiver, number);
                 true
             }
             Err(why) => {
                 let why = why.to_string();
-                if self.outbox.failed(&channel, why.clone(), clock::now()) {
-                    warn!(channel, why, "an alert could not be told; it is tried again");
+                if self.outbox.failed(&receiver, why.clone(), clock::now()) {
+                    warn!(receiver, why, "an alert could not be told; it is tried again");
                 }
                 false
             }
@@ -401,16 +408,17 @@ impl Alerts {
                 drop(answer.send(Err("other tests are under way; try again".to_owned())));
             }
             Wish::Test(name, answer) => {
-                let Some(channel) = self.channels.iter().find(|it| it.name() == name) else {
-                    let names: Vec<&str> = self.channels.iter().map(Channel::name).collect();
+                let Some(receiver) = self.receivers.iter().find(|it| it.name() == name) else {
+                    let names: Vec<&str> = self.receivers.iter().map(Receiver::name).collect();
                     let known = names.join(", ");
                     drop(
-                        answer
-                            .send(Err(format!("there is no channel {name:?}; there are: {known}"))),
+                        answer.send(Err(format!(
+                            "there is no receiver {name:?}; there are: {known}"
+                        ))),
                     );
                     return;
                 };
-                let (channel, node) = (channel.clone(), self.node.clone());
+                let (receiver, node) = (receiver.clone(), self.node.clone());
                 let alert = Alert {
                     number: 0,
                     rule: "test".to_owned(),
@@ -420,7 +428,7 @@ impl Alerts {
                     urgent: true,
                 };
                 self.testing.push(Box::pin(async move {
-                    let sent = channel.tell(&node, &alert).await;
+                    let sent = receiver.tell(&node, &alert).await;
                     // Whoever has gone away misses the answer.
                     drop(answer.send(sent.map_err(|why| why.to_string())));
                 }));
@@ -435,15 +443,15 @@ impl Alerts {
             told_at: self.outbox.standing(&rule.name).told_at,
             seen: rule.when.holds(&seen).map(|(_, text)| text),
         };
-        let channel = |channel: &Channel| ChannelStatus {
-            name: channel.name().to_owned(),
-            waiting: self.outbox.waiting_for(channel.name()),
-            failing: self.outbox.failing(channel.name()).map(|failing| failing.why.clone()),
+        let receiver = |receiver: &Receiver| ReceiverStatus {
+            name: receiver.name().to_owned(),
+            waiting: self.outbox.waiting_for(receiver.name()),
+            failing: self.outbox.failing(receiver.name()).map(|failing| failing.why.clone()),
         };
         let (_, dropped, told) = self.outbox.list();
         AlertStatus {
             rules: self.config.rules.iter().map(rule).collect(),
-            channels: self.channels.iter().map(channel).collect(),
+            receivers: self.receivers.iter().map(receiver).collect(),
             dropped,
             told,
         }

@@ -1,5 +1,5 @@
 //! `boltgrid alert`: what the node tells its owner of, and whether it arrives.
-//! Not for: rules and channels, which are in the config file.
+//! Not for: rules and receivers, which are in the config file.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ use crate::rpc::{AlertListRpcClient, AlertRpcClient};
 /// See and try out alerts.
 #[derive(Debug, Subcommand)]
 pub(super) enum Alert {
-    /// Show rules, channels and what was told last
+    /// Show rules, receivers and what was told last
     List(Node),
-    /// Tell a test by a channel, now
+    /// Tell a receiver a test, now
     Test(Test),
 }
 
@@ -43,8 +43,8 @@ pub(super) struct Node {
 /// What to try.
 #[derive(Debug, Args)]
 pub(super) struct Test {
-    /// The channel's name
-    channel: String,
+    /// The receiver's name
+    receiver: String,
     #[command(flatten)]
     node: Node,
 }
@@ -61,9 +61,9 @@ impl Alert {
                     )?;
                 if node.json { json(out, &report) } else { list(out, &report) }
             }
-            Self::Test(Test { channel, node }) => {
+            Self::Test(Test { receiver, node }) => {
                 let address = rpc::address(node.rpc.clone(), &node.config)?;
-                let name = channel.clone();
+                let name = receiver.clone();
                 rpc::ask(
                     address,
                     |client| async move { AlertRpcClient::test(&client, name).await },
@@ -71,7 +71,7 @@ impl Alert {
                 if node.json {
                     json(out, &serde_json::json!({ "told": true }))
                 } else {
-                    writeln!(out, "{channel} took the test")?;
+                    writeln!(out, "{receiver} took the test")?;
                     Ok(())
                 }
             }
@@ -94,11 +94,11 @@ fn list(out: &mut impl Write, report: &AlertsReport) -> Result<(), CliError> {
         let seen = rule.seen.as_deref().unwrap_or("not known now");
         writeln!(out, "rule     {:30}  {state:5}  {seen}", rule.name)?;
     }
-    for channel in &report.channels {
-        let waiting = channel.waiting;
+    for receiver in &report.receivers {
+        let waiting = receiver.waiting;
         let state =
-            channel.failing.as_ref().map_or("works".to_owned(), |why| format!("FAILS: {why}"));
-        writeln!(out, "channel  {:30}  {waiting} waiting, {state}", channel.name)?;
+            receiver.failing.as_ref().map_or("works".to_owned(), |why| format!("FAILS: {why}"));
+        writeln!(out, "receiver  {:30}  {waiting} waiting, {state}", receiver.name)?;
     }
     if report.dropped > 0 {
         writeln!(out, "{} alerts were dropped, since they could not be told", report.dropped)?;

@@ -1,4 +1,4 @@
-//! `[alerts]`: what the owner wants to be told of, and by which ways. A file that has no rules tells
+//! `[alerts]`: what the owner wants to be told of, and whom to tell. A file that has no rules tells
 //! nothing.
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::{BadValue, require};
 use crate::alerts::AlertsConfig;
 use crate::alerts::quiet::{QuietHours, TimeOfDay};
 use crate::alerts::rule::Rule;
-use crate::alerts::send::ChannelConfig;
+use crate::alerts::send::ReceiverConfig;
 
 /// How often what lasts is told again: every six hours.
 const AGAIN_AFTER_MINUTES: u32 = 360;
@@ -25,9 +25,9 @@ pub struct RawAlerts {
     pub quiet_until: Option<TimeOfDay>,
     /// How often what lasts is told again; 0 for never.
     pub again_after_minutes: Option<u32>,
-    /// By which ways.
+    /// Whom to tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub channels: Vec<ChannelConfig>,
+    pub receivers: Vec<ReceiverConfig>,
     /// What to tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
@@ -45,14 +45,14 @@ impl RawAlerts {
             quiet_from: self.quiet_from.or(below.quiet_from),
             quiet_until: self.quiet_until.or(below.quiet_until),
             again_after_minutes: self.again_after_minutes.or(below.again_after_minutes),
-            channels: if self.channels.is_empty() { below.channels } else { self.channels },
+            receivers: if self.receivers.is_empty() { below.receivers } else { self.receivers },
             rules: or(self.rules, below.rules),
         }
     }
 
     pub(super) fn relative_to(mut self, folder: &Path) -> Self {
-        for channel in &mut self.channels {
-            channel.to.relative_to(folder);
+        for receiver in &mut self.receivers {
+            receiver.to.relative_to(folder);
         }
         self
     }
@@ -68,7 +68,7 @@ impl RawAlerts {
             quiet: quiet.map(|(from, until)| QuietHours { from, until }),
             again_ms: again.map(|minutes| u64::from(minutes) * MINUTE_MS),
             rules: self.rules,
-            channels: self.channels,
+            receivers: self.receivers,
         };
         config.check().map_err(|error| BadValue { key: "alerts", problem: error.to_string() })?;
         Ok(config)

@@ -260,8 +260,8 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         name: "alerts",
-        about: "What to tell you of, and by which ways; see docs/alerts.md. `boltgrid alert test NAME`\n\
-                shows whether a channel works.",
+        about: "What to tell you of, and whom; see docs/alerts.md. `boltgrid alert test NAME`\n\
+                shows whether a receiver is reached.",
         keys: &[
             Key {
                 name: "quiet_from",
@@ -272,8 +272,8 @@ const SECTIONS: &[Section] = &[
             Key { name: "quiet_until", about: "Until when.", example: "\"07:00\"" },
             key("again_after_minutes", "How often what lasts is told again; 0 for never."),
             Key {
-                name: "channels",
-                about: "By which ways: webhook, ntfy, telegram, mqtt or mail.",
+                name: "receivers",
+                about: "Whom: a webhook, ntfy, telegram, mqtt or mail.",
                 example: "[{ name = \"phone\", to = { ntfy = { url = \"https://ntfy.sh/a-name-that-nobody-guesses\" } } }]",
             },
             Key {
@@ -399,7 +399,7 @@ mod tests {
 
     use super::*;
     use crate::alerts::rule::{Rule, When};
-    use crate::alerts::send::{ChannelConfig, Destination};
+    use crate::alerts::send::{Destination, ReceiverConfig};
     use crate::config::{RawHsm, RawLightning, RawNetwork, RawOwner};
     use crate::site::SiteConfig;
 
@@ -422,13 +422,13 @@ mod tests {
         all.alerts.quiet_from = "22:00".parse().ok();
         all.alerts.quiet_until = "07:00".parse().ok();
         let webhook = Destination::Webhook { url: "http://house/".into(), token_file: None };
-        all.alerts.channels = vec![ChannelConfig { name: "phone".into(), to: webhook }];
+        all.alerts.receivers = vec![ReceiverConfig { name: "phone".into(), to: webhook }];
         all.alerts.rules = vec![Rule {
             name: "odd".into(),
             when: When::Anomaly,
             for_s: 0,
             urgent: false,
-            channels: Vec::new(),
+            receivers: Vec::new(),
         }];
         all.home_assistant.broker = text();
         all.home_assistant.credentials_file = Some("file".into());

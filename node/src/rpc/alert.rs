@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Answers, error};
 use crate::alerts::outbox::Alert;
 use crate::alerts::rule::{Turn, When};
-use crate::alerts::{AlertStatus, ChannelStatus, RuleStatus};
+use crate::alerts::{AlertStatus, ReceiverStatus, RuleStatus};
 use crate::status::quoted;
 
 /// The node is stopping.
@@ -20,7 +20,7 @@ const CODE_NOT_TOLD: i32 = -32021;
 /// How alerts are.
 #[rpc(server, client, namespace = "alert", namespace_separator = ".")]
 pub trait AlertListRpc {
-    /// The rules and whether they hold, the channels and whether they work, and what was told last, at
+    /// The rules and whether they hold, the receivers and whether they work, and what was told last, at
     /// most 100.
     #[method(name = "list")]
     async fn list(&self) -> RpcResult<AlertsReport>;
@@ -29,9 +29,9 @@ pub trait AlertListRpc {
 /// Trying them out.
 #[rpc(server, client, namespace = "alert", namespace_separator = ".")]
 pub trait AlertRpc {
-    /// Tells a test by a channel, now, and says whether it arrived.
+    /// Tells a receiver a test, now, and says whether it arrived.
     #[method(name = "test", param_kind = map)]
-    async fn test(&self, channel: String) -> RpcResult<()>;
+    async fn test(&self, receiver: String) -> RpcResult<()>;
 }
 
 /// All alerts.
@@ -39,8 +39,8 @@ pub trait AlertRpc {
 pub struct AlertsReport {
     /// The rules.
     pub rules: Vec<RuleReport>,
-    /// The channels.
-    pub channels: Vec<ChannelReport>,
+    /// The receivers.
+    pub receivers: Vec<ReceiverReport>,
     /// How many alerts were dropped ever, as too many waited or for too long.
     #[serde(with = "quoted")]
     pub dropped: u64,
@@ -61,9 +61,9 @@ pub struct RuleReport {
     pub seen: Option<String>,
 }
 
-/// A channel.
+/// A receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChannelReport {
+pub struct ReceiverReport {
     /// Its name.
     pub name: String,
     /// How many alerts wait for it.
@@ -94,7 +94,7 @@ impl From<AlertStatus> for AlertsReport {
             told_at_unix_ms: told_at.map(|at| at.to_unix_ms().to_string()),
             seen,
         };
-        let channel = |ChannelStatus { name, waiting, failing }| ChannelReport {
+        let receiver = |ReceiverStatus { name, waiting, failing }| ReceiverReport {
             name,
             waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
             failing,
@@ -107,7 +107,7 @@ impl From<AlertStatus> for AlertsReport {
         };
         Self {
             rules: status.rules.into_iter().map(rule).collect(),
-            channels: status.channels.into_iter().map(channel).collect(),
+            receivers: status.receivers.into_iter().map(receiver).collect(),
             dropped: status.dropped,
             told: status.told.into_iter().map(told).collect(),
         }
@@ -124,8 +124,8 @@ impl AlertListRpcServer for Answers {
 
 #[async_trait]
 impl AlertRpcServer for Answers {
-    async fn test(&self, channel: String) -> RpcResult<()> {
-        let told = self.alerts.test(channel).await;
+    async fn test(&self, receiver: String) -> RpcResult<()> {
+        let told = self.alerts.test(receiver).await;
         told.map_err(|why| error(CODE_NOT_TOLD, &why))
     }
 }

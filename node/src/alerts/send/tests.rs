@@ -1,4 +1,4 @@
-//! Channels against servers that speak HTTP and SMTP over real sockets.
+//! Receivers against servers that speak HTTP and SMTP over real sockets.
 
 use std::fs;
 use std::path::PathBuf;
@@ -59,9 +59,10 @@ async fn told(
     drop(rustls::crypto::ring::default_provider().install_default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/topic", listener.local_addr().unwrap());
-    let channel = Channel::open(ChannelConfig { name: "phone".to_owned(), to: to(url) }).unwrap();
+    let receiver =
+        Receiver::open(ReceiverConfig { name: "phone".to_owned(), to: to(url) }).unwrap();
     let alert = alert(true);
-    tokio::join!(asked(&listener, answer), channel.tell("bus7", &alert))
+    tokio::join!(asked(&listener, answer), receiver.tell("bus7", &alert))
 }
 
 #[tokio::test]
@@ -105,8 +106,8 @@ async fn telegram_gets_chat_and_text_and_nobody_is_told_the_token() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let channel = Channel::open(ChannelConfig { name: "chat".to_owned(), to: to(url) }).unwrap();
-    let why = channel.tell("bus7", &alert(false)).await.unwrap_err();
+    let receiver = Receiver::open(ReceiverConfig { name: "chat".to_owned(), to: to(url) }).unwrap();
+    let why = receiver.tell("bus7", &alert(false)).await.unwrap_err();
     assert!(matches!(why, SendError::Unreached(_)), "{why}");
     assert!(!why.to_string().contains("12:token"), "{why}");
 }
@@ -159,13 +160,13 @@ async fn mailed(to_rcpt: &str) -> (Vec<String>, Result<(), SendError>) {
         to: "house@example.org".to_owned(),
         credentials_file: None,
     };
-    let channel = Channel::open(ChannelConfig { name: "mail".to_owned(), to }).unwrap();
+    let receiver = Receiver::open(ReceiverConfig { name: "mail".to_owned(), to }).unwrap();
     let alert = alert(false);
     let server = async {
         let (stream, _) = listener.accept().await.unwrap();
         mail_server(stream, to_rcpt).await
     };
-    tokio::join!(server, channel.tell("bus7", &alert))
+    tokio::join!(server, receiver.tell("bus7", &alert))
 }
 
 #[tokio::test]
