@@ -101,14 +101,14 @@ impl When {
             Self::Anomaly => {
                 let anomalies = seen.anomalies.as_ref()?;
                 let text = if anomalies.is_empty() {
-                    "nothing implausible any more".to_owned()
+                    "nothing implausible".to_owned()
                 } else {
                     anomalies.join("; ")
                 };
                 Some((!anomalies.is_empty(), text))
             }
             Self::DeviceSilent => told(seen.silent.as_ref()?, "all devices answer"),
-            Self::Abstaining => told(seen.abstaining.as_ref()?, "the node gives orders again"),
+            Self::Abstaining => told(seen.abstaining.as_ref()?, "the node gives orders"),
         }
     }
 }

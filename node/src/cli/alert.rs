@@ -92,7 +92,7 @@ fn list(out: &mut impl Write, report: &AlertsReport) -> Result<(), CliError> {
     for rule in &report.rules {
         let state = if rule.told_at_unix_ms.is_some() { "HOLDS" } else { "-" };
         let seen = rule.seen.as_deref().unwrap_or("not known now");
-        writeln!(out, "rule     {:30}  {state:5}  {seen}", rule.name)?;
+        writeln!(out, "rule      {:30}  {state:5}  {seen}", rule.name)?;
     }
     for receiver in &report.receivers {
         let waiting = receiver.waiting;
@@ -105,7 +105,7 @@ fn list(out: &mut impl Write, report: &AlertsReport) -> Result<(), CliError> {
     }
     for told in &report.told {
         let at = show::moment(Timestamp::from_unix_ms(told.at_unix_ms));
-        writeln!(out, "told     {at}  {:?}: {}: {}", told.turn, told.rule, told.text)?;
+        writeln!(out, "told      {at}  {:?}: {}: {}", told.turn, told.rule, told.text)?;
     }
     Ok(())
 }
