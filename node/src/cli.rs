@@ -11,6 +11,7 @@ mod escrow;
 mod export;
 mod init;
 mod meter;
+mod node;
 mod offer;
 mod past;
 mod payment;

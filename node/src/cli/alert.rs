@@ -2,13 +2,13 @@
 //! Not for: rules and receivers, which are in the config file.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use boltgrid_protocol::units::Timestamp;
 use clap::{Args, Subcommand};
 
 use super::error::CliError;
-use super::{rpc, show};
+use super::node::Node;
+use super::show;
 use crate::rpc::alert::AlertsReport;
 use crate::rpc::{AlertListRpcClient, AlertRpcClient};
 
@@ -19,25 +19,6 @@ pub(super) enum Alert {
     List(Node),
     /// Tell a receiver a test, now
     Test(Test),
-}
-
-/// Which node to ask, and how to print its answer.
-#[derive(Debug, Args)]
-pub(super) struct Node {
-    /// Where the node's JSON-RPC listens, instead of what the config file says
-    #[arg(long, value_name = "ADDR")]
-    rpc: Option<String>,
-    /// The node's config file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "BOLTGRID_CONFIG",
-        default_value = "boltgrid/config.toml"
-    )]
-    config: PathBuf,
-    /// Print the node's answer as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// What to try.
@@ -53,23 +34,15 @@ impl Alert {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         match self {
             Self::List(node) => {
-                let address = rpc::address(node.rpc.clone(), &node.config)?;
                 let report =
-                    rpc::ask(
-                        address,
-                        |client| async move { AlertListRpcClient::list(&client).await },
-                    )?;
-                if node.json { json(out, &report) } else { list(out, &report) }
+                    node.ask(|client| async move { AlertListRpcClient::list(&client).await })?;
+                if node.json { show::json(out, &report) } else { list(out, &report) }
             }
             Self::Test(Test { receiver, node }) => {
-                let address = rpc::address(node.rpc.clone(), &node.config)?;
                 let name = receiver.clone();
-                rpc::ask(
-                    address,
-                    |client| async move { AlertRpcClient::test(&client, name).await },
-                )?;
+                node.ask(|client| async move { AlertRpcClient::test(&client, name).await })?;
                 if node.json {
-                    json(out, &serde_json::json!({ "told": true }))
+                    show::json(out, &serde_json::json!({ "told": true }))
                 } else {
                     writeln!(out, "{receiver} took the test")?;
                     Ok(())
@@ -77,12 +50,6 @@ impl Alert {
             }
         }
     }
-}
-
-fn json(out: &mut impl Write, answer: &impl serde::Serialize) -> Result<(), CliError> {
-    serde_json::to_writer_pretty(&mut *out, answer).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
 }
 
 fn list(out: &mut impl Write, report: &AlertsReport) -> Result<(), CliError> {

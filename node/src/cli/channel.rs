@@ -5,9 +5,9 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 
 use super::error::CliError;
-use super::offer::{Node, json};
+use super::node::Node;
 use super::wallet::Since;
-use super::{channel_plan, past, rpc, show};
+use super::{channel_plan, past, show};
 use crate::rpc::ChannelRpcClient;
 use crate::rpc::wallet::{ChannelReport, ChannelStage, OpenTerms};
 
@@ -93,10 +93,9 @@ impl Channel {
 }
 
 fn list(node: Node, out: &mut impl Write) -> Result<(), CliError> {
-    let at = rpc::address(node.rpc, &node.config)?;
-    let channels = rpc::ask(at, |node| async move { node.channels().await })?;
+    let channels = node.ask(|node| async move { node.channels().await })?;
     if node.json {
-        return json(out, &channels);
+        return show::json(out, &channels);
     }
     if channels.is_empty() {
         writeln!(out, "no channels; `boltgrid channel open` opens one")?;
@@ -141,11 +140,10 @@ impl Open {
             size_sat: self.size_sat,
             push_msat: Some(push_msat),
         };
-        let at = rpc::address(self.node.rpc, &self.node.config)?;
         let opened =
-            rpc::ask(at, |node| async move { ChannelRpcClient::open(&node, terms).await })?;
+            self.node.ask(|node| async move { ChannelRpcClient::open(&node, terms).await })?;
         if self.node.json {
-            return json(out, &opened);
+            return show::json(out, &opened);
         }
         writeln!(out, "channel {} is being opened; see `boltgrid channel list`", opened.channel)?;
         Ok(())
@@ -155,12 +153,11 @@ impl Open {
 impl Close {
     fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let (channel, force) = (self.channel, self.force);
-        let at = rpc::address(self.node.rpc, &self.node.config)?;
-        rpc::ask(at, |node| async move {
+        self.node.ask(|node| async move {
             if force { node.force_close(channel).await } else { node.close(channel).await }
         })?;
         if self.node.json {
-            return json(out, &());
+            return show::json(out, &());
         }
         writeln!(out, "the channel is being closed; see `boltgrid wallet balances`")?;
         Ok(())
@@ -170,15 +167,14 @@ impl Close {
 impl Splice {
     fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let (channel, in_sat, out_sat) = (self.channel, self.in_sat, self.out_sat);
-        let at = rpc::address(self.node.rpc, &self.node.config)?;
-        rpc::ask(at, |node| async move {
+        self.node.ask(|node| async move {
             match in_sat {
                 Some(amount) => node.splice_in(channel, amount.to_string()).await,
                 None => node.splice_out(channel, out_sat.unwrap_or(0).to_string()).await,
             }
         })?;
         if self.node.json {
-            return json(out, &());
+            return show::json(out, &());
         }
         writeln!(out, "the channel is being spliced; it stays usable meanwhile")?;
         Ok(())

@@ -3,17 +3,16 @@
 use std::io::Write;
 
 use super::error::CliError;
-use super::offer::{Node, json};
-use super::{rpc, show};
+use super::node::Node;
+use super::show;
 use crate::channels::PlanReport;
 use crate::channels::report::{ActionKind, StepReport};
 use crate::rpc::ChannelPlanRpcClient;
 
 /// Asks the node and prints its plan.
 pub(super) fn run(node: Node, out: &mut impl Write) -> Result<(), CliError> {
-    let at = rpc::address(node.rpc, &node.config)?;
-    let plan = rpc::ask(at, |node| async move { node.plan().await })?;
-    if node.json { json(out, &plan) } else { print(&plan, out) }
+    let plan = node.ask(|node| async move { node.plan().await })?;
+    if node.json { show::json(out, &plan) } else { print(&plan, out) }
 }
 
 fn print(plan: &PlanReport, out: &mut impl Write) -> Result<(), CliError> {

@@ -8,8 +8,9 @@ use boltgrid_protocol::units::Energy;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::CliError;
-use super::offer::{Node, json, thousandths};
-use super::{rpc, show};
+use super::node::Node;
+use super::offer::thousandths;
+use super::show;
 use crate::rpc::escrow::{EscrowReport, EscrowRole, EscrowStage, ProposeTerms};
 use crate::rpc::{EscrowListRpcClient, EscrowRpcClient};
 
@@ -118,18 +119,15 @@ impl Escrow {
         match self {
             Self::Propose(it) => it.run(out),
             Self::Accept(Which { escrow, node }) => {
-                let at = rpc::address(node.rpc, &node.config)?;
-                rpc::ask(at, |node| async move { node.accept(escrow).await })?;
+                node.ask(|node| async move { node.accept(escrow).await })?;
                 done(out, node.json, "this node takes part; see `boltgrid escrow list`")
             }
             Self::Decline(Which { escrow, node }) => {
-                let at = rpc::address(node.rpc, &node.config)?;
-                rpc::ask(at, |node| async move { node.decline(escrow).await })?;
+                node.ask(|node| async move { node.decline(escrow).await })?;
                 done(out, node.json, "this node takes no part")
             }
             Self::Release(Which { escrow, node }) => {
-                let at = rpc::address(node.rpc, &node.config)?;
-                rpc::ask(at, |node| async move { node.release(escrow).await })?;
+                node.ask(|node| async move { node.release(escrow).await })?;
                 done(out, node.json, "the amount goes to the payee")
             }
             Self::List(node) => list(node, out),
@@ -139,7 +137,7 @@ impl Escrow {
 
 fn done(out: &mut impl Write, as_json: bool, what: &str) -> Result<(), CliError> {
     if as_json {
-        return json(out, &());
+        return show::json(out, &());
     }
     writeln!(out, "{what}")?;
     Ok(())
@@ -169,10 +167,9 @@ impl Propose {
             hold_blocks: self.hold_blocks,
             stands_minutes: self.stands_minutes,
         };
-        let at = rpc::address(self.node.rpc, &self.node.config)?;
-        let proposed = rpc::ask(at, |node| async move { node.propose(terms).await })?;
+        let proposed = self.node.ask(|node| async move { node.propose(terms).await })?;
         if self.node.json {
-            return json(out, &proposed);
+            return show::json(out, &proposed);
         }
         writeln!(
             out,
@@ -185,10 +182,9 @@ impl Propose {
 }
 
 fn list(node: Node, out: &mut impl Write) -> Result<(), CliError> {
-    let at = rpc::address(node.rpc, &node.config)?;
-    let escrows = rpc::ask(at, |node| async move { node.escrows().await })?;
+    let escrows = node.ask(|node| async move { node.escrows().await })?;
     if node.json {
-        return json(out, &escrows);
+        return show::json(out, &escrows);
     }
     if escrows.is_empty() {
         writeln!(out, "no escrows; `boltgrid escrow --help` says what one is")?;

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::error::CliError;
+use super::node::Running;
 use super::past::every_page;
 use super::rpc;
 use crate::rpc::past::{BalanceReport, ChannelPastReport};
@@ -25,17 +26,8 @@ pub(super) struct Export {
     /// The first interval, by its number; all that are kept by default
     #[arg(long, value_name = "INTERVAL", default_value_t = 0)]
     from: u64,
-    /// Where the node's JSON-RPC listens, instead of what the config file says
-    #[arg(long, value_name = "ADDR")]
-    rpc: Option<String>,
-    /// The node's config file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "BOLTGRID_CONFIG",
-        default_value = "boltgrid/config.toml"
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    running: Running,
 }
 
 /// A dispute in a line: without what both sides signed, which is no table.
@@ -54,7 +46,7 @@ struct DisputeRow<'a> {
 
 impl Export {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let at = rpc::address(self.rpc, &self.config)?;
+        let at = self.running.address()?;
         let from = || self.from.to_string();
         let payments = payments(at, from())?;
         let disputes = rpc::ask(at, |it| async move { it.disputes().await })?;

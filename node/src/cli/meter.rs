@@ -6,16 +6,15 @@ mod discover;
 mod test;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
 use boltgrid_protocol::units::{Energy, Power};
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::error::CliError;
-use super::{rpc, show};
+use super::node::Node;
+use super::show;
 use crate::rpc::MeterRpcClient;
 use crate::rpc::meter::MeterReport;
 
@@ -44,25 +43,6 @@ pub(super) enum Meter {
     Discover(discover::Discover),
 }
 
-/// Which node to ask, and how to print its answer.
-#[derive(Debug, Args)]
-pub(super) struct Node {
-    /// Where the node's JSON-RPC listens, instead of what the config file says
-    #[arg(long, value_name = "ADDR")]
-    rpc: Option<String>,
-    /// The node's config file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "BOLTGRID_CONFIG",
-        default_value = "boltgrid/config.toml"
-    )]
-    config: PathBuf,
-    /// Print the node's answer as JSON
-    #[arg(long)]
-    json: bool,
-}
-
 /// How long to look on.
 #[derive(Debug, Args)]
 pub(super) struct Live {
@@ -77,8 +57,8 @@ impl Meter {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         match self {
             Self::List(node) => {
-                let meters = node.ask()?;
-                if node.json { print_json(out, &meters) } else { table(out, &meters) }
+                let meters = meters(&node)?;
+                if node.json { show::json(out, &meters) } else { table(out, &meters) }
             }
             Self::Live(live) => live.run(out),
             Self::Test(test) => test.run(out),
@@ -90,18 +70,15 @@ impl Meter {
     }
 }
 
-impl Node {
-    fn ask(&self) -> Result<Vec<MeterReport>, CliError> {
-        let address = rpc::address(self.rpc.clone(), &self.config)?;
-        rpc::ask(address, |node| async move { node.meters().await })
-    }
+fn meters(node: &Node) -> Result<Vec<MeterReport>, CliError> {
+    node.ask(|node| async move { node.meters().await })
 }
 
 impl Live {
     fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let mut left = self.seconds;
         loop {
-            let meters = self.node.ask()?;
+            let meters = meters(&self.node)?;
             if self.node.json {
                 serde_json::to_writer(&mut *out, &meters).map_err(std::io::Error::from)?;
                 writeln!(out)?;
@@ -167,9 +144,4 @@ fn values(meter: &MeterReport) -> Vec<(String, String)> {
         put(&format!("current L{number}"), phase.current_ma.map(|ma| show::milli(ma.into(), "A")));
     }
     values
-}
-
-fn print_json(out: &mut impl Write, value: &impl Serialize) -> Result<(), CliError> {
-    serde_json::to_writer_pretty(&mut *out, value).map_err(std::io::Error::from)?;
-    Ok(writeln!(out)?)
 }

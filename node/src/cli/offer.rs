@@ -2,16 +2,15 @@
 //! bound, which the node's market decides.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use boltgrid_protocol::offer::{DAYS_AHEAD_MAX, Day, Product};
 use boltgrid_protocol::order::{Side, Source};
 use boltgrid_protocol::units::{Energy, Price, Timestamp};
 use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
 
 use super::error::CliError;
-use super::{rpc, show};
+use super::node::Node;
+use super::show;
 use crate::clock;
 use crate::rpc::offer::{
     AcceptReport, AcceptState, AcceptTerms, ForwardReport, OfferReport, OfferTerms,
@@ -31,25 +30,6 @@ pub(super) enum Offer {
     Accept(Accept),
     /// Show the trades ahead that are not over
     Forwards(Node),
-}
-
-/// Which node to ask, and how to print its answer.
-#[derive(Debug, Args)]
-pub(super) struct Node {
-    /// Where the node's JSON-RPC listens, instead of what the config file says
-    #[arg(long, value_name = "ADDR")]
-    pub(super) rpc: Option<String>,
-    /// The node's config file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "BOLTGRID_CONFIG",
-        default_value = "boltgrid/config.toml"
-    )]
-    pub(super) config: PathBuf,
-    /// Print the node's answer as JSON
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -177,9 +157,8 @@ impl Publish {
             after_interval: self.deal.after(),
             expires_at_unix_ms: None,
         };
-        let address = rpc::address(self.node.rpc, &self.node.config)?;
-        let offer = rpc::ask(address, |node| async move { node.publish(terms).await })?;
-        if self.node.json { json(out, &offer) } else { table(out, &[offer], true) }
+        let offer = self.node.ask(|node| async move { node.publish(terms).await })?;
+        if self.node.json { show::json(out, &offer) } else { table(out, &[offer], true) }
     }
 }
 
@@ -191,10 +170,9 @@ impl Listing {
 
     fn withdraw(self, out: &mut impl Write) -> Result<(), CliError> {
         let (product, day) = (self.product.into(), self.day());
-        let address = rpc::address(self.node.rpc, &self.node.config)?;
-        let offer = rpc::ask(address, |node| async move { node.withdraw(product, day).await })?;
+        let offer = self.node.ask(|node| async move { node.withdraw(product, day).await })?;
         if self.node.json {
-            return json(out, &offer);
+            return show::json(out, &offer);
         }
         writeln!(out, "withdrawn; what was accepted of it stays: `boltgrid offer forwards`")?;
         Ok(())
@@ -202,10 +180,9 @@ impl Listing {
 
     fn list(self, out: &mut impl Write) -> Result<(), CliError> {
         let (product, day) = (self.product.into(), self.day());
-        let address = rpc::address(self.node.rpc, &self.node.config)?;
-        let found = rpc::ask(address, |node| async move { node.list(product, day).await })?;
+        let found = self.node.ask(|node| async move { node.list(product, day).await })?;
         if self.node.json {
-            return json(out, &found);
+            return show::json(out, &found);
         }
         table(out, &found.offers, found.is_complete)
     }
@@ -221,10 +198,9 @@ impl Accept {
             first_interval: self.deal.first,
             after_interval: self.deal.after(),
         };
-        let address = rpc::address(self.node.rpc, &self.node.config)?;
-        let report = rpc::ask(address, |node| async move { node.accept(terms).await })?;
+        let report = self.node.ask(|node| async move { node.accept(terms).await })?;
         if self.node.json {
-            return json(out, &report);
+            return show::json(out, &report);
         }
         writeln!(out, "{}", outcome(&report))?;
         Ok(())
@@ -251,10 +227,9 @@ fn outcome(report: &AcceptReport) -> String {
 }
 
 fn forwards(node: Node, out: &mut impl Write) -> Result<(), CliError> {
-    let address = rpc::address(node.rpc, &node.config)?;
-    let forwards = rpc::ask(address, |node| async move { node.forwards().await })?;
+    let forwards = node.ask(|node| async move { node.forwards().await })?;
     if node.json {
-        return json(out, &forwards);
+        return show::json(out, &forwards);
     }
     if forwards.is_empty() {
         writeln!(out, "nothing is traded ahead")?;
@@ -313,12 +288,6 @@ fn span(from_unix_ms: u64, to_unix_ms: u64) -> String {
 
 fn short(participant: &str) -> String {
     participant.chars().take(8).collect()
-}
-
-pub(super) fn json(out: &mut impl Write, answer: &impl Serialize) -> Result<(), CliError> {
-    serde_json::to_writer_pretty(&mut *out, answer).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
 }
 
 fn positive(argument: &'static str, thousandths: i64) -> Result<u64, CliError> {

@@ -7,8 +7,8 @@ use boltgrid_protocol::units::Timestamp;
 use jsonrpsee::core::client::Error;
 
 use super::error::CliError;
-use super::offer::{Node, json};
-use super::{rpc, show};
+use super::node::Node;
+use super::show;
 use crate::rpc::past::{BalanceReport, ChannelPastReport, TransactionReport};
 use crate::rpc::{ChannelPastRpcClient, WalletPastRpcClient};
 use crate::store::ChannelChange;
@@ -31,14 +31,13 @@ pub(super) async fn every_page<T>(
 
 /// `wallet history`.
 pub(super) fn balances(node: Node, from: u64, out: &mut impl Write) -> Result<(), CliError> {
-    let at = rpc::address(node.rpc, &node.config)?;
     let from = from.to_string();
-    let balances = rpc::ask(at, |it| async move {
+    let balances = node.ask(|it| async move {
         let page = async |before| WalletPastRpcClient::history(&it, from.clone(), before).await;
         every_page(page, |it: &BalanceReport| it.interval).await
     })?;
     if node.json {
-        return json(out, &balances);
+        return show::json(out, &balances);
     }
     if balances.is_empty() {
         writeln!(out, "nothing is kept of the wallet yet")?;
@@ -62,10 +61,9 @@ pub(super) fn balances(node: Node, from: u64, out: &mut impl Write) -> Result<()
 
 /// `wallet transactions`.
 pub(super) fn transactions(node: Node, out: &mut impl Write) -> Result<(), CliError> {
-    let at = rpc::address(node.rpc, &node.config)?;
-    let transactions = rpc::ask(at, |it| async move { it.transactions().await })?;
+    let transactions = node.ask(|it| async move { it.transactions().await })?;
     if node.json {
-        return json(out, &transactions);
+        return show::json(out, &transactions);
     }
     if transactions.is_empty() {
         writeln!(out, "no transactions; `boltgrid wallet address` shows where to send bitcoin to")?;
@@ -92,14 +90,13 @@ fn transaction(it: &TransactionReport) -> String {
 
 /// `channel history`.
 pub(super) fn channels(node: Node, from: u64, out: &mut impl Write) -> Result<(), CliError> {
-    let at = rpc::address(node.rpc, &node.config)?;
     let from = from.to_string();
-    let channels = rpc::ask(at, |it| async move {
+    let channels = node.ask(|it| async move {
         let page = async |before| ChannelPastRpcClient::history(&it, from.clone(), before).await;
         every_page(page, |it: &ChannelPastReport| it.interval).await
     })?;
     if node.json {
-        return json(out, &channels);
+        return show::json(out, &channels);
     }
     if channels.is_empty() {
         writeln!(out, "this node had no channels yet")?;

@@ -2,16 +2,15 @@
 //! dispute. Not for: the wallet or its channels.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::units::{Energy, SignedMsat, Timestamp};
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::error::CliError;
 use super::export::csv;
-use super::{export, rpc, show};
+use super::node::Node;
+use super::{export, show};
 use crate::rpc::forgive::ForgiveReport;
 use crate::rpc::payment::{AccountReport, DisputeReport, PaymentReport, PaymentStage};
 use crate::rpc::{DisputeRpcClient, ForgiveRpcClient, PaymentRpcClient};
@@ -30,25 +29,6 @@ pub(super) enum Payment {
     /// Write off what a member owes and is in dispute, and trust it anew as a newcomer; what is
     /// forgiven cannot be asked for again
     Forgive(Whom),
-}
-
-/// Which node to ask, and how to print its answer.
-#[derive(Debug, Args)]
-pub(super) struct Node {
-    /// Where the node's JSON-RPC listens, instead of what the config file says
-    #[arg(long, value_name = "ADDR")]
-    rpc: Option<String>,
-    /// The node's config file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "BOLTGRID_CONFIG",
-        default_value = "boltgrid/config.toml"
-    )]
-    config: PathBuf,
-    /// Print the node's answer as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Whom to forgive.
@@ -76,24 +56,21 @@ impl Payment {
         match self {
             Self::List(since) => {
                 let (json, payments) = since.ask()?;
-                if json { print_json(out, &payments) } else { table(out, &payments) }
+                if json { show::json(out, &payments) } else { table(out, &payments) }
             }
             Self::Export(since) => csv(out, &since.ask()?.1),
             Self::Accounts(node) => {
-                let address = rpc::address(node.rpc, &node.config)?;
-                let accounts = rpc::ask(address, |it| async move { it.accounts().await })?;
-                if node.json { print_json(out, &accounts) } else { standings(out, &accounts) }
+                let accounts = node.ask(|it| async move { it.accounts().await })?;
+                if node.json { show::json(out, &accounts) } else { standings(out, &accounts) }
             }
             Self::Forgive(Whom { counterparty, node }) => {
-                let address = rpc::address(node.rpc, &node.config)?;
                 let whom = counterparty.to_string();
-                let forgiven = rpc::ask(address, |it| async move { it.forgive(whom).await })?;
-                if node.json { print_json(out, &forgiven) } else { pardon(out, &forgiven) }
+                let forgiven = node.ask(|it| async move { it.forgive(whom).await })?;
+                if node.json { show::json(out, &forgiven) } else { pardon(out, &forgiven) }
             }
             Self::Disputes(node) => {
-                let address = rpc::address(node.rpc, &node.config)?;
-                let disputes = rpc::ask(address, |it| async move { it.disputes().await })?;
-                if node.json { print_json(out, &disputes) } else { quarrels(out, &disputes) }
+                let disputes = node.ask(|it| async move { it.disputes().await })?;
+                if node.json { show::json(out, &disputes) } else { quarrels(out, &disputes) }
             }
         }
     }
@@ -101,7 +78,7 @@ impl Payment {
 
 impl Since {
     fn ask(self) -> Result<(bool, Vec<PaymentReport>), CliError> {
-        let address = rpc::address(self.node.rpc, &self.node.config)?;
+        let address = self.node.address()?;
         Ok((self.node.json, export::payments(address, self.from.to_string())?))
     }
 }
@@ -211,12 +188,6 @@ fn sat(msat: u64) -> String {
 
 fn short(id: &str) -> String {
     id.chars().take(8).collect()
-}
-
-fn print_json(out: &mut impl Write, answer: &impl Serialize) -> Result<(), CliError> {
-    serde_json::to_writer_pretty(&mut *out, answer).map_err(std::io::Error::from)?;
-    writeln!(out)?;
-    Ok(())
 }
 
 #[cfg(test)]

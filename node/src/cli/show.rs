@@ -4,6 +4,9 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use boltgrid_protocol::units::{Energy, Interval, Power, Price, SignedMsat, Timestamp};
+use serde::Serialize;
+
+use super::error::CliError;
 
 /// Writes labelled rows in two columns; an empty label continues the row above.
 pub(super) fn rows(out: &mut impl Write, rows: &[(&str, String)]) -> io::Result<()> {
@@ -12,6 +15,12 @@ pub(super) fn rows(out: &mut impl Write, rows: &[(&str, String)]) -> io::Result<
         writeln!(out, "{label:width$}  {value}")?;
     }
     Ok(())
+}
+
+/// Writes an answer as JSON.
+pub(super) fn json(out: &mut impl Write, answer: &impl Serialize) -> Result<(), CliError> {
+    serde_json::to_writer_pretty(&mut *out, answer).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
 }
 
 /// A value that may be absent.

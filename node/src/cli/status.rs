@@ -1,13 +1,13 @@
 //! `boltgrid status`: what the running node says of itself, for people or as JSON.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use boltgrid_protocol::units::{Energy, Power, Price, SignedMsat, Timestamp};
 use clap::Args;
 
 use super::error::CliError;
-use super::{rpc, show};
+use super::node::Node;
+use super::show;
 use crate::catch_up::{CatchUpState, CatchUpStatus};
 use crate::rpc::NodeRpcClient;
 use crate::status::{
@@ -18,31 +18,17 @@ use crate::status::{
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub(super) struct Status {
-    /// Where the node's JSON-RPC listens, instead of what the config file says
-    #[arg(long, value_name = "ADDR")]
-    rpc: Option<String>,
-    /// The node's config file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "BOLTGRID_CONFIG",
-        default_value = "boltgrid/config.toml"
-    )]
-    config: PathBuf,
-    /// Print the node's answer as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    node: Node,
 }
 
 type Rows = Vec<(&'static str, String)>;
 
 impl Status {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let address = rpc::address(self.rpc, &self.config)?;
-        let status = rpc::ask(address, |node| async move { node.status().await })?;
-        if self.json {
-            serde_json::to_writer_pretty(&mut *out, &status).map_err(std::io::Error::from)?;
-            writeln!(out)?;
+        let status = self.node.ask(|node| async move { node.status().await })?;
+        if self.node.json {
+            show::json(out, &status)?;
         } else {
             show::rows(out, &rows(&status))?;
         }

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use tokio::runtime;
 
 use super::error::CliError;
-use super::offer::{Node, json};
-use super::{past, rpc, show};
+use super::node::Node;
+use super::{past, show};
 use crate::config::{Config, RawConfig};
 use crate::lightning::{self, Seed};
 use crate::rpc::WalletRpcClient;
@@ -93,20 +93,18 @@ impl Wallet {
 }
 
 fn address(node: Node, out: &mut impl Write) -> Result<(), CliError> {
-    let at = rpc::address(node.rpc, &node.config)?;
-    let address = rpc::ask(at, |node| async move { WalletRpcClient::address(&node).await })?;
+    let address = node.ask(|node| async move { WalletRpcClient::address(&node).await })?;
     if node.json {
-        return json(out, &address);
+        return show::json(out, &address);
     }
     writeln!(out, "{}", address.address)?;
     Ok(())
 }
 
 fn balances(node: Node, out: &mut impl Write) -> Result<(), CliError> {
-    let at = rpc::address(node.rpc, &node.config)?;
-    let balances = rpc::ask(at, |node| async move { node.balances().await })?;
+    let balances = node.ask(|node| async move { node.balances().await })?;
     if node.json {
-        return json(out, &balances);
+        return show::json(out, &balances);
     }
     let BalancesReport { onchain_sat, spendable_sat, reserve_sat, channels_sat, closing_sat } =
         balances;
@@ -123,11 +121,10 @@ fn balances(node: Node, out: &mut impl Write) -> Result<(), CliError> {
 impl Send {
     fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let (to, amount) = (self.to, self.amount_sat.map(|amount| amount.to_string()));
-        let at = rpc::address(self.node.rpc, &self.node.config)?;
         let sent =
-            rpc::ask(at, |node| async move { WalletRpcClient::send(&node, to, amount).await })?;
+            self.node.ask(|node| async move { WalletRpcClient::send(&node, to, amount).await })?;
         if self.node.json {
-            return json(out, &sent);
+            return show::json(out, &sent);
         }
         writeln!(out, "sent by transaction {}", sent.txid)?;
         Ok(())

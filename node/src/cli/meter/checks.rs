@@ -5,9 +5,9 @@ use std::io::Write;
 use boltgrid_protocol::units::{Energy, Timestamp};
 use clap::Args;
 
-use super::{Node, print_json};
 use crate::cli::error::CliError;
-use crate::cli::{rpc, show};
+use crate::cli::node::Node;
+use crate::cli::show;
 use crate::rpc::ChecksRpcClient;
 use crate::rpc::checks::{
     AnomalyReport, BalanceReport, EventReport, FeederReport, GapReport, QualityReport,
@@ -25,11 +25,10 @@ pub(in crate::cli) struct Since {
 }
 
 pub(super) fn anomalies(since: &Since, out: &mut impl Write) -> Result<(), CliError> {
-    let address = rpc::address(since.node.rpc.clone(), &since.node.config)?;
     let from = since.from_unix_ms.to_string();
-    let anomalies = rpc::ask(address, |it| async move { it.anomalies(from, None).await })?;
+    let anomalies = since.node.ask(|it| async move { it.anomalies(from, None).await })?;
     if since.node.json {
-        return print_json(out, &anomalies);
+        return show::json(out, &anomalies);
     }
     if anomalies.is_empty() {
         writeln!(out, "nothing was found implausible")?;
@@ -41,11 +40,10 @@ pub(super) fn anomalies(since: &Since, out: &mut impl Write) -> Result<(), CliEr
 }
 
 pub(super) fn quality(since: &Since, out: &mut impl Write) -> Result<(), CliError> {
-    let address = rpc::address(since.node.rpc.clone(), &since.node.config)?;
     let from = since.from_unix_ms.to_string();
-    let quality = rpc::ask(address, |it| async move { it.quality(from).await })?;
+    let quality = since.node.ask(|it| async move { it.quality(from).await })?;
     if since.node.json {
-        return print_json(out, &quality);
+        return show::json(out, &quality);
     }
     show::rows(out, &week(&quality))?;
     for it in &quality.events {
@@ -55,10 +53,9 @@ pub(super) fn quality(since: &Since, out: &mut impl Write) -> Result<(), CliErro
 }
 
 pub(super) fn balance(node: &Node, out: &mut impl Write) -> Result<(), CliError> {
-    let address = rpc::address(node.rpc.clone(), &node.config)?;
-    let feeders = rpc::ask(address, |it| async move { it.balance().await })?;
+    let feeders = node.ask(|it| async move { it.balance().await })?;
     if node.json {
-        return print_json(out, &feeders);
+        return show::json(out, &feeders);
     }
     if feeders.is_empty() {
         writeln!(out, "no feeders are added up: the charter names none, or it is too early")?;

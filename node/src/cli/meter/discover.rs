@@ -10,7 +10,6 @@ use clap::Args;
 use futures::{StreamExt, stream};
 use tokio::runtime;
 
-use super::print_json;
 use crate::cli::error::CliError;
 use crate::cli::show;
 use look::{Found, look};
@@ -47,7 +46,7 @@ impl Discover {
             .build()
             .map_err(CliError::Runtime)?;
         let found = runtime.block_on(search(endpoints));
-        if self.json { print_json(out, &found) } else { print(out, &found) }
+        if self.json { show::json(out, &found) } else { print(out, &found) }
     }
 }
 

@@ -1,7 +1,6 @@
 //! `boltgrid meter test`: reads a meter of the config file without a node, and says what looks wrong.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +12,9 @@ use serde::Serialize;
 use tokio::runtime;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{line, print_json, values};
+use super::{line, values};
 use crate::cli::error::CliError;
+use crate::cli::node::ConfigFile;
 use crate::cli::show;
 use crate::config::{Config, RawConfig};
 use crate::rpc::meter::MeterReport;
@@ -34,14 +34,8 @@ pub(in crate::cli) struct Test {
     /// For how many seconds; meters with a P1 port may speak once in ten
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=i64::from(SECONDS_MAX)))]
     seconds: u32,
-    /// The node's config file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "BOLTGRID_CONFIG",
-        default_value = "boltgrid/config.toml"
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    file: ConfigFile,
     /// Print what was found as JSON
     #[arg(long)]
     json: bool,
@@ -59,10 +53,10 @@ struct Found {
 
 impl Test {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let config = Config::load(&self.config, RawConfig::default())?;
+        let config = Config::load(&self.file.config, RawConfig::default())?;
         let trial = Trial::new(&config.site).map_err(|error| CliError::Argument {
             argument: "site",
-            problem: format!("of {} is wrong: {error}", self.config.display()),
+            problem: format!("of {} is wrong: {error}", self.file.config.display()),
         })?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -98,7 +92,7 @@ impl Test {
             missing: meter.last.map(|last| missing(meter.role, &last.shown)).unwrap_or_default(),
             hints: hints(&seen, place),
         };
-        if self.json { print_json(out, &found) } else { print(out, &found) }
+        if self.json { show::json(out, &found) } else { print(out, &found) }
     }
 
     fn named<'a>(&self, meters: &'a [MeterState]) -> Result<(usize, &'a MeterState), CliError> {
