@@ -1,0 +1,8 @@
+//! Flexible load: what a kilowatt-hour is worth to a bitcoin miner, and which machine runs at what
+//! power.
+//!
+//! Everything but `drivers` is pure: it takes the time and what machines showed as arguments.
+//! Not for: when a machine is asked or told (the node decides), or what a site orders (the market).
+
+pub mod hash;
+pub mod machine;
