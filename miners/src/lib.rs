@@ -4,5 +4,7 @@
 //! Everything but `drivers` is pure: it takes the time and what machines showed as arguments.
 //! Not for: when a machine is asked or told (the node decides), or what a site orders (the market).
 
+pub mod break_even;
 pub mod hash;
+pub mod hashprice;
 pub mod machine;

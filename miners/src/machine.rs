@@ -88,6 +88,24 @@ impl Abilities {
         Some(run.map_or(SetPoint::Off, |power_mw| SetPoint::Run { power_mw }))
     }
 
+    /// The set point that draws least of those that draw more than `set_point`; the same where none
+    /// does.
+    #[must_use]
+    pub fn next_above(&self, set_point: SetPoint) -> SetPoint {
+        let SetPoint::Run { power_mw: at } = set_point else {
+            return SetPoint::Run { power_mw: self.least() };
+        };
+        let higher = match &self.control {
+            Control::Nothing | Control::Switch => None,
+            Control::Range { least, most, step } => {
+                let raised = at.max(*least).checked_add((*step).max(Power::from_milliwatts(1)));
+                raised.and_then(|above| stepped(*least, above.min(*most), *step))
+            }
+            Control::Presets(powers) => powers.iter().find(|it| **it > at).copied(),
+        };
+        higher.filter(|it| *it > at).map_or(set_point, |power_mw| SetPoint::Run { power_mw })
+    }
+
     /// The least that it draws while it runs.
     #[must_use]
     pub fn least(&self) -> Power {
@@ -178,6 +196,20 @@ mod tests {
         assert_eq!(machine.within(watts(3000)), run(2000));
         assert_eq!(machine.within(watts(800)), Some(SetPoint::Off));
         assert_eq!((machine.least(), machine.most()), (watts(900), watts(3100)));
+    }
+
+    #[test]
+    fn the_next_set_point_is_one_step_above() {
+        let above =
+            |control, at| machine(control).next_above(SetPoint::Run { power_mw: watts(at) });
+        let range = Control::Range { least: watts(1000), most: watts(3400), step: watts(250) };
+        assert_eq!(Some(above(range.clone(), 1750)), run(2000));
+        assert_eq!(Some(above(range.clone(), 3250)), run(3250), "3500 is beyond its most");
+        assert_eq!(Some(machine(range).next_above(SetPoint::Off)), run(1000));
+        let presets = Control::Presets(vec![watts(900), watts(2000)]);
+        assert_eq!(Some(above(presets.clone(), 900)), run(2000));
+        assert_eq!(Some(above(presets, 2000)), run(2000));
+        assert_eq!(Some(above(Control::Switch, 3500)), run(3500));
     }
 
     #[test]
