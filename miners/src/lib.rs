@@ -8,3 +8,5 @@ pub mod break_even;
 pub mod hash;
 pub mod hashprice;
 pub mod machine;
+pub mod plan;
+pub mod react;
