@@ -8,7 +8,7 @@
 //!    yesterday's.
 //! 2. [`Outlook`]: how cheap and how dear energy gets within a day; [`Battery`]: what a stored
 //!    kilowatt-hour is worth between the two, and so what the battery bids and asks.
-//! 3. `curve`: load, PV and battery as one net curve that cannot cross itself; [`order()`]: that
+//! 3. `curve`: load, PV, battery and [`Flexible`] load as one net curve that cannot cross itself; [`order()`]: that
 //!    curve within tariff, owner's limits and ratings.
 //! 4. [`Throttle`]: whether the grid connection has room, and who gives way when it has none.
 //! 5. [`dispatch()`]: the meter shows what was contracted, and the rest does least harm.
@@ -20,16 +20,19 @@ mod battery;
 mod connection;
 mod curve;
 mod dispatch;
+mod flexible;
 mod forecast;
 mod limit;
 mod order;
 mod outlook;
+mod steps;
 
 use boltgrid_protocol::units::{Energy, Interval, Power, Price};
 
 pub use battery::Battery;
 pub use connection::Throttle;
 pub use dispatch::{Contracted, Dispatch, dispatch};
+pub use flexible::Flexible;
 pub use forecast::{History, Sample};
 pub use order::{Relations, beside, order};
 pub use outlook::Outlook;
@@ -71,14 +74,16 @@ pub struct OwnerLimits {
 }
 
 /// What the site expects of one interval of delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Situation {
     /// The interval.
     pub interval: Interval,
-    /// Mean load and mean potential PV.
+    /// Mean load without what is flexible, and mean potential PV.
     pub expected: Sample,
     /// What the battery holds when delivery starts; see [`Battery::projected`].
     pub stored: Energy,
     /// How cheap and how dear energy gets over the coming day.
     pub outlook: Outlook,
+    /// The load that runs only where power is cheap enough.
+    pub flexible: Vec<Flexible>,
 }

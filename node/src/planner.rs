@@ -218,6 +218,7 @@ impl Planner {
             expected: self.samples.forecast(interval)?,
             stored: self.projected(&site, seen, &state, interval),
             outlook: strategy::Outlook::new(&self.charter, from, &last_day),
+            flexible: Vec::new(),
         };
         Some((site, situation))
     }

@@ -1,6 +1,6 @@
 //! The site as one net curve over the price: how much it takes or gives when energy costs so much.
 //!
-//! Load, PV and battery sit behind one meter, so they cannot trade with each other or both ways:
+//! Load, PV, battery and miners sit behind one meter, so they cannot trade with each other or both ways:
 //! what an order offers is their sum. When energy is free the site takes the most it can; as the
 //! price rises, its flexible parts answer one after another, each by taking less or giving more,
 //! until it gives the most it can. While the sum is still taking, an answer withdraws a purchase,
@@ -12,7 +12,7 @@
 use boltgrid_protocol::units::{Energy, NetEnergy, OutOfRange, Power, Price};
 
 use super::battery::{self, Tranche};
-use super::{PvControl, Sample, Site, Situation};
+use super::{Flexible, PvControl, Sample, Site, Situation};
 
 /// By what a site answers to a rising price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(super) enum Means {
     Charge,
     /// It discharges.
     Discharge,
+    /// Flexible load no longer runs.
+    Flexible,
 }
 
 /// An answer to prices above a limit: so much less taken, or more given, than below it.
@@ -57,7 +59,7 @@ impl NetCurve {
         interval_ms: u64,
         feed_in: Price,
     ) -> Result<Self, OutOfRange> {
-        let Situation { expected, stored, outlook, .. } = situation;
+        let Situation { expected, stored, outlook, flexible, .. } = situation;
         let net = net(expected, interval_ms)?;
         let mut answers = Vec::new();
         let (mut needed, mut given) = (net.received(), net.given());
@@ -77,6 +79,12 @@ impl NetCurve {
                 let limit = dearest.map_or(limit, |dearest| dearest.max(limit));
                 Answer { means: Means::Discharge, limit, energy }
             }));
+        }
+        for load in flexible {
+            let Flexible { worth: limit, .. } = *load;
+            let energy = load.energy(interval_ms)?;
+            needed = needed.checked_add(energy).ok_or(OutOfRange)?;
+            answers.push(Answer { means: Means::Flexible, limit, energy });
         }
         if feed_in.is_negative() && site.pv == PvControl::Curtailable && !given.is_zero() {
             // Turning down costs nothing then, so it pays as soon as others pay to be rid of
@@ -138,6 +146,19 @@ mod tests {
         let curve = curve(&[answer(Means::Discharge, 150, 3)], 5, 0);
         assert_eq!(curve.needed, Energy::from_milliwatt_hours(2));
         assert_eq!(curve.sold, []);
+    }
+
+    #[test]
+    fn a_miner_bids_for_its_power_and_with_surplus_asks_for_it() {
+        let miner = [answer(Means::Flexible, 120, 3)];
+        assert_eq!(curve(&miner, 4 + 3, 0).bought, miner, "beside a load of 4");
+        assert_eq!(curve(&miner, 4 + 3, 0).needed, Energy::from_milliwatt_hours(4));
+        // PV gives 5 more than the load takes: 2 at any price, the miner's 3 from its limit on.
+        let surplus = curve(&miner, 0, 5 - 3);
+        assert_eq!(
+            (surplus.sold, surplus.pressed),
+            (miner.to_vec(), Energy::from_milliwatt_hours(2))
+        );
     }
 
     #[test]

@@ -1,14 +1,16 @@
-//! What to do in an interval whose outcome is known: the battery's set point and the PV limit.
+//! What to do in an interval whose outcome is known: the battery's set point, what flexible load takes,
+//! and the PV limit.
 //!
 //! First the meter is to show what was contracted; losses come on top of what was sold. What the
-//! site lacks or has beyond that, the battery covers as far as it is cheaper than the supplier.
+//! site lacks or has beyond that, the battery covers as far as it is cheaper than the supplier, and
+//! flexible load takes what is worth more to it than to the battery or the supplier.
 //! What still is too much goes to the supplier, unless PV can be turned down and the supplier would
 //! have to be paid for it or the grid connection is full.
 
 use boltgrid_protocol::charter::{Charter, TariffPrices};
 use boltgrid_protocol::units::{Energy, OutOfRange, Power, Price};
 
-use super::{Battery, PvControl, Site, Situation, Throttle, battery, curve};
+use super::{Battery, PvControl, Site, Situation, Throttle, battery, curve, flexible};
 use crate::settlement::before_losses_ceil;
 
 /// Milliwatt-milliseconds in a milliwatt-hour.
@@ -30,6 +32,10 @@ pub struct Dispatch {
     pub battery: Power,
     /// The most that PV may give, as a positive amount; `None` for all it can.
     pub pv_at_most: Option<Power>,
+    /// What flexible load takes, if nothing comes otherwise than expected.
+    pub flexible: Power,
+    /// What the meter is to show on average: what was bought less what was sold and is lost on the way.
+    pub net: Power,
 }
 
 /// What to do during the interval of `situation`. Where numbers are beyond what energy can be,
@@ -63,11 +69,55 @@ impl Delivery<'_> {
         let sold = before_losses_ceil(self.contracted.sold, loss_ppm)?;
         let contract = mwh(self.contracted.bought).saturating_sub(mwh(sold));
         let lack = i128::from(net.to_milliwatt_hours()).saturating_sub(contract);
+        let runs_first = self.runs_first(lack)?;
+        let lack = lack.saturating_add(runs_first);
         let charge = self.site.battery.map_or(0, |battery| self.cover(&battery, lack));
+        let lack = lack.saturating_add(charge);
+        let runs = self.runs(lack, runs_first)?;
         Ok(Dispatch {
             battery: power_ceil(charge, self.interval_ms),
-            pv_at_most: self.pv_at_most(lack.saturating_add(charge), throttle)?,
+            pv_at_most: self.pv_at_most(lack.saturating_add(runs), throttle)?,
+            flexible: power_ceil(runs_first.saturating_add(runs), self.interval_ms),
+            net: power_ceil(contract, self.interval_ms),
         })
+    }
+
+    /// What flexible load takes before the battery is asked: what is worth more to it than the
+    /// supplier's power costs, and of the spare what is worth more to it than to the battery.
+    fn runs_first(&self, lack: i128) -> Result<i128, OutOfRange> {
+        let retail = self.prices.retail_msat_per_kwh;
+        let loads = &self.situation.flexible;
+        // Whoever has sold its power bids for it no more.
+        let is_free = self.contracted.sold.is_zero();
+        let always =
+            mwh(flexible::taken(loads, |worth| is_free && worth > retail, self.interval_ms)?);
+        let Some(battery) = &self.site.battery else { return Ok(always) };
+        let Situation { stored, outlook, .. } = *self.situation;
+        let charges = battery.charges(stored, outlook, self.interval_ms);
+        let Some(dearest) = charges.first().map(|tranche| tranche.limit) else { return Ok(always) };
+        let least = dearest.max(self.spare_brings());
+        let before = mwh(flexible::taken(loads, |worth| worth > least, self.interval_ms)?);
+        Ok(before.min(lack.saturating_neg()).max(always))
+    }
+
+    /// What flexible load takes of what is spare then, where more than `taken` of it is willing. As the
+    /// battery it keeps a contract at any price.
+    fn runs(&self, lack: i128, taken: i128) -> Result<i128, OutOfRange> {
+        let least = self.spare_brings();
+        let loads = &self.situation.flexible;
+        let bought = !self.contracted.bought.is_zero();
+        let willing = |worth| bought || worth > least;
+        let willing = mwh(flexible::taken(loads, willing, self.interval_ms)?);
+        Ok(willing.saturating_sub(taken).min(lack.saturating_neg()).max(0))
+    }
+
+    /// What a kilowatt-hour brings that nobody takes: PV that can be turned down costs nothing.
+    fn spare_brings(&self) -> Price {
+        let feed_in = self.prices.feed_in_msat_per_kwh;
+        match self.site.pv {
+            PvControl::MustRun => feed_in,
+            PvControl::Curtailable => feed_in.max(Price::ZERO),
+        }
     }
 
     /// What the battery takes, or gives where negative, so that the site lacks and spares less.
@@ -81,12 +131,7 @@ impl Delivery<'_> {
         } else {
             battery.charges(stored, outlook, self.interval_ms)
         };
-        let TariffPrices { retail_msat_per_kwh: retail, feed_in_msat_per_kwh: feed_in } =
-            self.prices;
-        let spare_brings = match self.site.pv {
-            PvControl::MustRun => feed_in,
-            PvControl::Curtailable => feed_in.max(Price::ZERO),
-        };
+        let (retail, spare_brings) = (self.prices.retail_msat_per_kwh, self.spare_brings());
         let willing = able.into_iter().filter(|tranche| {
             if lack > 0 {
                 !self.contracted.sold.is_zero() || tranche.limit <= retail

@@ -13,13 +13,14 @@ use boltgrid_protocol::units::{Energy, MILLION, Price};
 use super::battery::TRANCHES;
 use super::connection::without_room;
 use super::curve::{Answer, Means, NetCurve};
-use super::{Contracted, PvControl, Site, Situation, limit};
+use super::{Contracted, PvControl, Site, Situation, limit, steps};
 use crate::GridPower;
 
 /// In how many steps must-run surplus without room goes down to the floor, where there are as many.
 const PRESS_STEPS: usize = 4;
 
-// Each tranche of the battery each way, turning down PV, and one of these bought in part.
+// Each tranche of the battery each way, turning down PV, and one of these bought in part; steps of
+// flexible load are laid together where there are more.
 const _: () = assert!(2 * TRANCHES + 2 <= STEPS_MAX as u64);
 
 /// Whom the site knows and prefers; passed on in its order.
@@ -65,6 +66,7 @@ pub fn order(
     within(&mut buys, site.rated_import.energy_over_floor(interval_ms).ok()?);
     let arriving = terms.arriving(site.rated_export.energy_over_floor(interval_ms).ok()?);
     within(&mut sells, arriving);
+    steps::at_most(STEPS_MAX, &mut buys, &mut sells);
     let steps: Vec<Step> = buys.into_iter().chain(sells).collect();
     (!steps.is_empty()).then(|| Order {
         steps,
@@ -132,6 +134,7 @@ impl Terms {
                 Means::Discharge => Source::Load,
                 // The battery, from the market instead of from PV.
                 Means::Charge | Means::Pv => Source::Battery,
+                Means::Flexible => Source::Miner,
             };
             (source, answer.energy, answer.limit)
         });
@@ -148,13 +151,13 @@ impl Terms {
         let answers = curve.sold.iter().map(|answer: &Answer| {
             let source = match answer.means {
                 Means::Discharge => Source::Battery,
-                // PV goes to the market instead of to the battery, or is not turned down.
-                Means::Charge | Means::Pv => self.pv,
+                // PV goes to the market instead of to the battery or a miner, or is not turned down.
+                Means::Charge | Means::Pv | Means::Flexible => self.pv,
             };
             (source, answer.energy, self.sell_limit(answer.limit))
         });
         let steps_left = STEPS_MAX.saturating_sub(curve.sold.len()).saturating_sub(1);
-        let pressed = self.pressed(no_room, lowest, PRESS_STEPS.min(steps_left));
+        let pressed = self.pressed(no_room, lowest, steps_left.clamp(1, PRESS_STEPS));
         let steps = answers.chain([(self.pv, has_room, lowest)]).chain(pressed);
         let steps = steps.filter_map(|(source, energy, limit)| {
             let (side, energy_mwh) = (Side::Sell, self.arriving(energy));

@@ -58,6 +58,7 @@ impl Village {
                 expected: sample(expected),
                 stored,
                 outlook,
+                flexible: Vec::new(),
             })
             .collect()
     }

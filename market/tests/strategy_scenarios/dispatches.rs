@@ -52,7 +52,7 @@ fn a_nearly_full_battery_takes_only_surplus_that_would_cost_money() {
     let noon = situation(at(12, 0), 0, 2_000, kwh(39));
     let must_run = Site { pv: PvControl::MustRun, ..with_battery() };
     assert_eq!(dispatched(&must_run, &noon, NOTHING).battery, watts(2_000));
-    let turned_down = Dispatch { battery: Power::ZERO, pv_at_most: Some(Power::ZERO) };
+    let turned_down = Dispatch { pv_at_most: Some(Power::ZERO), ..Dispatch::default() };
     assert_eq!(dispatched(&with_battery(), &noon, NOTHING), turned_down);
 }
 

@@ -50,17 +50,25 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn flexible()(worth in -50_i64..400, power in power(5_000)) -> Flexible {
+        Flexible { worth: sat(worth), power }
+    }
+}
+
+prop_compose! {
     fn moment()(
         quarter in 0..96_u64,
         (load, pv) in (power(20_000), power(20_000)),
         stored in 0..60_000_000_u64,
         (low, high) in (-200_i64..300, -200_i64..300),
+        flexible in prop::collection::vec(flexible(), 0..6),
     ) -> Situation {
         Situation {
             interval: Interval::from_number(DAY * 96 + quarter),
             expected: Sample { load, pv },
             stored: Energy::from_milliwatt_hours(stored),
             outlook: Outlook { low: sat(low), high: sat(high) },
+            flexible,
         }
     }
 }
@@ -158,9 +166,10 @@ proptest! {
         let Sample { load, pv } = moment.expected;
         let pv = done.pv_at_most.map_or(pv, |most| pv.min(most));
         let over = |power: Power| i128::from(power.to_milliwatts()) * i128::from(INTERVAL_MS);
-        let net = over(load) - over(pv) + over(done.battery);
-        // Five powers and energies were rounded on the way, each by less than one.
-        let slack = 5 * 3_600_000;
+        let net = over(load) - over(pv) + over(done.battery) + over(done.flexible);
+        // Six powers and energies were rounded on the way and one for each flexible load, each by less
+        // than one.
+        let slack = (6 + i128::try_from(moment.flexible.len()).unwrap()) * 3_600_000;
         if !contracted.bought.is_zero() {
             let bought = i128::from(contracted.bought.to_milliwatt_hours()) * 3_600_000;
             prop_assert!(net + slack >= bought, "took {} of {}", net, bought);
@@ -201,7 +210,7 @@ proptest! {
 
     #[test]
     fn absurd_numbers_never_panic(
-        numbers in prop::array::uniform12(any::<i64>()),
+        numbers in prop::array::uniform14(any::<i64>()),
         (load, pv) in (any::<i64>(), any::<i64>()),
         (stored, efficiency_ppm) in (any::<u64>(), any::<u32>()),
         must_run in any::<bool>(),
@@ -235,6 +244,7 @@ proptest! {
             expected: Sample { load, pv },
             stored: Energy::from_milliwatt_hours(stored),
             outlook: Outlook { low: price(9), high: price(10) },
+            flexible: vec![Flexible { worth: price(12), power: power(13) }],
         };
         let grid = GridPower { power_mw: power(11), potential_mw: power(0), members: 1 };
         if let Some(order) = order(&CHARTER, &site, &situation, &grid, &Relations::default()) {

@@ -187,6 +187,7 @@ impl Village {
                 battery.projected(truth.battery_stored, moved(truth.battery))
             }),
             outlook: Outlook::new(&self.charter, from, &prices),
+            flexible: Vec::new(),
         })
     }
 
