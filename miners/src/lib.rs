@@ -5,8 +5,10 @@
 //! Not for: when a machine is asked or told (the node decides), or what a site orders (the market).
 
 pub mod break_even;
+pub mod effect;
 pub mod hash;
 pub mod hashprice;
+pub mod learnt;
 pub mod machine;
 pub mod plan;
 pub mod react;

@@ -74,6 +74,14 @@ pub struct Observation {
     pub temperature_m_celsius: Option<i32>,
 }
 
+impl Observation {
+    /// The same with what the machine's own meter shows in place of the machine's word.
+    #[must_use]
+    pub const fn with_meter(self, power: Power) -> Self {
+        Self { power: Some(power), power_is_metered: true, ..self }
+    }
+}
+
 impl Abilities {
     /// The set point that draws most without drawing more than `power`; off where even the least is
     /// more than that. `None` for a machine that can't be told anything.
