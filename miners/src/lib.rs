@@ -5,6 +5,7 @@
 //! Not for: when a machine is asked or told (the node decides), or what a site orders (the market).
 
 pub mod break_even;
+pub mod drivers;
 pub mod effect;
 pub mod hash;
 pub mod hashprice;
