@@ -7,7 +7,6 @@ mod credit;
 mod document;
 mod outcome;
 mod trading;
-mod village;
 mod wallet;
 
 use std::num::NonZero;

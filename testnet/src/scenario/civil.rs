@@ -63,6 +63,13 @@ impl CivilTime {
         self.unix_s + self.offset_s
     }
 
+    /// The month that the clock shows, 1 to 12.
+    #[must_use]
+    pub const fn month(self) -> i64 {
+        let (_, month, _) = date_from_days(self.local_s().div_euclid(DAY_S));
+        month
+    }
+
     /// The same clock `seconds` later.
     #[must_use]
     pub const fn plus_s(self, seconds: i64) -> Self {

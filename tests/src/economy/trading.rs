@@ -12,14 +12,14 @@ use boltgrid_market::strategy::Contracted;
 use boltgrid_protocol::confirm::TradeTerms;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
 use boltgrid_protocol::units::{Energy, Msat};
-use boltgrid_testnet::plant::ROW_MS;
+use boltgrid_testnet::plant::{ROW_MS, TICKS_PER_INTERVAL};
 use boltgrid_testnet::scenario::Scenario;
 
 use super::credit::Credit;
 use super::outcome::{Month, Outcome};
-use super::village::Village;
 use super::wallet::{Route, Wallets};
 use super::{Cell, DAY_INTERVALS, Economy, MONTHS};
+use crate::village::{Cleared, Village};
 
 /// The most energy that is paid for at once: 250 Wh.
 const TRANCHE: Energy = Energy::from_milliwatt_hours(250_000);
@@ -62,7 +62,7 @@ impl<'a> Trading<'a> {
         let members = NonZeroUsize::new(cell.members).expect("a grid has members");
         let row = scenario.profiles.row_at(cell.season.from()).expect("the data cover the year");
         Self {
-            village: Village::new(Arc::clone(scenario), members, row),
+            village: Village::new(Arc::clone(scenario), members, row, TICKS_PER_INTERVAL),
             wallets: Wallets::new(cell.members, economy.coins, cell.sat_per_vb),
             credit: Credit::new(economy.credit),
             flows: Flows::new(),
@@ -136,11 +136,11 @@ impl<'a> Trading<'a> {
             self.plan(&graph);
         }
         let named: Vec<Named> = self.members().map(|me| self.named(me, &graph)).collect();
-        let (clearing, situations) = self.village.clear_next(&named);
+        let Cleared { clearing, situations, .. } = self.village.clear_next(&named);
         self.flows.record(&clearing, ROW_MS);
         let next = self.sign(&clearing);
         let contracted = contracted(&next, self.village.len());
-        let metered = self.village.deliver(&situations, &contracted);
+        let (metered, _) = self.village.deliver(&situations, &contracted);
         let running = std::mem::replace(&mut self.running, next);
         self.settle(running, &metered);
         self.pay();
