@@ -20,6 +20,7 @@ mod rpc;
 mod run;
 mod show;
 mod status;
+mod token;
 mod wallet;
 
 use std::ffi::OsString;
@@ -101,6 +102,9 @@ enum Command {
     /// The site's meters: list, live values, try one out, find some
     #[command(subcommand)]
     Meter(meter::Meter),
+    /// Tokens for others who may ask the node: create, list, revoke
+    #[command(subcommand)]
+    Token(token::Token),
     /// Write all that is kept about money into CSV files
     Export(export::Export),
     /// Clear a past interval again from its stored book, and compare
@@ -149,6 +153,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Payment(payment) => payment.run(&mut out),
         Command::Alert(alert) => alert.run(&mut out),
         Command::Meter(meter) => meter.run(&mut out),
+        Command::Token(token) => token.run(&mut out),
         Command::Export(export) => export.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),
     };

@@ -10,10 +10,10 @@ mod home_assistant;
 pub mod lightning;
 mod raw;
 mod render;
+mod rpc;
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use boltgrid_market::escrow::Willingness;
@@ -30,8 +30,9 @@ pub use alerts::RawAlerts;
 pub use channels::{ChannelsConfig, RawChannels};
 pub use home_assistant::RawHomeAssistant;
 pub use lightning::{LightningConfig, RawLightning};
-pub use raw::{RawCatchUp, RawConfig, RawHsm, RawLog, RawNetwork, RawOwner, RawRpc};
+pub use raw::{RawCatchUp, RawConfig, RawHsm, RawLog, RawNetwork, RawOwner};
 pub use render::render;
+pub use rpc::{RawRpc, RpcConfig};
 
 /// Longest retention, in days.
 const KEEP_DAYS_MAX: u32 = 3_650;
@@ -121,13 +122,6 @@ pub struct NetworkConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Whether to look for nodes on the local network.
     pub mdns: bool,
-}
-
-/// JSON-RPC.
-#[derive(Clone, Copy, Debug)]
-pub struct RpcConfig {
-    /// Where it listens.
-    pub listen: SocketAddr,
 }
 
 /// What the owner wants.
@@ -262,7 +256,7 @@ impl Config {
                 enrolments_dir: given(raw.enrolments_dir, "enrolments_dir")?,
             },
             network: check_network(raw.network)?,
-            rpc: RpcConfig { listen: check_rpc_address(raw.rpc.listen)? },
+            rpc: raw.rpc.check()?,
             site: raw.site.unwrap_or_default(),
             seed_file: lightning::seed_file(&raw.lightning)?,
             lightning: lightning::check(raw.lightning)?,
@@ -314,16 +308,6 @@ fn addresses(texts: Vec<String>, key: &'static str) -> Result<Vec<Multiaddr>, Ba
         })
     };
     texts.into_iter().map(address).collect()
-}
-
-fn check_rpc_address(raw: Option<String>) -> Result<SocketAddr, BadValue> {
-    let text = given(raw, "rpc.listen")?;
-    text.parse().map_err(|_| BadValue {
-        key: "rpc.listen",
-        problem: format!(
-            "must be an IP address and a port, such as \"127.0.0.1:8733\", is {text:?}"
-        ),
-    })
 }
 
 fn check_owner(raw: &RawOwner) -> Result<OwnerConfig, BadValue> {

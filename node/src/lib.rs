@@ -2,7 +2,7 @@
 //!
 //! | task | file | takes | gives |
 //! |---|---|---|---|
-//! | json-rpc | [`rpc`] | requests of operators | snapshots of history, site and network |
+//! | http | `http`, [`rpc`] | requests of people and programs | snapshots of history, site and network |
 //! | site | [`site`] | samples of the devices, set points | site state, signed readings |
 //! | market | `market_task` | messages, readings, the clock | signed messages, set points, notices |
 //! | catch-up | [`catch_up`] | questions and answers about history | the same, what it learnt into the archive |
@@ -15,6 +15,7 @@
 //! stop. Channels are bounded; whoever finds one full drops and says so. The command line
 //! ([`cli`]) is part of the library so that a testnet can run nodes as processes of its own binary.
 
+pub mod access;
 pub mod alerts;
 pub mod anomalies;
 pub mod catch_up;
@@ -31,6 +32,7 @@ mod fixture;
 pub mod grid;
 pub mod history;
 pub mod home_assistant;
+pub mod http;
 pub mod keys;
 pub mod lightning;
 pub mod logging;

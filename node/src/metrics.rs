@@ -1,17 +1,11 @@
-//! `/metrics` for Prometheus and `/health` for whoever restarts or alarms, on the port of JSON-RPC.
+//! `/metrics` for Prometheus.
 //!
 //! Every number is taken from what the other tasks publish anyway, at the moment it is asked for.
 //! Not for: anything that only a person asks, which is `node.status` ([`crate::status`]).
 
 use std::fmt;
-use std::future::{Future, ready};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use boltgrid_market::abstention::Cause;
-use jsonrpsee::core::BoxError;
-use jsonrpsee::server::{HttpRequest, HttpResponse};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, text,
@@ -20,16 +14,11 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
-use tower::{Layer, Service};
 
 use crate::history::History;
 use crate::lightning::{ChannelState, LightningHandle};
 use crate::network::NetworkHandle;
 use crate::status::AbstentionStatus;
-
-/// The text format of `OpenMetrics`, which Prometheus reads.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Where the numbers come from.
 #[derive(Clone, Debug)]
@@ -48,15 +37,9 @@ impl Metrics {
         Self { history, network, lightning }
     }
 
-    /// 200 while the node signs, and 503 with the reason while it abstains.
-    fn health(&self) -> (u16, String) {
-        match self.history.borrow().sight().abstaining {
-            None => (200, "ok\n".to_owned()),
-            Some(abstaining) => {
-                let status = AbstentionStatus::from(&abstaining);
-                (503, format!("abstains ({}): {}\n", status.cause, status.why))
-            }
-        }
+    /// Why the node abstains; none while it signs.
+    pub(crate) fn abstaining(&self) -> Option<AbstentionStatus> {
+        self.history.borrow().sight().abstaining.as_ref().map(AbstentionStatus::from)
     }
 }
 
@@ -200,76 +183,25 @@ fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// Answers `GET /metrics` and `GET /health`, and leaves everything else to JSON-RPC.
-#[derive(Clone, Debug)]
-pub(crate) struct MetricsLayer {
-    metrics: Metrics,
-    registry: Arc<Registry>,
-}
+/// The page that Prometheus reads.
+#[derive(Debug)]
+pub(crate) struct MetricsPage(Registry);
 
-impl MetricsLayer {
+impl MetricsPage {
     pub(crate) fn new(metrics: Metrics) -> Self {
         let mut registry = Registry::with_prefix("boltgrid");
-        registry.register_collector(Box::new(metrics.clone()));
-        Self { metrics, registry: Arc::new(registry) }
+        registry.register_collector(Box::new(metrics));
+        Self(registry)
     }
 
-    /// The answer to a path of ours.
-    fn answer(&self, path: &str) -> Option<HttpResponse> {
-        let (status, format, body) = match path {
-            "/metrics" => {
-                let mut page = String::new();
-                match text::encode(&mut page, &self.registry) {
-                    Ok(()) => (200, OPEN_METRICS, page),
-                    Err(error) => (500, PLAIN, format!("{error}\n")),
-                }
-            }
-            "/health" => {
-                let (status, body) = self.metrics.health();
-                (status, PLAIN, body)
-            }
-            _ => return None,
-        };
-        let mut response = HttpResponse::new(body.into());
-        *response.status_mut() = status.try_into().ok()?;
-        response.headers_mut().insert("content-type", format.try_into().ok()?);
-        Some(response)
-    }
-}
-
-impl<S> Layer<S> for MetricsLayer {
-    type Service = WithMetrics<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        WithMetrics { inner, layer: self.clone() }
-    }
-}
-
-/// JSON-RPC with the two pages beside it.
-#[derive(Clone, Debug)]
-pub(crate) struct WithMetrics<S> {
-    inner: S,
-    layer: MetricsLayer,
-}
-
-impl<S> Service<HttpRequest> for WithMetrics<S>
-where
-    S: Service<HttpRequest, Response = HttpResponse, Error = BoxError>,
-    S::Future: Send + 'static,
-{
-    type Response = HttpResponse;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: HttpRequest) -> Self::Future {
-        let ours = Some(request.uri().path()).filter(|_| request.method() == "GET");
-        match ours.and_then(|path| self.layer.answer(path)) {
-            Some(response) => Box::pin(ready(Ok(response))),
-            None => Box::pin(self.inner.call(request)),
-        }
+    /// Every number as it is now, in the text format of `OpenMetrics`.
+    ///
+    /// # Errors
+    ///
+    /// When a number cannot be written, which is a bug.
+    pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        text::encode(&mut page, &self.0)?;
+        Ok(page)
     }
 }

@@ -4,7 +4,6 @@
 //! the tasks does.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,12 +29,13 @@ use crate::catch_up::{CatchUp, CatchUpEnds, Reach};
 use crate::channels::{ChannelKeeper, ChannelPlans, KeeperEnds, OrderNames};
 use crate::clock::{self, Steadiness};
 use crate::config::lightning::BitcoinNetwork;
-use crate::config::{ChannelsConfig, Config};
+use crate::config::{ChannelsConfig, Config, RpcConfig};
 use crate::escrow::{EscrowAround, EscrowEnds, EscrowTask};
 use crate::feeders::{FeederState, Feeders};
 use crate::grid::{Grid, GridError};
 use crate::history::History;
 use crate::home_assistant::{HomeAssistant, HomeAssistantConfig, HomeAssistantError, Sources};
+use crate::http::{Http, HttpError};
 use crate::keys::{self, KeyError};
 use crate::lightning::{
     Delivery, Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
@@ -47,7 +47,7 @@ use crate::network::{
     LightningContacts, Network, NetworkConfig, NetworkError, NetworkEvent, NetworkHandle,
 };
 use crate::planner::Planner;
-use crate::rpc::{Answers, Rpc, RpcError};
+use crate::rpc::Answers;
 use crate::settling::{Books, Settling};
 use crate::site::{DispatchCommand, Site, SiteConfig, SiteError, SiteWatch};
 use crate::store::{Archive, JournalError, Store, StoreError};
@@ -93,9 +93,9 @@ pub enum RunError {
     /// Lightning.
     #[error(transparent)]
     Lightning(#[from] LightningStartError),
-    /// JSON-RPC.
+    /// The port of JSON-RPC.
     #[error(transparent)]
-    Rpc(#[from] RpcError),
+    Http(#[from] HttpError),
     /// Home Assistant.
     #[error(transparent)]
     HomeAssistant(#[from] HomeAssistantError),
@@ -228,7 +228,7 @@ async fn start(
         alerts,
     };
     let about = (config.home_assistant.as_ref(), config.alerts, config.data_dir.as_path());
-    let tells = tells(config.rpc.listen, about, answers, wishes).await?;
+    let tells = tells(&config.rpc, about, answers, wishes).await?;
     let books = Books::new(store.archive(), charter.interval);
     let (started, paying) = settle(payments.zip(bitcoin), books, held).unzip();
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
@@ -311,7 +311,7 @@ fn escrow_around(
 
 fn start_tasks(
     shutdown: CancellationToken,
-    ((rpc, home_assistant, alerts), (site, feeders), catch_up, escrow): (
+    ((http, home_assistant, alerts), (site, feeders), catch_up, escrow): (
         Tells,
         Measuring,
         CatchUp,
@@ -322,8 +322,8 @@ fn start_tasks(
 ) -> Tasks<TaskFailure> {
     let mut tasks = Tasks::new(shutdown);
     // In the order in which they stop: what takes work in first, what work rests on last.
-    tasks.start("json-rpc", |stop| async move {
-        rpc.run(stop).await;
+    tasks.start("http", |stop| async move {
+        http.run(stop).await;
         Ok(())
     });
     if let Some(home_assistant) = home_assistant {
@@ -362,11 +362,11 @@ fn start_tasks(
 }
 
 /// Who tells others how the node is.
-type Tells = (Rpc, Option<HomeAssistant>, Alerts);
+type Tells = (Http, Option<HomeAssistant>, Alerts);
 
-/// JSON-RPC, the task that tells Home Assistant the same, none where the owner wants none, and alerts.
+/// The port, the task that tells Home Assistant the same, none where the owner wants none, and alerts.
 async fn tells(
-    listen: SocketAddr,
+    rpc: &RpcConfig,
     (home_assistant, alerts, data_dir): (Option<&HomeAssistantConfig>, AlertsConfig, &Path),
     answers: Answers,
     wishes: Wishes,
@@ -387,7 +387,7 @@ async fn tells(
         lightning: answers.lightning.clone(),
     };
     let alerts = Alerts::open(alerts, about, data_dir, sources, wishes)?;
-    Ok((Rpc::open(listen, answers).await?, home_assistant, alerts))
+    Ok((Http::open(rpc, data_dir, answers).await?, home_assistant, alerts))
 }
 
 /// The task that keeps the channels, and its ends. Without Lightning there is none, nobody plans and

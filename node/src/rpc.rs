@@ -1,24 +1,24 @@
-//! JSON-RPC of a node, on loopback by default: how it is, and what it knows of an interval.
+//! JSON-RPC of a node: one file a noun, one table of who may call what ([`roles`]), one list of codes
+//! by which a call is refused ([`code`]).
 //!
-//! HTTP only, on one port with `/metrics` and `/health` ([`crate::metrics`]). On loopback it answers
-//! whoever calls it by a name of this machine, so that no web page reaches it by a name of its own.
-//! Everything here only reads, but for `offer` ([`offer`]), `wallet` and `channel` ([`wallet`]),
-//! `payment.forgive` ([`forgive`]) and what signs of `escrow` ([`escrow`]), which are there on loopback only.
-//! Not for: the shapes of the answers, which are in [`crate::status`].
+//! Not for: the port and who is let in ([`crate::http`]), or the shapes of the answers, most of which
+//! are in [`crate::status`].
 
 pub mod alert;
 mod channel_plan;
 pub mod checks;
+pub mod client;
+pub mod code;
 pub mod escrow;
 pub mod forgive;
+mod gate;
 pub mod meter;
 pub mod offer;
 pub mod past;
 pub mod payment;
+mod roles;
 pub mod wallet;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use boltgrid_market::settlement::Settlement;
@@ -28,12 +28,13 @@ use boltgrid_protocol::roster::Rosters;
 use boltgrid_protocol::units::{Interval, Timestamp};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
-use jsonrpsee::server::middleware::http::HostFilterLayer;
-use jsonrpsee::server::{Methods, Server, ServerConfig, ServerHandle};
+use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
+use jsonrpsee::server::{
+    BatchRequestConfig, Methods, Server, ServerConfig, StopHandle, TowerService,
+};
 use jsonrpsee::types::ErrorObjectOwned;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tower::ServiceBuilder;
+use tower::layer::util::{Identity, Stack};
 
 use crate::alerts::AlertDesk;
 use crate::catch_up::CatchUpStatus;
@@ -43,7 +44,6 @@ use crate::escrow::EscrowDesk;
 use crate::feeders::FeederState;
 use crate::history::History;
 use crate::lightning::LightningHandle;
-use crate::metrics::{Metrics, MetricsLayer};
 use crate::network::NetworkHandle;
 use crate::site::SiteWatch;
 use crate::status::{
@@ -59,11 +59,13 @@ pub use channel_plan::ChannelPlanRpcClient;
 use channel_plan::ChannelPlanRpcServer;
 pub use checks::ChecksRpcClient;
 use checks::ChecksRpcServer;
+use code::Code;
 pub use escrow::EscrowListRpcClient;
 pub use escrow::EscrowRpcClient;
 use escrow::{EscrowListRpcServer, EscrowRpcServer};
 pub use forgive::ForgiveRpcClient;
 use forgive::ForgiveRpcServer;
+use gate::GateLayer;
 pub use meter::MeterRpcClient;
 use meter::MeterRpcServer;
 pub use offer::{ForwardRpcClient, OfferRpcClient};
@@ -75,20 +77,14 @@ use payment::{DisputeRpcServer, PaymentRpcServer};
 pub use wallet::{ChannelRpcClient, WalletRpcClient};
 use wallet::{ChannelRpcServer, WalletRpcServer};
 
-/// Connections served at once.
-const CONNECTIONS_MAX: u32 = 32;
+/// Calls served at once, and subscribers, each of which keeps a WebSocket.
+const CONNECTIONS_MAX: u32 = 1024;
 /// Most bytes of a request: no method takes more than a few texts.
 const REQUEST_MAX: u32 = 64 * 1024;
 /// Most bytes of an answer: the book of a thousand members.
 const RESPONSE_MAX: u32 = 8 * 1024 * 1024;
-
-/// The names by which this machine calls itself, with any port.
-const OWN_HOSTS: [&str; 3] = ["127.0.0.1:*", "localhost:*", "[::1]:*"];
-
-/// The archive cannot be read; the cause is in the node's log.
-const CODE_ARCHIVE: i32 = -32001;
-/// An interval is not a decimal number.
-const CODE_BAD_INTERVAL: i32 = -32002;
+/// Most calls of a batch.
+const BATCH_MAX: u32 = 100;
 
 /// What a node answers.
 #[rpc(server, client, namespace = "node", namespace_separator = ".")]
@@ -145,79 +141,30 @@ pub struct Answers {
     pub alerts: AlertDesk,
 }
 
-/// Why JSON-RPC cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error("JSON-RPC cannot listen on {address}: {source}; set another `rpc.listen` in the config")]
-pub struct RpcError {
-    address: SocketAddr,
-    source: std::io::Error,
+/// JSON-RPC as the port serves it.
+pub(crate) type RpcService = TowerService<Stack<GateLayer, Identity>, Identity>;
+
+/// The service that answers calls, by POST or WebSocket, until it is told to stop.
+pub(crate) fn service(answers: Answers, stop: StopHandle, requests_per_s: u32) -> RpcService {
+    let config = ServerConfig::builder()
+        .max_connections(CONNECTIONS_MAX)
+        .max_request_body_size(REQUEST_MAX)
+        .max_response_body_size(RESPONSE_MAX)
+        .set_batch_request_config(BatchRequestConfig::Limit(BATCH_MAX))
+        .build();
+    Server::builder()
+        .set_config(config)
+        .set_rpc_middleware(RpcServiceBuilder::new().layer(GateLayer::new(requests_per_s)))
+        .to_service_builder()
+        .build(methods(answers), stop)
 }
 
-/// A bound server that is yet to be waited for.
-#[derive(Debug)]
-pub struct Rpc {
-    handle: ServerHandle,
-    /// Where it listens.
-    pub address: SocketAddr,
-}
-
-impl Rpc {
-    /// Binds the port and starts to answer.
-    ///
-    /// # Errors
-    ///
-    /// [`RpcError`] when the port cannot be had.
-    ///
-    /// # Panics
-    ///
-    /// Never: the methods are the same at every start.
-    pub async fn open(address: SocketAddr, answers: Answers) -> Result<Self, RpcError> {
-        let config = ServerConfig::builder()
-            .max_connections(CONNECTIONS_MAX)
-            .max_request_body_size(REQUEST_MAX)
-            .max_response_body_size(RESPONSE_MAX)
-            // A browser opens a WebSocket to whatever address a page names, and asks nobody.
-            .http_only()
-            .build();
-        let failed = |source| RpcError { address, source };
-        let metrics = MetricsLayer::new(Metrics::new(
-            answers.history.clone(),
-            answers.network.clone(),
-            answers.lightning.clone(),
-        ));
-        let server = Server::builder()
-            .set_config(config)
-            .set_http_middleware(ServiceBuilder::new().layer(hosts(address)).layer(metrics))
-            .build(address)
-            .await
-            .map_err(failed)?;
-        let address = server.local_addr().map_err(failed)?;
-        tracing::info!(%address, "JSON-RPC listens");
-        let methods = methods(address, answers);
-        Ok(Self { handle: server.start(methods), address })
-    }
-
-    /// Answers until shutdown.
-    pub async fn run(self, shutdown: CancellationToken) {
-        shutdown.cancelled().await;
-        if self.handle.stop().is_ok() {
-            self.handle.stopped().await;
-        }
-    }
-}
-
-/// Refuses on loopback what was sent to another host's name: a page whose name was made to mean this
-/// machine (DNS rebinding). Elsewhere nothing can be spent, and any name may be right.
-fn hosts(address: SocketAddr) -> HostFilterLayer {
-    if address.ip().is_loopback() {
-        HostFilterLayer::new(OWN_HOSTS).expect("the names are well formed")
-    } else {
-        HostFilterLayer::disable()
-    }
-}
-
-/// All methods that there are at an address: those that sign are for whoever is on this machine.
-fn methods(address: SocketAddr, answers: Answers) -> Methods {
+/// All methods that there are.
+///
+/// # Panics
+///
+/// Never: they are the same at every start, and a test starts them.
+fn methods(answers: Answers) -> Methods {
     let no_overlap = "the namespaces have no method in common";
     let mut methods = Methods::from(NodeRpcServer::into_rpc(answers.clone()));
     methods.merge(MarketRpcServer::into_rpc(answers.clone())).expect(no_overlap);
@@ -229,18 +176,15 @@ fn methods(address: SocketAddr, answers: Answers) -> Methods {
     methods.merge(DisputeRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(EscrowListRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(AlertListRpcServer::into_rpc(answers.clone())).expect(no_overlap);
-    if address.ip().is_loopback() {
-        methods.merge(AlertRpcServer::into_rpc(answers.clone())).expect(no_overlap);
-        methods.merge(ForgiveRpcServer::into_rpc(answers.clone())).expect(no_overlap);
-        methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
-        methods.merge(EscrowRpcServer::into_rpc(answers.clone())).expect(no_overlap);
-        methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);
-        methods.merge(WalletPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
-        methods.merge(ChannelPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
-        methods.merge(ChannelRpcServer::into_rpc(answers)).expect(no_overlap);
-    } else {
-        tracing::warn!(%address, "JSON-RPC is not on loopback, so nothing can be offered or spent by it");
-    }
+    methods.merge(AlertRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(ForgiveRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(EscrowRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(WalletPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(ChannelPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(ChannelRpcServer::into_rpc(answers)).expect(no_overlap);
+    assert!(roles::are_all(methods.method_names()), "`rpc::roles` lists every method");
     methods
 }
 
@@ -320,19 +264,14 @@ impl MarketRpcServer for Answers {
     }
 }
 
-fn error(code: i32, message: &str) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(code, message, None::<BTreeMap<(), ()>>)
-}
-
 fn parse(interval: &str) -> Result<Interval, ErrorObjectOwned> {
     interval.parse().map(Interval::from_number).map_err(|_| {
-        let message = "an interval is a decimal number in a string, such as \"5933334\"";
-        error(CODE_BAD_INTERVAL, message)
+        Code::BadParameter
+            .because("an interval is a decimal number in a string, such as \"5933334\"")
     })
 }
 
 fn unreadable(error: crate::store::ArchiveError) -> ErrorObjectOwned {
     tracing::error!(%error, "archive not readable");
-    let message = "the archive cannot be read; see the node's log";
-    self::error(CODE_ARCHIVE, message)
+    Code::Archive.because("the archive cannot be read; see the node's log")
 }

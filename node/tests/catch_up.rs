@@ -10,9 +10,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use boltgrid::access::secret::Secret;
 use boltgrid::config::{Config, RawConfig};
 use boltgrid::grid::Grid;
 use boltgrid::node::{self, RunError};
+use boltgrid::rpc::client::client;
 use boltgrid::rpc::{MarketRpcClient, NodeRpcClient};
 use boltgrid::store::{BookRecord, ClearingRecord, Store};
 use boltgrid::{clock, keys};
@@ -24,7 +26,6 @@ use boltgrid_protocol::order::{Order, Side, Source, Step};
 use boltgrid_protocol::roster::Roster;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Interval, Price};
-use jsonrpsee::http_client::HttpClient;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -38,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The members: one was there, one was away, one is known of only.
 const NAMES: [&str; 3] = ["there", "away", "third"];
 
-fn boltgrid(folder: &Path, arguments: &[&str]) {
+fn boltgrid(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_boltgrid"))
         .args(arguments)
         .current_dir(folder)
@@ -46,6 +47,7 @@ fn boltgrid(folder: &Path, arguments: &[&str]) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn free_port() -> u16 {
@@ -196,8 +198,10 @@ async fn a_member_that_was_away_learns_every_book_and_answers_for_it() {
     for name in ["there", "away"] {
         nodes.spawn(node::run(village.config(name), stop.clone()));
     }
-    let client =
-        HttpClient::builder().build(format!("http://127.0.0.1:{}", village.ports[1])).unwrap();
+    let at = format!("127.0.0.1:{}", village.ports[1]);
+    let token = ["token", "create", "test", "--config", "away/config.toml"];
+    let token = Secret::shown(boltgrid(village.folder.path(), &token).trim());
+    let client = client(at, token.as_ref(), DEADLINE).unwrap();
     let count = u64::try_from(expected.len()).unwrap();
     until("all books and the evidence are learnt", || async {
         client.status().await.is_ok_and(|status| {

@@ -10,8 +10,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use boltgrid::access::secret::Secret;
 use boltgrid::config::{Config, RawConfig};
 use boltgrid::node::{self, RunError};
+use boltgrid::rpc::client::client;
 use boltgrid::rpc::offer::{AcceptState, AcceptTerms, OfferTerms};
 use boltgrid::rpc::{ForwardRpcClient, NodeRpcClient, OfferRpcClient};
 use boltgrid::store::Store;
@@ -92,9 +94,14 @@ async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> 
 }
 
 /// Asks the nodes at these ports, once all are connected to all.
-async fn connected(ports: [u16; 3]) -> [HttpClient; 3] {
-    let nodes =
-        ports.map(|port| HttpClient::builder().build(format!("http://127.0.0.1:{port}")).unwrap());
+async fn connected(at: &Path, ports: [u16; 3]) -> [HttpClient; 3] {
+    let mut names = NAMES.into_iter();
+    let nodes = ports.map(|port| {
+        let config = format!("{}/config.toml", names.next().unwrap());
+        let token = ["token", "create", "test", "--role", "trade", "--config", &config];
+        let token = Secret::shown(boltgrid(at, &token).trim());
+        client(format!("127.0.0.1:{port}"), token.as_ref(), DEADLINE).unwrap()
+    });
     for node in &nodes {
         until("all are connected", || async {
             node.status().await.is_ok_and(|status| status.network.members_connected == 2)
@@ -118,15 +125,15 @@ async fn signed_by_both(config: &Config, at: Interval) -> BTreeMap<Vec<u8>, Arc<
 }
 
 /// The same as people see it; withdraws the offer in the end.
-fn by_command_line(at: &Path, ports: [u16; 3], offerer: &str) {
-    let rpc = format!("127.0.0.1:{}", ports[2]);
-    let listed = boltgrid(at, &["offer", "list", "sell", "pv", "--days-ahead", "1", "--rpc", &rpc]);
+fn by_command_line(at: &Path, offerer: &str) {
+    let [seller, _, other] = NAMES.map(|name| format!("{name}/config.toml"));
+    let day = ["sell", "pv", "--days-ahead", "1", "--config"];
+    let listed = boltgrid(at, &[&["offer", "list"], &day[..], &[&other]].concat());
     assert!(listed.contains("500 Wh an interval at 150 sat/kWh"), "{listed}");
     assert!(listed.contains(offerer), "{listed}");
-    let rpc = format!("127.0.0.1:{}", ports[0]);
-    let held = boltgrid(at, &["offer", "forwards", "--rpc", &rpc]);
+    let held = boltgrid(at, &["offer", "forwards", "--config", &seller]);
     assert!(held.starts_with("sold"), "{held}");
-    boltgrid(at, &["offer", "withdraw", "sell", "pv", "--days-ahead", "1", "--rpc", &rpc]);
+    boltgrid(at, &[&["offer", "withdraw"], &day[..], &[&seller]].concat());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,7 +150,7 @@ async fn what_one_offers_is_found_and_accepted_by_others_but_never_twice() {
     for name in NAMES {
         nodes.spawn(node::run(config(at, name), stop.clone()));
     }
-    let [seller, buyer, other] = connected(ports).await;
+    let [seller, buyer, other] = connected(at, ports).await;
     let terms = OfferTerms {
         product: PV,
         energy_mwh: 500_000,
@@ -187,7 +194,7 @@ async fn what_one_offers_is_found_and_accepted_by_others_but_never_twice() {
     assert_eq!(sold[0].acceptance, bought[0].acceptance);
     assert!(sold[0].is_own_offer && !bought[0].is_own_offer);
 
-    by_command_line(at, ports, &offer.offerer);
+    by_command_line(at, &offer.offerer);
     until("the offer is gone", || async {
         other.list(PV, day.to_string()).await.unwrap().offers.is_empty()
     })

@@ -10,6 +10,7 @@ use boltgrid_protocol::enrolment::EnrolmentRejected;
 use boltgrid_protocol::id::{ClearingDigest, ParticipantId};
 use boltgrid_protocol::units::Interval;
 
+use crate::access::tokens::TokenFileError;
 use crate::config::ConfigError;
 use crate::grid::GridError;
 use crate::keys::KeyError;
@@ -84,6 +85,17 @@ pub enum CliError {
         /// How to name another.
         remedy: &'static str,
     },
+    /// A file cannot be read.
+    #[error("{path} cannot be read: {source}")]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
     /// A file or folder cannot be written.
     #[error("{path} cannot be written: {source}")]
     Write {
@@ -117,6 +129,23 @@ pub enum CliError {
         address: SocketAddr,
         /// What happened.
         problem: String,
+    },
+    /// The node doesn't know whoever asks.
+    #[error(
+        "the node at {address} does not know who asks: {}",
+        if *has_shown {
+            "what was shown is not known there, was revoked, or has expired; a cookie is that of the \
+             node's latest start: is this its config file?"
+        } else {
+            "give its config file by --config, as the user it runs as, so that its cookie is found; \
+             or a token by --token-file"
+        }
+    )]
+    Unknown {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// Whether it was shown anything.
+        has_shown: bool,
     },
     /// The node answers, but not what was asked.
     #[error("the node at {address} answered: {problem}")]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::error::CliError;
 use super::node::Running;
 use super::past::every_page;
-use super::rpc;
+use super::rpc::Door;
 use crate::rpc::past::{BalanceReport, ChannelPastReport};
 use crate::rpc::payment::{DisputeReport, PaymentReport};
 use crate::rpc::{ChannelPastRpcClient, DisputeRpcClient, PaymentRpcClient, WalletPastRpcClient};
@@ -46,24 +46,24 @@ struct DisputeRow<'a> {
 
 impl Export {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let at = self.running.address()?;
+        let door = self.running.door()?;
         let from = || self.from.to_string();
-        let payments = payments(at, from())?;
-        let disputes = rpc::ask(at, |it| async move { it.disputes().await })?;
+        let payments = payments(&door, from())?;
+        let disputes = door.ask(|it| async move { it.disputes().await })?;
         let disputes: Vec<DisputeRow<'_>> = disputes.iter().map(DisputeRow::from).collect();
         let since = from();
-        let balances = rpc::ask(at, |it| async move {
+        let balances = door.ask(|it| async move {
             let page =
                 async |before| WalletPastRpcClient::history(&it, since.clone(), before).await;
             every_page(page, |it: &BalanceReport| it.interval).await
         })?;
         let since = from();
-        let channels = rpc::ask(at, |it| async move {
+        let channels = door.ask(|it| async move {
             let page =
                 async |before| ChannelPastRpcClient::history(&it, since.clone(), before).await;
             every_page(page, |it: &ChannelPastReport| it.interval).await
         })?;
-        let transactions = rpc::ask(at, |it| async move { it.transactions().await })?;
+        let transactions = door.ask(|it| async move { it.transactions().await })?;
         let folder = &self.folder;
         let failed = |source| CliError::Write { path: folder.clone(), source };
         fs::create_dir_all(folder).map_err(failed)?;
@@ -76,11 +76,8 @@ impl Export {
 }
 
 /// All payments since an interval, page by page.
-pub(super) fn payments(
-    at: std::net::SocketAddr,
-    from: String,
-) -> Result<Vec<PaymentReport>, CliError> {
-    rpc::ask(at, |it| async move {
+pub(super) fn payments(door: &Door, from: String) -> Result<Vec<PaymentReport>, CliError> {
+    door.ask(|it| async move {
         let page = async |before| PaymentRpcClient::list(&it, from.clone(), before).await;
         every_page(page, |it: &PaymentReport| it.interval).await
     })

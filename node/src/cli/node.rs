@@ -1,8 +1,8 @@
-//! Which node a command is about: its config file, where it answers, and how its answer is printed.
+//! Which node a command is about: its config file, where it answers, what it is shown, and how its
+//! answer is printed.
 //! Not for: speaking with it ([`super::rpc`]).
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -10,7 +10,8 @@ use jsonrpsee::core::client::Error;
 use jsonrpsee::http_client::HttpClient;
 
 use super::error::CliError;
-use super::rpc;
+use super::rpc::Door;
+use crate::config::{Config, RawConfig, RawRpc};
 
 /// The config file of a node, running or not.
 #[derive(Debug, Args)]
@@ -31,6 +32,9 @@ pub(super) struct Running {
     /// Where the node's JSON-RPC listens, instead of what the config file says
     #[arg(long, value_name = "ADDR")]
     rpc: Option<String>,
+    /// A file with a token to show, instead of the cookie in the node's data folder
+    #[arg(long, value_name = "FILE", env = "BOLTGRID_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -46,16 +50,24 @@ pub(super) struct Node {
 }
 
 impl Running {
-    /// Its address; that on the command line wins over the file's.
-    pub(super) fn address(&self) -> Result<SocketAddr, CliError> {
-        rpc::address(self.rpc.clone(), &self.file.config)
+    /// Its door; what the command line says of it wins over the file.
+    pub(super) fn door(&self) -> Result<Door, CliError> {
+        let path = &self.file.config;
+        let raw = RawConfig {
+            rpc: RawRpc { listen: self.rpc.clone(), ..RawRpc::default() },
+            ..RawConfig::default()
+        };
+        // With an address at hand, or with nothing to go by but defaults, no file is needed.
+        let config =
+            if path.exists() { Config::load(path, raw)? } else { Config::checked(raw, path)? };
+        Door::new(&config, self.rpc.is_some(), self.token_file.as_deref())
     }
 }
 
 impl Node {
-    /// Its address.
-    pub(super) fn address(&self) -> Result<SocketAddr, CliError> {
-        self.running.address()
+    /// Its door.
+    pub(super) fn door(&self) -> Result<Door, CliError> {
+        self.running.door()
     }
 
     /// Asks the node and waits for its answer.
@@ -63,6 +75,6 @@ impl Node {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        rpc::ask(self.address()?, question)
+        self.door()?.ask(question)
     }
 }

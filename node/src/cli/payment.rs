@@ -78,8 +78,8 @@ impl Payment {
 
 impl Since {
     fn ask(self) -> Result<(bool, Vec<PaymentReport>), CliError> {
-        let address = self.node.address()?;
-        Ok((self.node.json, export::payments(address, self.from.to_string())?))
+        let door = self.node.door()?;
+        Ok((self.node.json, export::payments(&door, self.from.to_string())?))
     }
 }
 

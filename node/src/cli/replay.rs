@@ -17,7 +17,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::error::CliError;
-use super::{rpc, show};
+use super::rpc::Door;
+use super::show;
 use crate::config::{Config, RawConfig, RawRpc};
 use crate::grid::Grid;
 use crate::rpc::MarketRpcClient;
@@ -54,7 +55,7 @@ struct Stored {
 impl Replay {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let interval = Interval::from_number(self.interval);
-        let rpc = RawRpc { listen: self.rpc };
+        let rpc = RawRpc { listen: self.rpc, ..RawRpc::default() };
         let config = Config::load(&self.config, RawConfig { rpc, ..RawConfig::default() })?;
         let mut grid = Grid::load(&config.grid)?;
         let stored = find(interval, &config)?.ok_or(CliError::NoBook(interval))?;
@@ -100,8 +101,9 @@ fn find(interval: Interval, config: &Config) -> Result<Option<Stored>, CliError>
 }
 
 fn ask(interval: Interval, config: &Config) -> Result<Option<Stored>, CliError> {
-    let address = rpc::reachable(config.rpc.listen);
-    let answer = rpc::ask(address, |node| async move { node.book(interval.to_string()).await })?;
+    let door = Door::new(config, false, None)?;
+    let answer = door.ask(|node| async move { node.book(interval.to_string()).await })?;
+    let address = door.address();
     let malformed = |problem: &str| CliError::Refused { address, problem: problem.to_owned() };
     let decode = |report: BookReport| {
         let bytes = |text: &String| hex::decode(text).map(Arc::<[u8]>::from).ok();

@@ -72,7 +72,7 @@ impl Run {
                 bootstrap: some(self.bootstrap),
                 ..RawNetwork::default()
             },
-            rpc: RawRpc { listen: self.rpc },
+            rpc: RawRpc { listen: self.rpc, ..RawRpc::default() },
             log: RawLog { filter: self.log, format: self.log_format },
             ..RawConfig::default()
         }

@@ -10,6 +10,7 @@ use super::alerts::RawAlerts;
 use super::channels::RawChannels;
 use super::home_assistant::RawHomeAssistant;
 use super::lightning::RawLightning;
+use super::rpc::RawRpc;
 use crate::site::SiteConfig;
 
 /// A configuration as it is written down.
@@ -103,14 +104,6 @@ pub struct RawNetwork {
     pub mdns: Option<bool>,
 }
 
-/// `[rpc]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RawRpc {
-    /// Where JSON-RPC listens.
-    pub listen: Option<String>,
-}
-
 /// `[owner]`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -168,7 +161,7 @@ impl RawConfig {
                 bootstrap: Some(Vec::new()),
                 mdns: Some(true),
             },
-            rpc: RawRpc { listen: Some("127.0.0.1:8733".to_owned()) },
+            rpc: RawRpc::defaults(),
             lightning: RawLightning::defaults(),
             channels: RawChannels::defaults(),
             owner: RawOwner {
@@ -216,7 +209,7 @@ impl RawConfig {
                 every_minutes: self.catch_up.every_minutes.or(below.catch_up.every_minutes),
             },
             network: self.network.over(below.network),
-            rpc: RawRpc { listen: self.rpc.listen.or(below.rpc.listen) },
+            rpc: self.rpc.over(below.rpc),
             lightning: self.lightning.over(below.lightning),
             channels: self.channels.over(below.channels),
             owner: self.owner.over(&below.owner),
@@ -245,6 +238,7 @@ impl RawConfig {
         }
         let pin_file = self.meter_key_hsm.pin_file.take();
         self.meter_key_hsm.pin_file = pin_file.map(|path| folder.join(path));
+        self.rpc = self.rpc.relative_to(folder);
         self.lightning = self.lightning.relative_to(folder);
         self.home_assistant = self.home_assistant.relative_to(folder);
         self.site = self.site.map(|site| site.relative_to(folder));

@@ -98,9 +98,29 @@ const SECTIONS: &[Section] = &[
     },
     Section {
         name: "rpc",
-        about: "JSON-RPC, for `boltgrid status` and for programs. It asks for no password:\n\
-                whoever reaches the address may use it.",
-        keys: &[key("listen", "IP address and port.")],
+        about: "JSON-RPC, for `boltgrid status` and for programs, with /metrics and /health on the same\n\
+                port. Whoever can read the data folder may do everything; all others show a token, which\n\
+                `boltgrid token create` makes. From other machines a token may only look, unless there\n\
+                is TLS.",
+        keys: &[
+            key("listen", "IP address and port."),
+            Key {
+                name: "hosts",
+                about: "Names by which browsers call this node, beside those of this machine.",
+                example: "[\"boltgrid.home.example\"]",
+            },
+            Key {
+                name: "tls_certificate_file",
+                about: "A chain of certificates as PEM, this node's first; read at the start.",
+                example: "\"tls/fullchain.pem\"",
+            },
+            Key {
+                name: "tls_key_file",
+                about: "The certificate's private key as PEM.",
+                example: "\"tls/privkey.pem\"",
+            },
+            key("requests_per_s", "Calls a second that one caller may make."),
+        ],
     },
     Section {
         name: "lightning",
@@ -432,6 +452,8 @@ mod tests {
         }];
         all.home_assistant.broker = text();
         all.home_assistant.credentials_file = Some("file".into());
+        all.rpc.tls_certificate_file = Some("file".into());
+        all.rpc.tls_key_file = Some("file".into());
         all.next_meter_key_file = Some("file".into());
         all.meter_key_hsm = RawHsm {
             module_file: Some("file".into()),

@@ -1,21 +1,16 @@
-//! JSON-RPC of alerts: `alert.list`, which only reads, and `alert.test`, which tells somebody something
-//! and is there only where JSON-RPC listens on loopback.
+//! JSON-RPC of alerts: `alert.list`, which only reads, and `alert.test`, which tells somebody something.
 //! Not for: changing rules, which are in the config file.
 
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use serde::{Deserialize, Serialize};
 
-use super::{Answers, error};
+use super::Answers;
+use super::code::Code;
 use crate::alerts::outbox::Alert;
 use crate::alerts::rule::{Turn, When};
 use crate::alerts::{AlertStatus, ReceiverStatus, RuleStatus};
 use crate::status::quoted;
-
-/// The node is stopping.
-const CODE_STOPPING: i32 = -32020;
-/// The test did not go.
-const CODE_NOT_TOLD: i32 = -32021;
 
 /// How alerts are.
 #[rpc(server, client, namespace = "alert", namespace_separator = ".")]
@@ -118,7 +113,7 @@ impl From<AlertStatus> for AlertsReport {
 impl AlertListRpcServer for Answers {
     async fn list(&self) -> RpcResult<AlertsReport> {
         let status = self.alerts.status().await;
-        Ok(status.ok_or_else(|| error(CODE_STOPPING, "the node is stopping"))?.into())
+        Ok(status.ok_or_else(|| Code::Busy.because("the node is stopping"))?.into())
     }
 }
 
@@ -126,6 +121,6 @@ impl AlertListRpcServer for Answers {
 impl AlertRpcServer for Answers {
     async fn test(&self, receiver: String) -> RpcResult<()> {
         let told = self.alerts.test(receiver).await;
-        told.map_err(|why| error(CODE_NOT_TOLD, &why))
+        told.map_err(|why| Code::NotDone.because(why))
     }
 }

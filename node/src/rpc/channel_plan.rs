@@ -4,13 +4,9 @@
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 
-use super::{Answers, error};
+use super::Answers;
+use super::code::Code;
 use crate::channels::PlanReport;
-
-/// The node runs without Lightning.
-const CODE_NO_LIGHTNING: i32 = -32020;
-/// There is no plan now.
-const CODE_NO_PLAN: i32 = -32024;
 
 /// The channel policy.
 #[rpc(server, client, namespace = "channel", namespace_separator = ".")]
@@ -26,8 +22,8 @@ impl ChannelPlanRpcServer for Answers {
         let Some(plans) = &self.channel_plans else {
             let message = "this node runs without Lightning, so it plans no channels; say so in \
                            `[lightning]` of its config";
-            return Err(error(CODE_NO_LIGHTNING, message));
+            return Err(Code::NoLightning.because(message));
         };
-        plans.plan().await.map_err(|no_plan| error(CODE_NO_PLAN, &no_plan.to_string()))
+        plans.plan().await.map_err(|no_plan| Code::NotFound.because(no_plan.to_string()))
     }
 }

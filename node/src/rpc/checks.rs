@@ -10,7 +10,8 @@ use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Answers, error, unreadable};
+use super::code::Code;
+use super::{Answers, unreadable};
 use crate::anomalies::{AnomalyRecord, Found};
 use crate::feeders::FeederState;
 use crate::status::quoted;
@@ -18,8 +19,6 @@ use crate::store::ArchiveError;
 
 /// Most entries of one answer; for more, ask for what was before the last of them.
 pub const PAGE_MAX: usize = 1_000;
-/// A time is not a decimal number.
-const CODE_BAD_TIME: i32 = -32003;
 
 /// What was found implausible.
 #[rpc(server, client, namespace = "meter", namespace_separator = ".")]
@@ -281,7 +280,7 @@ impl From<&FeederState> for FeederReport {
 fn time(text: &str) -> Result<Timestamp, ErrorObjectOwned> {
     text.parse().map(Timestamp::from_unix_ms).map_err(|_| {
         let message = "a time is Unix milliseconds in a string, such as \"1795000000000\"";
-        error(CODE_BAD_TIME, message)
+        Code::BadParameter.because(message)
     })
 }
 

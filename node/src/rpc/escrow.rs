@@ -1,5 +1,4 @@
-//! JSON-RPC of escrow: `escrow.list`, and on loopback only, since they sign or move money,
-//! `escrow.propose`, `escrow.accept`, `escrow.decline` and `escrow.release`.
+//! JSON-RPC of escrow: `escrow.list`, and what signs or moves money: `escrow.propose`, `escrow.accept`, `escrow.decline` and `escrow.release`.
 //!
 //! Not for: what an escrow is, or what follows from a wish; see [`boltgrid_market::escrow`].
 
@@ -13,14 +12,11 @@ use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Answers, error};
+use super::Answers;
+use super::code::Code;
 use crate::escrow::{EscrowNotDone, Proposal};
 use crate::status::quoted;
 
-/// A parameter is not what it should be.
-const CODE_BAD_PARAMETER: i32 = -32030;
-/// It was not done; the message says why.
-const CODE_NOT_DONE: i32 = -32031;
 /// Milliseconds of a minute.
 const MINUTE_MS: u64 = 60_000;
 
@@ -223,12 +219,12 @@ impl From<View> for EscrowReport {
 }
 
 fn bad(message: &str) -> ErrorObjectOwned {
-    error(CODE_BAD_PARAMETER, message)
+    Code::BadParameter.because(message)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what an error is mapped from")]
 fn not_done(why: EscrowNotDone) -> ErrorObjectOwned {
-    error(CODE_NOT_DONE, &why.to_string())
+    Code::NotDone.because(why.to_string())
 }
 
 fn member(text: &str) -> Result<ParticipantId, ErrorObjectOwned> {

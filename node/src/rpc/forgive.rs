@@ -1,6 +1,6 @@
 //! JSON-RPC by which the owner forgives a default: `payment.forgive`.
 //!
-//! It changes whom the node trusts, so it is there only where JSON-RPC listens on loopback.
+//! It changes whom the node trusts.
 //! Not for: seeing who owes what; that is [`super::payment`].
 
 use boltgrid_protocol::id::ParticipantId;
@@ -8,13 +8,9 @@ use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use serde::{Deserialize, Serialize};
 
-use super::{Answers, error};
+use super::Answers;
+use super::code::Code;
 use crate::status::quoted;
-
-/// The text is no participant's id.
-const CODE_BAD_PARAMETER: i32 = -32010;
-/// The market did not do it.
-const CODE_NOT_DONE: i32 = -32012;
 
 /// Forgiving.
 #[rpc(server, client, namespace = "payment", namespace_separator = ".")]
@@ -43,10 +39,10 @@ impl ForgiveRpcServer for Answers {
         let whom: ParticipantId = counterparty.parse().map_err(|_| {
             let message =
                 "a participant's id is 64 hexadecimal digits; `payment.accounts` has them";
-            error(CODE_BAD_PARAMETER, message)
+            Code::BadParameter.because(message)
         })?;
         let forgiven = self.trading.forgive(whom).await;
-        let forgiven = forgiven.map_err(|why| error(CODE_NOT_DONE, &why.to_string()))?;
+        let forgiven = forgiven.map_err(|why| Code::NotDone.because(why.to_string()))?;
         Ok(ForgiveReport {
             counterparty,
             dues: u32::try_from(forgiven.dues).unwrap_or(u32::MAX),

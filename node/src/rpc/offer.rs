@@ -1,9 +1,7 @@
 //! JSON-RPC of trades ahead of the auction: `offer.publish`, `offer.withdraw`, `offer.list`,
 //! `offer.accept` and `forward.list`.
 //!
-//! Publishing, withdrawing and accepting **sign** in the owner's name. There are no tokens yet, so the
-//! whole of `offer` is there only where JSON-RPC listens on loopback, and whoever can log in on the
-//! machine can call it.
+//! Publishing, withdrawing and accepting **sign** in the owner's name.
 //! Not for: what is signed or bound; that is the market's.
 
 use boltgrid_market::forwards::{Held, Terms};
@@ -17,19 +15,11 @@ use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Answers, error};
+use super::Answers;
+use super::code::Code;
 use crate::network::FoundOffers;
 use crate::status::quoted;
 use crate::trading::{NotDone, Outcome, Wanted};
-
-/// A parameter is not what it should be.
-const CODE_BAD_PARAMETER: i32 = -32010;
-/// There is no such offer, or it has changed.
-const CODE_NO_OFFER: i32 = -32011;
-/// The market did not do it.
-const CODE_NOT_DONE: i32 = -32012;
-/// The network has too much to do.
-const CODE_BUSY: i32 = -32013;
 
 /// Offers of this node and of others. Days are counted from 1970-01-01 UTC, in decimal strings.
 #[rpc(server, client, namespace = "offer", namespace_separator = ".")]
@@ -262,8 +252,8 @@ impl From<Outcome> for AcceptReport {
 impl Answers {
     async fn find(&self, product: Product, day: Day) -> Result<FoundOffers, ErrorObjectOwned> {
         let busy = "the network has too much to do, or is stopping; try again";
-        let found = self.network.find_offers(product, day).map_err(|_| error(CODE_BUSY, busy))?;
-        found.await.map_err(|_| error(CODE_BUSY, busy))
+        let found = self.network.find_offers(product, day).map_err(|_| Code::Busy.because(busy))?;
+        found.await.map_err(|_| Code::Busy.because(busy))
     }
 }
 
@@ -298,7 +288,7 @@ impl OfferRpcServer for Answers {
 
     async fn accept(&self, acceptance: AcceptTerms) -> RpcResult<AcceptReport> {
         let offerer: ParticipantId = acceptance.offerer.parse().map_err(|_| {
-            error(CODE_BAD_PARAMETER, "`offerer` is a participant's id, as `offer.list` shows it")
+            Code::BadParameter.because("`offerer` is a participant's id, as `offer.list` shows it")
         })?;
         let first = Interval::from_number(acceptance.first_interval);
         let day = Day::of(self.charter.interval.start_of(first));
@@ -308,7 +298,7 @@ impl OfferRpcServer for Answers {
         let offer = offer.filter(|it| it.body().price_msat_per_kwh == price).ok_or_else(|| {
             let message = "this member has no such standing offer on the day of `first_interval` \
                            at this price; see `offer.list`";
-            error(CODE_NO_OFFER, message)
+            Code::NotFound.because(message)
         })?;
         let wanted = Wanted {
             offer,
@@ -332,10 +322,10 @@ fn parse_day(day: &str) -> Result<Day, ErrorObjectOwned> {
     day.parse().map(Day::from_number).map_err(|_| {
         let message = "a day is a decimal number in a string, counted from 1970-01-01 UTC, such \
                        as \"20613\"";
-        error(CODE_BAD_PARAMETER, message)
+        Code::BadParameter.because(message)
     })
 }
 
 fn not_done(why: NotDone) -> ErrorObjectOwned {
-    error(CODE_NOT_DONE, &why.to_string())
+    Code::NotDone.because(why.to_string())
 }

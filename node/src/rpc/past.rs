@@ -1,5 +1,5 @@
 //! JSON-RPC of the wallet's past: `wallet.history`, `wallet.transactions` and `channel.history`. All
-//! of it only reads, and like the wallet itself it is there on loopback only.
+//! of it only reads.
 //!
 //! Lists come in pages, the latest first: whoever wants more asks for what was before the last
 //! interval of the page. A page never ends inside an interval.

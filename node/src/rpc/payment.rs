@@ -2,8 +2,6 @@
 //!
 //! Not for: the wallet behind the payments, or channels.
 
-use std::collections::BTreeMap;
-
 use boltgrid_market::ledger::Account as LedgerAccount;
 use boltgrid_market::payments::{Means, Payment, Payments, Stage};
 use boltgrid_protocol::id::ParticipantId;
@@ -11,9 +9,9 @@ use boltgrid_protocol::invoice::Cause;
 use boltgrid_protocol::units::{Interval, Msat};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
-use jsonrpsee::types::ErrorObjectOwned;
 use serde::{Deserialize, Serialize};
 
+use super::code::Code;
 use super::past::{page, span};
 use super::{Answers, unreadable};
 use crate::status::quoted;
@@ -21,8 +19,6 @@ use crate::store::DisputeRecord;
 
 /// Most disputes in one answer.
 const DISPUTES_MAX: usize = 4096;
-/// The market did not answer.
-const CODE_NOT_DONE: i32 = -32012;
 
 /// What was paid, and what each member owes.
 #[rpc(server, client, namespace = "payment", namespace_separator = ".")]
@@ -252,9 +248,7 @@ impl PaymentRpcServer for Answers {
     }
 
     async fn accounts(&self) -> RpcResult<Vec<AccountReport>> {
-        self.trading.accounts().await.map_err(|why| {
-            ErrorObjectOwned::owned(CODE_NOT_DONE, why.to_string(), None::<BTreeMap<(), ()>>)
-        })
+        self.trading.accounts().await.map_err(|why| Code::NotDone.because(why.to_string()))
     }
 }
 

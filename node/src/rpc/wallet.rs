@@ -2,8 +2,7 @@
 //! `channel.list`, `channel.open`, `channel.close`, `channel.force_close`, `channel.splice_in` and
 //! `channel.splice_out`.
 //!
-//! Most of these move the owner's money. There are no tokens yet, so all of it is there only where
-//! JSON-RPC listens on loopback, and whoever can log in on the machine can call it.
+//! Most of these move the owner's money.
 //! Not for: paying for trades, which the node does by itself.
 
 use boltgrid_protocol::id::ParticipantId;
@@ -14,21 +13,13 @@ use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Answers, error};
+use super::Answers;
+use super::code::Code;
 use crate::lightning::{
     Balances, Channel, ChannelId, ChannelState, ChannelTerms, LightningError, LightningHandle,
     Sending,
 };
 use crate::status::quoted;
-
-/// The node runs without Lightning.
-const CODE_NO_LIGHTNING: i32 = -32020;
-/// A parameter is not what it should be.
-const CODE_BAD_PARAMETER: i32 = -32021;
-/// Lightning did not do it.
-const CODE_NOT_DONE: i32 = -32022;
-/// It is not known where a member's Lightning node is.
-const CODE_NO_CONTACT: i32 = -32023;
 
 /// The on-chain wallet.
 #[rpc(server, client, namespace = "wallet", namespace_separator = ".")]
@@ -218,7 +209,7 @@ impl Answers {
     pub(super) fn lightning(&self) -> Result<&LightningHandle, ErrorObjectOwned> {
         self.lightning.as_ref().ok_or_else(|| {
             let message = "this node runs without Lightning; say so in `[lightning]` of its config";
-            error(CODE_NO_LIGHTNING, message)
+            Code::NoLightning.because(message)
         })
     }
 
@@ -232,21 +223,21 @@ impl Answers {
                 known.addresses.first().cloned()
             };
             let missing = "`address` is missing: where this Lightning node listens, as host:port";
-            let address = address.or_else(known).ok_or_else(|| error(CODE_NO_CONTACT, missing));
+            let address = address.or_else(known).ok_or_else(|| Code::NotFound.because(missing));
             return Ok((node, address?));
         }
         let participant: ParticipantId = terms.counterparty.parse().map_err(|_| {
             let message = "`counterparty` is a member's participant id (64 hexadecimal digits) or a \
                            Lightning node's id (66)";
-            error(CODE_BAD_PARAMETER, message)
+            Code::BadParameter.because(message)
         })?;
         let unknown = "this member's Lightning node is not known: it has none, or its record was \
                        not seen yet";
         let contacts = self.network.lightning_contacts();
-        let contact = contacts.get(&participant).ok_or_else(|| error(CODE_NO_CONTACT, unknown))?;
+        let contact = contacts.get(&participant).ok_or_else(|| Code::NotFound.because(unknown))?;
         let address = terms.address.clone().or_else(|| contact.addresses.first().cloned());
         let silent = "this member's Lightning node listens nowhere: it has to open the channel";
-        Ok((contact.node, address.ok_or_else(|| error(CODE_NO_CONTACT, silent))?))
+        Ok((contact.node, address.ok_or_else(|| Code::NotFound.because(silent))?))
     }
 }
 
@@ -284,7 +275,7 @@ impl ChannelRpcServer for Answers {
         let lightning = self.lightning()?;
         let (counterparty, address) = self.contact(&channel)?;
         let push = Msat::from_millisatoshi(channel.push_msat.unwrap_or(0))
-            .map_err(|_| error(CODE_BAD_PARAMETER, "`push_msat` is more bitcoin than there is"))?;
+            .map_err(|_| Code::BadParameter.because("`push_msat` is more bitcoin than there is"))?;
         let terms = ChannelTerms { counterparty, address, size_sat: channel.size_sat, push };
         let channel = lightning.open_channel(terms).await.map_err(not_done)?;
         Ok(OpenedReport { channel: channel.to_string() })
@@ -311,16 +302,16 @@ impl ChannelRpcServer for Answers {
 
 fn parse(channel: &str) -> Result<ChannelId, ErrorObjectOwned> {
     channel.parse().map_err(|it: crate::lightning::channel::NotAChannelId| {
-        error(CODE_BAD_PARAMETER, &it.to_string())
+        Code::BadParameter.because(it.to_string())
     })
 }
 
 fn satoshi(text: &str) -> Result<u64, ErrorObjectOwned> {
     let amount = text.parse().ok().filter(|amount| *amount > 0);
     let message = "`amount_sat` is a decimal number of satoshi in a string, such as \"50000\"";
-    amount.ok_or_else(|| error(CODE_BAD_PARAMETER, message))
+    amount.ok_or_else(|| Code::BadParameter.because(message))
 }
 
 pub(super) fn not_done(why: LightningError) -> ErrorObjectOwned {
-    error(CODE_NOT_DONE, &why.to_string())
+    Code::NotDone.because(why.to_string())
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use boltgrid::clock;
 use boltgrid::rpc::NodeRpcClient as _;
+use boltgrid::rpc::client::client;
 use boltgrid::status::NodeStatus;
-use jsonrpsee::http_client::HttpClient;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -180,9 +180,7 @@ async fn measure(
     place: &Place,
     holds: impl Fn(&NodeStatus) -> bool,
 ) -> Result<Instant, RestartError> {
-    let client = HttpClient::builder()
-        .request_timeout(ANSWER_TIME)
-        .build(format!("http://{}", place.rpc))
+    let client = client(place.rpc, Some(&place.token), ANSWER_TIME)
         .map_err(|error| RestartError::Client(Box::new(error)))?;
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use boltgrid::rpc::client::client;
 use boltgrid::rpc::payment::{AccountReport, DisputeReport, PaymentReport, PaymentRpcClient};
 use boltgrid::rpc::{DisputeRpcClient, MarketRpcClient, NodeRpcClient};
 use boltgrid::status::{IntervalReport, NodeStatus};
 use boltgrid_protocol::units::{Interval, Timestamp};
 use futures::future::{OptionFuture, join, join_all};
-use jsonrpsee::http_client::HttpClient;
 
 use super::founding::Place;
 use super::process::NodeProcess;
@@ -99,10 +99,7 @@ impl Fleet {
         for (number, place) in places.into_iter().enumerate() {
             let failed =
                 |source| FleetError::Client { name: place.name.clone(), source: Box::new(source) };
-            let client = HttpClient::builder()
-                .request_timeout(ANSWER_TIME)
-                .build(format!("http://{}", place.rpc))
-                .map_err(failed)?;
+            let client = client(place.rpc, Some(&place.token), ANSWER_TIME).map_err(failed)?;
             let is_rogue = rogues.contains_key(&number);
             let process = if is_rogue { None } else { Some(fleet.spawn(&place)?) };
             if let Some(process) = &process {

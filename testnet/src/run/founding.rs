@@ -9,6 +9,10 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use boltgrid::access;
+use boltgrid::access::secret::Secret;
+use boltgrid::access::tokens::{TokenFile, TokenFileError, Wish};
+use boltgrid::clock;
 use boltgrid::config::{CONFIG_FILE, RawConfig, RawLightning, RawLog, RawNetwork, RawRpc};
 use boltgrid::grid::ENROLMENT_EXTENSION;
 use boltgrid::keys::{self, KeyError};
@@ -28,6 +32,8 @@ use crate::scenario::splitmix64;
 
 /// The charter's file name.
 const CHARTER_FILE: &str = "charter.toml";
+/// The name of the token by which the testnet asks a node.
+const TOKEN_NAME: &str = "testnet";
 /// The folder of a node's data, inside its own.
 const DATA_DIR: &str = "data";
 /// The file that says how wrong a node's clock is, inside its folder.
@@ -96,6 +102,8 @@ pub struct Place {
     pub clock_offset: Option<PathBuf>,
     /// Where its JSON-RPC is.
     pub rpc: SocketAddr,
+    /// What opens all of it.
+    pub token: Secret,
 }
 
 /// Ports of one node.
@@ -128,6 +136,9 @@ pub enum FoundingError {
     /// A wallet's seed cannot be made.
     #[error(transparent)]
     Seed(#[from] SeedError),
+    /// A token cannot be made.
+    #[error(transparent)]
+    Token(#[from] TokenFileError),
 }
 
 /// What all places of one grid share.
@@ -198,6 +209,9 @@ impl Founding<'_> {
     ) -> Result<Place, FoundingError> {
         let name = &site.nameplate.name;
         let (listen, address) = addresses(number, ports);
+        make_dir(&self.dir.join(name))?;
+        let data = self.dir.join(name).join(DATA_DIR);
+        make_dir(&data)?;
         let place = Place {
             name: name.clone(),
             participant: key(self.seed, Role::Participant, number).participant_id(),
@@ -205,13 +219,17 @@ impl Founding<'_> {
             log: self.dir.join(format!("node-{name}.log")),
             listen,
             address,
-            data: self.dir.join(name).join(DATA_DIR),
+            token: TokenFile::in_folder(&data).create(Wish {
+                name: TOKEN_NAME.to_owned(),
+                role: access::Role::Admin,
+                created_at: clock::now(),
+                expires_at: None,
+            })?,
+            data,
             clock_offset: self.clocks_skewed.then(|| self.dir.join(name).join(OFFSET_FILE)),
             rpc: SocketAddr::from((Ipv4Addr::LOCALHOST, ports.rpc)),
         };
         self.enrol(number, &site.nameplate)?;
-        make_dir(&self.dir.join(name))?;
-        make_dir(&place.data)?;
         let bootstrap = first.map(|first| first.address.to_string());
         let config = self.config(&place, site, bootstrap);
         let lightning = chain.map(|chain| lightning(chain, ports)).unwrap_or_default();
@@ -280,7 +298,7 @@ impl Founding<'_> {
                 bootstrap: Some(bootstrap.into_iter().collect()),
                 mdns: Some(false),
             },
-            rpc: RawRpc { listen: Some(place.rpc.to_string()) },
+            rpc: RawRpc { listen: Some(place.rpc.to_string()), ..RawRpc::default() },
             log: RawLog::default(),
             site: Some(SiteConfig {
                 sample_every_ms: Some(tick_ms.clamp(*SAMPLE_MS.start(), *SAMPLE_MS.end())),

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bitcoin::script::Builder;
 use bitcoin::{Address, Amount, Network};
+use boltgrid::rpc::client::client;
 use boltgrid::rpc::{ChannelRpcClient, WalletRpcClient};
 use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
@@ -74,10 +75,7 @@ impl Money {
         let holder = |place: &Place| {
             let failed =
                 |source| MoneyError::Client { name: place.name.clone(), source: Box::new(source) };
-            let client = HttpClient::builder()
-                .request_timeout(ANSWER_TIME)
-                .build(format!("http://{}", place.rpc))
-                .map_err(failed)?;
+            let client = client(place.rpc, Some(&place.token), ANSWER_TIME).map_err(failed)?;
             let (name, participant) = (place.name.clone(), place.participant.to_string());
             Ok(Holder { name, participant, client, given: Amount::ZERO })
         };

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bitcoin::{Address, Amount, Network};
+use boltgrid::access::secret::Secret;
 use boltgrid::clock;
+use boltgrid::rpc::client::client;
 use boltgrid::rpc::escrow::{EscrowReport, EscrowStage, ProposeTerms};
 use boltgrid::rpc::wallet::{ChannelStage, OpenTerms};
 use boltgrid::rpc::{
@@ -31,6 +33,8 @@ use tokio::time::sleep;
 /// How long anything may take on a busy machine. A Lightning node looks once a minute whether it has
 /// lost a partner.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// How long a node may take to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_boltgrid-testnet");
 const NAMES: [&str; 3] = ["payer", "payee", "arbiter"];
@@ -66,7 +70,7 @@ clock_skew_max_ms = 1000
 
 ";
 
-fn boltgrid(folder: &Path, arguments: &[&str]) {
+fn boltgrid(folder: &Path, arguments: &[&str]) -> String {
     let mut child = Command::new(PROGRAM)
         .args(["node", "--"])
         .args(arguments)
@@ -82,6 +86,7 @@ fn boltgrid(folder: &Path, arguments: &[&str]) {
     let output = child.wait_with_output().unwrap();
     drop(stdin);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Waits until something holds, and fails with `what` where it does not.
@@ -366,8 +371,11 @@ fn found(at: &Path, chain: &Source, farm: &DeviceFarm) -> Vec<Node> {
             farm.sites()[place].address,
         );
         fs::write(folder.join("config.toml"), config).unwrap();
-        let url = format!("http://127.0.0.1:{}", port(place, 1));
-        let client = HttpClient::builder().build(url).unwrap();
+        let config = format!("{name}/config.toml");
+        let token = ["token", "create", "test", "--role", "admin", "--config", &config];
+        let token = Secret::shown(boltgrid(at, &token).trim());
+        let address = format!("127.0.0.1:{}", port(place, 1));
+        let client = client(address, token.as_ref(), ANSWER_TIME).unwrap();
         nodes.push(Node { folder, process: None, client, id: String::new() });
     }
     nodes

@@ -3,77 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod port;
+mod world;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Read, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// How long something may take that takes a second on an idle machine.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// What a command did.
-struct Done {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Done {
-    /// Its output, when it went well.
-    fn ok(self) -> String {
-        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
-        self.out
-    }
-
-    /// What it complained about, when it did not.
-    fn refused(self) -> String {
-        assert_eq!(self.code, 1, "{}{}", self.out, self.err);
-        self.err
-    }
-}
-
-fn boltgrid(folder: &Path, arguments: &[&str]) -> Done {
-    let output = Command::new(env!("CARGO_BIN_EXE_boltgrid"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("BOLTGRID_CONFIG")
-        .env_remove("BOLTGRID_LOG")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Done {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
+use world::{REQUEST, Running, boltgrid, enrolled, founded};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
-
-const REQUEST: [&str; 8] = [
-    "enrol",
-    "request",
-    "--connection-point",
-    "House 7",
-    "--import-w",
-    "17000",
-    "--export-w",
-    "10000",
-];
-
-/// A folder with a charter, its registrar's key and a node in `boltgrid/`.
-fn founded() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    boltgrid(dir.path(), &["charter", "new", "--name", "Mill \"Lane\""]).ok();
-    boltgrid(dir.path(), &["init", "--charter", "charter.toml"]).ok();
-    dir
 }
 
 #[test]
@@ -258,141 +198,6 @@ fn a_node_that_cannot_start_says_why() {
     fs::write(dir.path().join("boltgrid/config.toml"), "keep_dys = 1").unwrap();
     let refused = boltgrid(dir.path(), &["run"]).refused();
     assert!(refused.contains("unknown field `keep_dys`"), "{refused}");
-}
-
-/// A node of the binary, stopped when dropped.
-struct Running {
-    process: Child,
-    log: Lines<BufReader<ChildStderr>>,
-    rpc: String,
-}
-
-impl Running {
-    /// Starts the node of `boltgrid/` and waits until it answers.
-    fn start(folder: &Path, more: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_boltgrid"))
-            .args(["run", "--listen", "/ip4/127.0.0.1/tcp/0", "--rpc", "127.0.0.1:0"])
-            .args(["--log", "info", "--log-format", "json"])
-            .args(more)
-            .current_dir(folder)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let rpc = log
-            .by_ref()
-            .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap())
-            .find(|line| line["message"] == "JSON-RPC listens")
-            .and_then(|line| Some(line["address"].as_str()?.to_owned()))
-            .expect("a node that starts says where it answers");
-        Self { process, log, rpc }
-    }
-
-    /// The status and the body that a path of its HTTP port answers.
-    fn get(&self, path: &str) -> (u16, String) {
-        let own = format!("Host: {}\r\nConnection: close", self.rpc);
-        let (code, mut answer) = self.ask(path, &own);
-        let mut rest = String::new();
-        answer.read_to_string(&mut rest).unwrap();
-        (code, rest.split_once("\r\n\r\n").unwrap().1.to_owned())
-    }
-
-    /// Asks with headers of one's own: the code, and what comes after it.
-    fn ask(&self, path: &str, headers: &str) -> (u16, BufReader<TcpStream>) {
-        let mut stream = TcpStream::connect(&self.rpc).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\n{headers}\r\n\r\n").unwrap();
-        let (mut answer, mut first) = (BufReader::new(stream), String::new());
-        answer.read_line(&mut first).unwrap();
-        (first.split(' ').nth(1).unwrap().parse().unwrap(), answer)
-    }
-
-    /// Sends SIGTERM and waits for the end: the exit code, and the last line of the log.
-    fn terminate(mut self) -> (Option<i32>, String) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let last = self.log.by_ref().map(Result::unwrap).last().unwrap_or_default();
-        (self.process.wait().unwrap().code(), last)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Fails for one that has ended, which is as well.
-        drop(self.process.kill());
-        self.process.wait().unwrap();
-    }
-}
-
-#[test]
-fn no_web_page_reaches_a_node_by_another_name_or_by_a_websocket() {
-    let dir = enrolled();
-    let node = Running::start(dir.path(), &[]);
-    let port = node.rpc.rsplit(':').next().unwrap();
-    for own in ["127.0.0.1", "localhost", "[::1]"] {
-        let headers = format!("Host: {own}:{port}\r\nConnection: close");
-        assert_eq!(node.ask("/health", &headers).0, 200, "{own}");
-    }
-    let foreign = format!("Host: rebound.example:{port}\r\nConnection: close");
-    assert_eq!(node.ask("/health", &foreign).0, 403);
-
-    let upgrade = format!(
-        "Host: {}\r\nOrigin: http://page.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        node.rpc
-    );
-    let (code, _) = node.ask("/", &upgrade);
-    assert_eq!(code, 403, "not upgraded");
-}
-
-/// A folder with a node that is the only member of its grid.
-fn enrolled() -> tempfile::TempDir {
-    let dir = founded();
-    let arguments = ["--founding", "-o", "me.request"];
-    boltgrid(dir.path(), &[&REQUEST[..], &arguments].concat()).ok();
-    let enrolment = "boltgrid/enrolments/me.enrolment";
-    boltgrid(dir.path(), &["enrol", "sign", "me.request", "-o", enrolment]).ok();
-    let config = dir.path().join("boltgrid/config.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(config, text.replace("# mdns = true", "mdns = false")).unwrap();
-    dir
-}
-
-#[test]
-fn a_node_whose_clock_jumps_says_so_in_status_health_metrics_and_log() {
-    let dir = enrolled();
-    let mut node = Running::start(dir.path(), &["--clock-offset-file", "offset"]);
-    assert_eq!(node.get("/health"), (200, "ok\n".to_owned()));
-    let (code, metrics) = node.get("/metrics");
-    assert_eq!(code, 200);
-    for line in [
-        "# TYPE boltgrid_abstaining gauge",
-        "boltgrid_abstaining{cause=\"clock_jumped\"} 0",
-        "boltgrid_abstaining{cause=\"eclipsed\"} 0",
-        "boltgrid_peers_connected 0",
-        "boltgrid_intervals_total{outcome=\"decided\"} 0",
-        "boltgrid_payload_bytes_total{direction=\"in\"} 0",
-        "# EOF",
-    ] {
-        assert!(metrics.lines().any(|it| it == line), "{line} is not in\n{metrics}");
-    }
-    assert_ne!(node.get("/elsewhere").0, 200);
-
-    fs::write(dir.path().join("offset"), "30000").unwrap();
-    let began = Instant::now();
-    while node.get("/health").0 == 200 {
-        assert!(began.elapsed() < DEADLINE, "it notices");
-        std::thread::sleep(LOOK);
-    }
-    let (code, health) = node.get("/health");
-    assert_eq!(code, 503);
-    assert!(health.starts_with("abstains (clock_jumped): "), "{health}");
-    assert!(node.get("/metrics").1.contains("boltgrid_abstaining{cause=\"clock_jumped\"} 1\n"));
-    let status = boltgrid(dir.path(), &["status", "--rpc", &node.rpc]).ok();
-    for words in ["ABSTAINS", "jumped forward by", "chronyc tracking", "FOR TESTS ONLY"] {
-        assert!(status.contains(words), "{words} is not in\n{status}");
-    }
-    let said = node.log.find(|line| line.as_ref().unwrap().contains("abstaining")).unwrap();
-    assert!(said.unwrap().contains("ClockJumped"));
 }
 
 #[test]

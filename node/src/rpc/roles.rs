@@ -1,0 +1,72 @@
+//! Which method is for whom: the one table of all methods and the least role that each needs.
+//! Not for: what a method does.
+
+use crate::access::Role;
+
+/// Every method by name with the least role that may call it. A node compares it with what it serves
+/// when it starts, and no caller reaches a method that is not here.
+pub(super) const METHODS: [(&str, Role); 36] = [
+    ("alert.list", Role::Read),
+    ("alert.test", Role::Admin),
+    ("channel.close", Role::Admin),
+    ("channel.force_close", Role::Admin),
+    ("channel.history", Role::Read),
+    ("channel.list", Role::Read),
+    ("channel.open", Role::Admin),
+    ("channel.plan", Role::Read),
+    ("channel.splice_in", Role::Admin),
+    ("channel.splice_out", Role::Admin),
+    ("dispute.list", Role::Read),
+    ("escrow.accept", Role::Admin),
+    ("escrow.decline", Role::Admin),
+    ("escrow.list", Role::Read),
+    ("escrow.propose", Role::Admin),
+    ("escrow.release", Role::Admin),
+    ("forward.list", Role::Read),
+    ("market.book", Role::Read),
+    ("market.interval", Role::Read),
+    ("meter.anomalies", Role::Read),
+    ("meter.balance", Role::Read),
+    ("meter.list", Role::Read),
+    ("meter.quality", Role::Read),
+    ("node.status", Role::Read),
+    ("offer.accept", Role::Trade),
+    ("offer.list", Role::Read),
+    ("offer.publish", Role::Trade),
+    ("offer.withdraw", Role::Trade),
+    ("payment.accounts", Role::Read),
+    ("payment.forgive", Role::Admin),
+    ("payment.list", Role::Read),
+    ("wallet.address", Role::Admin),
+    ("wallet.balances", Role::Read),
+    ("wallet.history", Role::Read),
+    ("wallet.send", Role::Admin),
+    ("wallet.transactions", Role::Read),
+];
+
+/// The least role that may call a method; none for a method that there is not.
+pub(super) fn needed(method: &str) -> Option<Role> {
+    let at = METHODS.binary_search_by(|(name, _)| name.cmp(&method)).ok()?;
+    METHODS.get(at).map(|(_, role)| *role)
+}
+
+/// Whether these are the methods of the table, each once.
+pub(super) fn are_all<'a>(served: impl Iterator<Item = &'a str>) -> bool {
+    let mut served: Vec<&str> = served.collect();
+    served.sort_unstable();
+    served.iter().copied().eq(METHODS.iter().map(|(name, _)| *name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_so_that_every_method_is_found() {
+        assert!(METHODS.is_sorted_by(|a, b| a.0 < b.0));
+        for (name, role) in METHODS {
+            assert_eq!(needed(name), Some(role), "{name}");
+        }
+        assert_eq!(needed("wallet.steal"), None);
+    }
+}
