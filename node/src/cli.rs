@@ -2,6 +2,7 @@
 //! Not for: what the commands are about.
 
 mod alert;
+mod call;
 mod channel;
 mod channel_plan;
 mod charter;
@@ -105,6 +106,8 @@ enum Command {
     /// Tokens for others who may ask the node: create, list, revoke
     #[command(subcommand)]
     Token(token::Token),
+    /// Call any method of the running node, with parameters as JSON
+    Rpc(call::Call),
     /// Write all that is kept about money into CSV files
     Export(export::Export),
     /// Clear a past interval again from its stored book, and compare
@@ -154,6 +157,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Alert(alert) => alert.run(&mut out),
         Command::Meter(meter) => meter.run(&mut out),
         Command::Token(token) => token.run(&mut out),
+        Command::Rpc(call) => call.run(&mut out),
         Command::Export(export) => export.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),
     };

@@ -87,6 +87,16 @@ fn a_role_is_asked_for_in_every_call_alone_or_in_a_batch() {
     let (_, batch) = node.call(&reader, &json!([call("node.status"), withdraw, forgive]));
     let codes: Vec<Option<i64>> = batch.as_array().unwrap().iter().map(code).collect();
     assert_eq!(codes, [None, Some(-32003), Some(-32003)]);
+    let file = dir.path().join("reader.token");
+    fs::write(&file, &reader).unwrap();
+    let by_command = |method: &str, parameters: &str| {
+        let shows = ["--token-file", file.to_str().unwrap(), "--rpc", &node.rpc];
+        boltgrid(dir.path(), &[&["rpc", method, parameters], &shows[..]].concat())
+    };
+    let status: Value = serde_json::from_str(&by_command("node.status", "[]").ok()).unwrap();
+    assert_eq!(status["grid_name"], "Mill \"Lane\"");
+    let refused = by_command("wallet.address", "{}").refused();
+    assert!(refused.contains("needs the role admin, and reader has read"), "{refused}");
     let (_, unknown) = node.call(&reader, &call("wallet.steal"));
     assert_eq!(code(&unknown), Some(-32601));
     assert!(unknown["error"]["message"].as_str().unwrap().contains("wallet.send"));
