@@ -11,6 +11,7 @@ mod image;
 mod inverter;
 mod kind;
 mod meter;
+pub mod miners;
 mod scale;
 mod sdm630;
 mod server;

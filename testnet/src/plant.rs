@@ -9,6 +9,7 @@
 //! change at the end of a tick, and a command is heeded from the next tick on.
 
 mod battery;
+mod machine;
 mod nameplate;
 mod register;
 mod site;
@@ -19,9 +20,11 @@ mod wires;
 
 use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc};
 
-use boltgrid_protocol::units::Timestamp;
+use boltgrid_protocol::units::{Power, Timestamp};
 
 pub use battery::BatteryRange;
+use machine::MachinePlant;
+pub use machine::{MachineCommand, MachineRating, MachineTruth};
 pub use nameplate::{BatteryNameplate, Nameplate, PvNameplate};
 use site::SitePlant;
 pub use truth::{FEEDER, GridState, LineOverload, SiteRegisters, SiteTruth};
@@ -99,6 +102,8 @@ pub enum Command {
     PvLimit(Option<u32>),
     /// Keep the battery's power within this range.
     Battery(BatteryRange),
+    /// Tell a mining machine something, by its number at the site.
+    Machine(usize, MachineCommand),
 }
 
 /// Why equipment does not heed a command.
@@ -110,6 +115,9 @@ pub enum CommandRejected {
     /// There is no battery.
     #[error("the site has no battery")]
     NoBattery,
+    /// There is no such machine.
+    #[error("the site has no such mining machine")]
+    NoMachine,
 }
 
 /// A microgrid in motion. Sites are numbered from 0 in the order of [`Scenario::sites`].
@@ -214,8 +222,35 @@ impl Plant {
                 site.nameplate.battery.ok_or(CommandRejected::NoBattery)?;
                 site.battery_range = range;
             }
+            Command::Machine(number, command) => {
+                let machine = site.machines.get_mut(number).ok_or(CommandRejected::NoMachine)?;
+                machine.tell(command);
+            }
         }
         Ok(())
+    }
+
+    /// Puts a mining machine behind a site's meter, asleep, and says its number there.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such site.
+    pub fn install(&mut self, site: usize, rating: MachineRating) -> usize {
+        let site = &mut self.sites[site];
+        let import_mw = site.nameplate.rated_import.to_milliwatts() + rating.rated.to_milliwatts();
+        site.nameplate.rated_import = Power::from_milliwatts(import_mw);
+        site.machines.push(MachinePlant::new(rating));
+        site.machines.len() - 1
+    }
+
+    /// A mining machine as it is, by its site and its number there.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such site or machine.
+    #[must_use]
+    pub fn machine_truth(&self, site: usize, machine: usize) -> MachineTruth {
+        self.sites[site].machines[machine].truth()
     }
 
     /// Lets a site's grid meter show this share of what flows, from now on; 100 is the truth.

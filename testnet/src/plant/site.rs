@@ -4,6 +4,7 @@ use boltgrid_protocol::units::{Energy, MILLION, Power};
 
 use super::Nameplate;
 use super::battery::{Battery, BatteryRange};
+use super::machine::MachinePlant;
 use super::nameplate::{BatteryNameplate, PvNameplate};
 use super::register::Register;
 use crate::scenario::{Profiles, SHARE_MAX_PPM, Site, Source};
@@ -18,12 +19,13 @@ pub(super) struct Flows {
     pub(super) pv_potential_mw: i64,
     pub(super) pv_mw: i64,
     pub(super) battery_mw: i64,
+    pub(super) machines_mw: i64,
 }
 
 impl Flows {
     /// What the meter sees.
     pub(super) const fn net_mw(self) -> i64 {
-        self.load_mw + self.pv_mw + self.battery_mw
+        self.load_mw + self.pv_mw + self.battery_mw + self.machines_mw
     }
 }
 
@@ -37,6 +39,8 @@ pub(super) struct SitePlant {
     /// Heard during this tick and heeded from the next one on.
     pub(super) battery_range: BatteryRange,
     pub(super) battery: Option<Battery>,
+    /// Its mining machines, in the order in which they were installed.
+    pub(super) machines: Vec<MachinePlant>,
     /// What its grid meter shows of what flows: all of it, unless it is falsified.
     pub(super) metered_percent: u32,
     /// The tick that is running.
@@ -57,6 +61,7 @@ impl SitePlant {
             pv_limit_ppm: None,
             battery_range: BatteryRange::exactly(Power::ZERO),
             battery,
+            machines: Vec::new(),
             metered_percent: METERED_PERCENT,
             flows: Flows::default(),
             imported: Register::new(),
@@ -79,9 +84,10 @@ impl SitePlant {
             .map_or(i64::MAX, |(ppm, pv)| share_mw(pv.rated.to_milliwatts(), ppm));
         let battery = self.battery.as_ref();
         let battery_mw = battery.map_or(0, |battery| battery.power_for(self.battery_range, ms));
+        let machines_mw = self.machines.iter_mut().map(|machine| machine.begin_tick(ms)).sum();
         let pv_potential_mw = -potential_mw;
-        self.flows =
-            Flows { load_mw, pv_potential_mw, pv_mw: -potential_mw.min(limit_mw), battery_mw };
+        let pv_mw = -potential_mw.min(limit_mw);
+        self.flows = Flows { load_mw, pv_potential_mw, pv_mw, battery_mw, machines_mw };
     }
 
     /// What the grid meter shows of what flows.

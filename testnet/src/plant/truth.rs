@@ -31,6 +31,8 @@ pub struct SiteTruth {
     pub pv: Power,
     /// The battery at its terminals.
     pub battery: Power,
+    /// The mining machines together; never negative.
+    pub machines: Power,
     /// The registers of the grid meter.
     pub registers: SiteRegisters,
     /// The register of the PV inverter.
@@ -145,6 +147,7 @@ impl Plant {
             pv_potential: Power::from_milliwatts(flows.pv_potential_mw),
             pv: Power::from_milliwatts(flows.pv_mw),
             battery: Power::from_milliwatts(flows.battery_mw),
+            machines: Power::from_milliwatts(flows.machines_mw),
             registers,
             pv_produced: site.produced.shown(),
             battery_charged: energy(|battery| battery.charged.shown()),
@@ -167,6 +170,7 @@ impl Plant {
             pv_potential: Power::ZERO,
             pv: Power::ZERO,
             battery: Power::ZERO,
+            machines: Power::ZERO,
             registers: SiteRegisters { imported, exported },
             pv_produced: Energy::ZERO,
             battery_charged: Energy::ZERO,

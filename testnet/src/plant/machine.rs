@@ -1,0 +1,272 @@
+//! A mining machine: what it draws, how fast it hashes and how warm it is, tick by tick.
+//!
+//! It takes its time: it sleeps and wakes along a ramp, warms up before it hashes, and starts by
+//! itself when it has booted. Not for: what it says of itself (the fakes).
+
+use boltgrid_protocol::units::Power;
+
+/// The air around a machine, in thousandths of a degree Celsius.
+const AIR_M_CELSIUS: i64 = 25_000;
+/// How much warmer its chips are at rated power.
+const RISE_M_CELSIUS: i64 = 50_000;
+/// How long a machine takes to come two thirds of the way to another temperature.
+const WARMTH_MS: i64 = 60_000;
+/// What a machine draws while it warms up, in percent of what it will draw.
+const WARM_UP_PERCENT: i64 = 35;
+/// How much better a machine hashes per watt when it draws next to nothing, in percent; measured
+/// machines gain about this much between rated power and a third of it.
+const GAIN_PERCENT: i128 = 25;
+
+/// What stands on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineRating {
+    /// What it draws at full power.
+    pub rated: Power,
+    /// What it draws asleep.
+    pub idle: Power,
+    /// How fast it hashes at full power, in GH/s.
+    pub hash_rate_gh_per_s: u64,
+    /// How long it takes from nothing to full power, and back.
+    pub ramp_ms: u64,
+    /// How long it draws power before it hashes.
+    pub warm_up_ms: u64,
+    /// How long it takes to boot.
+    pub boot_ms: u64,
+    /// Whether a new power makes it warm up again.
+    pub restarts: bool,
+}
+
+/// What a machine may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineCommand {
+    /// To stop hashing.
+    Sleep,
+    /// To hash.
+    Wake,
+    /// To draw this while it hashes.
+    Limit(Power),
+    /// To start anew; it hashes afterwards.
+    Reboot,
+    /// Its relay cuts its power.
+    Cut,
+    /// Its relay gives it power again; it boots.
+    Restore,
+}
+
+/// A machine at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineTruth {
+    /// What it draws.
+    pub power: Power,
+    /// How fast it hashes, in GH/s.
+    pub hash_rate_gh_per_s: u64,
+    /// How warm its chips are, in thousandths of a degree Celsius.
+    pub chips_m_celsius: i64,
+    /// What it was told to draw while it hashes.
+    pub limit: Power,
+    /// Whether it was told to hash.
+    pub awake: bool,
+    /// Whether it has booted, so that it can answer.
+    pub answers: bool,
+    /// What stands on it.
+    pub rating: MachineRating,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Cut,
+    Booting { left_ms: u64 },
+    Asleep,
+    Warming { left_ms: u64 },
+    Hashing,
+}
+
+/// A machine in motion.
+#[derive(Clone, Debug)]
+pub(super) struct MachinePlant {
+    rating: MachineRating,
+    state: State,
+    limit: Power,
+    power_mw: i64,
+    chips_m_celsius: i64,
+}
+
+impl MachinePlant {
+    /// One that is asleep and cold.
+    pub(super) const fn new(rating: MachineRating) -> Self {
+        Self {
+            rating,
+            state: State::Asleep,
+            limit: rating.rated,
+            power_mw: rating.idle.to_milliwatts(),
+            chips_m_celsius: AIR_M_CELSIUS,
+        }
+    }
+
+    /// Takes a command; it is heeded from the next tick on.
+    pub(super) fn tell(&mut self, command: MachineCommand) {
+        let warming = State::Warming { left_ms: self.rating.warm_up_ms };
+        match (command, self.state) {
+            (MachineCommand::Cut, _) => self.state = State::Cut,
+            (MachineCommand::Restore, State::Cut)
+            | (
+                MachineCommand::Reboot,
+                State::Booting { .. } | State::Asleep | State::Warming { .. } | State::Hashing,
+            ) => self.state = State::Booting { left_ms: self.rating.boot_ms },
+            (MachineCommand::Sleep, State::Warming { .. } | State::Hashing) => {
+                self.state = State::Asleep;
+            }
+            (MachineCommand::Wake, State::Asleep) => self.state = warming,
+            (MachineCommand::Limit(limit), _) => {
+                let is_news = self.limit != limit;
+                self.limit = limit;
+                if self.rating.restarts && is_news && self.state == State::Hashing {
+                    self.state = warming;
+                }
+            }
+            // It is so already, or can't hear.
+            (
+                MachineCommand::Sleep
+                | MachineCommand::Wake
+                | MachineCommand::Restore
+                | MachineCommand::Reboot,
+                _,
+            ) => {}
+        }
+    }
+
+    /// Begins a tick of `ms`, and says what it draws in it, in mW.
+    pub(super) fn begin_tick(&mut self, ms: u64) -> i64 {
+        self.state = match self.state {
+            State::Booting { left_ms } if left_ms <= ms => {
+                State::Warming { left_ms: self.rating.warm_up_ms }
+            }
+            State::Booting { left_ms } => State::Booting { left_ms: left_ms - ms },
+            State::Warming { left_ms } if left_ms <= ms => State::Hashing,
+            State::Warming { left_ms } => State::Warming { left_ms: left_ms - ms },
+            still @ (State::Cut | State::Asleep | State::Hashing) => still,
+        };
+        let idle = self.rating.idle.to_milliwatts();
+        let limit = self.limit.to_milliwatts();
+        let target = match self.state {
+            State::Cut => 0,
+            State::Booting { .. } | State::Asleep => idle,
+            State::Warming { .. } => (limit * WARM_UP_PERCENT / 100).max(idle),
+            State::Hashing => limit,
+        };
+        let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+        let ramp_ms = i64::try_from(self.rating.ramp_ms.max(1)).unwrap_or(i64::MAX);
+        let step = self.rating.rated.to_milliwatts().saturating_mul(ms) / ramp_ms;
+        // A relay needs no ramp.
+        let step = if self.state == State::Cut { i64::MAX } else { step.max(1) };
+        let wanted = target - self.power_mw;
+        self.power_mw += wanted.clamp(-step.min(self.power_mw.max(0)), step);
+        let rated = self.rating.rated.to_milliwatts().max(1);
+        let warm = AIR_M_CELSIUS + RISE_M_CELSIUS * self.power_mw / rated;
+        let share = ms.min(WARMTH_MS);
+        self.chips_m_celsius += (warm - self.chips_m_celsius) * share / WARMTH_MS;
+        self.power_mw
+    }
+
+    pub(super) fn truth(&self) -> MachineTruth {
+        let hashes = self.state == State::Hashing;
+        MachineTruth {
+            power: Power::from_milliwatts(self.power_mw),
+            hash_rate_gh_per_s: if hashes { self.hash_rate() } else { 0 },
+            chips_m_celsius: self.chips_m_celsius,
+            limit: self.limit,
+            awake: matches!(self.state, State::Warming { .. } | State::Hashing),
+            answers: !matches!(self.state, State::Cut | State::Booting { .. }),
+            rating: self.rating,
+        }
+    }
+
+    fn hash_rate(&self) -> u64 {
+        hash_rate_at(self.rating, Power::from_milliwatts(self.power_mw))
+    }
+}
+
+/// How fast a machine hashes at a power, in GH/s.
+pub(super) fn hash_rate_at(rating: MachineRating, power: Power) -> u64 {
+    let rated = i128::from(rating.rated.to_milliwatts().max(1));
+    let power = i128::from(power.to_milliwatts().max(0));
+    let full = i128::from(rating.hash_rate_gh_per_s);
+    // Proportional, and a little better the less it draws.
+    let percent = 100 + GAIN_PERCENT * (rated - power).max(0) / rated;
+    u64::try_from(full * power * percent / rated / 100).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watts(watts: i64) -> Power {
+        Power::from_watts(watts).unwrap()
+    }
+
+    fn machine() -> MachinePlant {
+        MachinePlant::new(MachineRating {
+            rated: watts(3000),
+            idle: watts(20),
+            hash_rate_gh_per_s: 150_000,
+            ramp_ms: 3_000,
+            warm_up_ms: 5_000,
+            boot_ms: 4_000,
+            restarts: true,
+        })
+    }
+
+    fn ticks(machine: &mut MachinePlant, count: usize) -> Vec<i64> {
+        (0..count).map(|_| machine.begin_tick(1_000) / 1_000).collect()
+    }
+
+    #[test]
+    fn it_warms_up_then_hashes_and_sleeps_along_a_ramp() {
+        let mut machine = machine();
+        machine.tell(MachineCommand::Wake);
+        assert_eq!(
+            ticks(&mut machine, 8),
+            [1_020, 1_050, 1_050, 1_050, 2_050, 3_000, 3_000, 3_000]
+        );
+        assert_eq!(machine.truth().hash_rate_gh_per_s, 150_000);
+        assert!(machine.truth().chips_m_celsius > AIR_M_CELSIUS);
+        machine.tell(MachineCommand::Sleep);
+        assert_eq!(ticks(&mut machine, 4), [2_000, 1_000, 20, 20]);
+        assert_eq!(machine.truth().hash_rate_gh_per_s, 0);
+    }
+
+    #[test]
+    fn a_new_power_starts_it_anew_where_that_is_its_way() {
+        let mut machine = machine();
+        machine.tell(MachineCommand::Wake);
+        ticks(&mut machine, 8);
+        machine.tell(MachineCommand::Limit(watts(1500)));
+        assert_eq!(ticks(&mut machine, 2), [2_000, 1_000]);
+        assert_eq!(machine.truth().hash_rate_gh_per_s, 0);
+        assert_eq!(ticks(&mut machine, 6).last(), Some(&1_500));
+        // It hashes better per watt than at full power.
+        assert!(machine.truth().hash_rate_gh_per_s > 75_000);
+    }
+
+    #[test]
+    fn a_reboot_is_silent_and_ends_in_hashing_whatever_it_did_before() {
+        let mut machine = machine();
+        machine.tell(MachineCommand::Reboot);
+        ticks(&mut machine, 1);
+        assert!(!machine.truth().answers);
+        assert_eq!(ticks(&mut machine, 20).last(), Some(&3_000));
+        assert!(machine.truth().answers && machine.truth().awake);
+    }
+
+    #[test]
+    fn a_relay_cuts_it_at_once_and_it_hears_nothing_then() {
+        let mut machine = machine();
+        machine.tell(MachineCommand::Wake);
+        ticks(&mut machine, 8);
+        machine.tell(MachineCommand::Cut);
+        machine.tell(MachineCommand::Wake);
+        assert_eq!(ticks(&mut machine, 2), [0, 0]);
+        machine.tell(MachineCommand::Restore);
+        assert_eq!(ticks(&mut machine, 20).last(), Some(&3_000));
+    }
+}
