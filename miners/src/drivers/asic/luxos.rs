@@ -15,6 +15,7 @@ use super::guard::{failed, guard};
 use super::way::watts;
 use super::{AsicMachine, COMMAND_MAX};
 use crate::drivers::DeviceError;
+use crate::drivers::error::words;
 
 /// What it is called when no profile was ever chosen.
 const DEFAULT: &str = "default";
@@ -78,7 +79,14 @@ impl AsicMachine {
         if self.owes_thermal_care {
             self.give_back_thermal_care().await?;
         }
-        set.map(drop)
+        // It says which profile it has now, where it says so at all.
+        match set?.pointer("/PROFILE/0/Profile").and_then(Value::as_str) {
+            Some(now) if now != name => {
+                let what = format!("it keeps its profile {}", words(now));
+                Err(DeviceError::Refused { device: Arc::clone(&self.device), doing, what })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Switches on again what was switched off to set a profile.
