@@ -1,7 +1,10 @@
 //! What this node traded for one interval, with everything that its settlement needs.
 
+use std::collections::BTreeSet;
+
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
 use boltgrid_protocol::order::Side;
+use boltgrid_protocol::units::Interval;
 
 use crate::forwards::Forwards;
 use crate::readings::Readings;
@@ -31,6 +34,28 @@ pub(crate) fn contracts(round: &Round, me: RosterIndex, readings: &Readings) -> 
             })
         })
         .collect()
+}
+
+/// Those with whom this node traded for a round's interval, in the auction or ahead of it.
+pub(crate) fn partners(
+    round: &Round,
+    me: &ParticipantId,
+    forwards: &Forwards,
+) -> BTreeSet<ParticipantId> {
+    let roster = &round.seat.roster;
+    let sides = round.firm_trades().flat_map(|terms| [terms.seller, terms.buyer]);
+    let traded = sides.filter_map(|side| roster.participant(side)).filter(|side| side != me);
+    traded.chain(ahead_with(round.interval, me, forwards)).collect()
+}
+
+/// Those with whom this node traded ahead for an interval.
+pub(crate) fn ahead_with(
+    interval: Interval,
+    me: &ParticipantId,
+    forwards: &Forwards,
+) -> impl Iterator<Item = ParticipantId> {
+    let sides = forwards.of(interval).flat_map(|held| [held.forward.seller, held.forward.buyer]);
+    sides.filter(move |side| side != me)
 }
 
 /// The forwards of a round's interval.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
+use boltgrid_protocol::seal::Shown;
 use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::Interval;
 
@@ -25,6 +26,13 @@ pub enum Effect {
         to: ParticipantId,
         /// The signed confirm.
         bytes: Arc<[u8]>,
+    },
+    /// Show a reading of ours to somebody who trades with us, until it is taken or counts no more.
+    Show {
+        /// To whom.
+        to: ParticipantId,
+        /// The reading under its seal.
+        shown: Box<Shown>,
     },
     /// Say what becomes of a gossiped message.
     Judge {

@@ -8,6 +8,7 @@ use boltgrid_protocol::message::Message;
 use boltgrid_protocol::offer::{Day, Offer, Product};
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::seal::Opened;
 use boltgrid_protocol::units::{Energy, Interval};
 
 use crate::forwards::Terms;
@@ -47,6 +48,8 @@ pub enum Input {
     },
     /// The site's own signed reading, already stored by whoever signed it.
     Metered(Box<Verified<Reading>>),
+    /// A reading that another member showed us (P40).
+    Shown(Box<Opened>),
     /// The site's own offer, in place of an earlier one of the same product and day.
     Offer(Terms),
     /// The site's own offer no longer stands.

@@ -34,6 +34,7 @@ pub mod notice;
 pub mod payments;
 mod readings;
 mod round;
+mod seals;
 pub mod settlement;
 pub mod strategy;
 

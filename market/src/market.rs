@@ -5,6 +5,7 @@
 
 mod missed;
 mod settling;
+mod showing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::payments::{Means, Payments};
 use crate::readings::{GridPower, Noted, Readings};
 use crate::round::{Contradiction, Judgement, Round, Seat};
 use missed::Missed;
+use showing::Showing;
 
 /// The market of one node.
 ///
@@ -50,6 +52,7 @@ pub struct Market {
     /// Intervals that are to be settled late.
     missed: Missed,
     readings: Readings,
+    showing: Showing,
     forwards: Forwards,
     payments: Payments,
     barred: BTreeMap<ParticipantId, Interval>,
@@ -84,6 +87,7 @@ impl Market {
             journal,
             missed: Missed::default(),
             readings: Readings::default(),
+            showing: Showing::default(),
             forwards,
             payments,
             barred: BTreeMap::new(),
@@ -125,6 +129,7 @@ impl Market {
             Input::Replied(reply) => self.forwards.hear_reply(&reply),
             Input::Heard { message, token } => self.hear(now, *message, token),
             Input::Metered(reading) => self.meter(*reading),
+            Input::Shown(opened) => self.hear_shown(now, &opened),
             Input::Certificate(certificate) => {
                 self.rounds.get_mut(&certificate.interval).map_or_else(
                     || not_taken("no_round"),
@@ -298,6 +303,7 @@ impl Market {
         let none = Vec::new();
         match message {
             Message::Reading(reading) => return (self.hear_reading(now, reading), none),
+            Message::Seal(seal) => return (self.hear_seal(now, seal), none),
             Message::Evidence(evidence) => return self.hear_evidence(&evidence),
             Message::PeerRecord(_)
             | Message::Offer(_)
@@ -331,7 +337,8 @@ impl Market {
             | Message::Acceptance(_)
             | Message::Reply(_)
             | Message::Invoice(_)
-            | Message::Deed(_) => (Judgement::KNOWN, none),
+            | Message::Deed(_)
+            | Message::Seal(_) => (Judgement::KNOWN, none),
         }
     }
 
@@ -389,15 +396,6 @@ impl Market {
         self.barred.get(culprit).is_some_and(|barred| *barred >= until)
     }
 
-    /// Publishes our own reading, which whoever signed it has stored.
-    fn meter(&mut self, reading: Verified<Reading>) -> Vec<Effect> {
-        let gossip = Effect::Gossip(Topic::Readings, Arc::clone(reading.bytes()));
-        match self.readings.note(reading) {
-            Noted::New | Noted::Known => vec![gossip],
-            Noted::Contradicts(_) => not_taken("own_reading_twice"),
-        }
-    }
-
     fn advance(&mut self, now: Timestamp) -> Vec<Effect> {
         let mut effects = Vec::new();
         let may_sign = !self.abstention.abstains();
@@ -406,6 +404,7 @@ impl Market {
             let is_barred = |member: &_| is_barred(&self.barred, member, *interval);
             effects.extend(round.advance(now, may_sign, is_barred, &mut self.payments));
         }
+        effects.extend(self.show_readings(now));
         effects.extend(self.settle(now));
         self.rounds.retain(|_, round| now <= round.schedule.readings_by);
         self.payments.keep_pledges(|interval| self.rounds.contains_key(&interval));
@@ -447,10 +446,16 @@ impl Market {
         self.rounds.get(&interval).map_or(0, Round::orders_in_time)
     }
 
-    /// What all members together take from the grid connection, as of the latest readings.
+    /// What all members together take from the grid connection: as of the latest readings, or, where
+    /// these are not open, what the latest book has ordered (P40).
     #[must_use]
     pub fn grid_power(&mut self, now: Timestamp) -> GridPower {
         let current = self.charter.interval.interval_at(now);
+        if !self.charter.readings.is_open() {
+            let ordered = self.rounds.values().rev().find_map(Round::ordered);
+            let interval_ms = self.charter.interval.interval_ms;
+            return ordered.map_or_else(GridPower::default, |it| it.power(interval_ms));
+        }
         let roster = self.rosters.at(current);
         // What a feeder's meter shows is shown by its sites' meters too (P39).
         let is_site = |member: &ParticipantId| {
@@ -477,6 +482,7 @@ fn origin(message: &Message) -> (ParticipantId, Interval) {
         Message::Reply(it) => (it.participant(), it.interval()),
         Message::Invoice(it) => (it.participant(), it.interval()),
         Message::Deed(it) => (it.participant(), it.interval()),
+        Message::Seal(it) => (it.participant(), it.interval()),
     }
 }
 

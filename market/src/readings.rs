@@ -11,7 +11,7 @@ use boltgrid_protocol::units::{Interval, Power};
 use crate::settlement::Metered;
 
 /// How many edges are kept: those of the interval being settled, of the one being delivered, and one.
-const EDGES_KEPT: usize = 5;
+pub(crate) const EDGES_KEPT: usize = 5;
 
 /// The first reading of each member at each of the latest edges.
 ///
@@ -63,6 +63,11 @@ impl Readings {
             self.edges.pop_first();
         }
         noted
+    }
+
+    /// A member's reading at an edge, if it was heard.
+    pub(crate) fn of(&self, member: &ParticipantId, edge: Interval) -> Option<&Verified<Reading>> {
+        self.edges.get(&edge)?.get(member)
     }
 
     /// What the same meter said otherwise at the same edge.

@@ -9,6 +9,7 @@ mod deciding;
 mod fetching;
 mod hearing;
 mod inclusion;
+mod ordered;
 mod orders;
 mod restore;
 mod voting;
@@ -34,6 +35,8 @@ use crate::payments::Payments;
 use ballot::Ballot;
 use contracts::{Contract, Contracts};
 use orders::Orders;
+
+pub(crate) use ordered::Ordered;
 
 /// What a round needs to know of the node it runs in.
 #[derive(Clone, Debug)]
@@ -93,6 +96,8 @@ struct Outcome {
     trades: Vec<TradeTerms>,
     /// What the authors of the book's orders have sold and have bought ahead.
     committed: BTreeMap<RosterIndex, (Energy, Energy)>,
+    /// What its orders come to.
+    ordered: Ordered,
 }
 
 /// What becomes of a message that was heard.
@@ -330,6 +335,11 @@ impl Round {
             .iter()
             .filter(|trade| fits(trade))
             .fold(Energy::ZERO, |sum, trade| sum.saturating_add(trade.energy_mwh))
+    }
+
+    /// What the orders of the book come to, once it is decided.
+    pub(crate) fn ordered(&self) -> Option<Ordered> {
+        self.outcome.as_ref().map(|outcome| outcome.ordered)
     }
 
     /// What a member of the book has sold and has bought ahead.

@@ -41,6 +41,8 @@ pub struct FeederState {
     pub balance: Option<Balance>,
     /// The gap that stands.
     pub gap: Option<FeederGap>,
+    /// Whether its sites' readings are not everybody's, so that nobody can add them up (P40).
+    pub unseen: bool,
     /// The latest interval that readings were due for, and whose were missing.
     pub missing: Option<(Interval, Vec<ParticipantId>)>,
 }
@@ -76,6 +78,10 @@ impl Feeders {
 
     /// Runs until shutdown.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        if !self.charter.readings.is_open() {
+            self.say_unseen();
+            return shutdown.cancelled().await;
+        }
         if self.charter.feeders.is_empty() {
             return shutdown.cancelled().await;
         }
@@ -94,6 +100,20 @@ impl Feeders {
                 () = tokio::time::sleep(sleep) => {}
             }
         }
+    }
+
+    /// Says of every feeder that it is not checked, since nobody sees all readings.
+    fn say_unseen(&self) {
+        let unseen = |name: &String| FeederState {
+            name: name.clone(),
+            unseen: true,
+            ..FeederState::default()
+        };
+        let states: Vec<_> = self.charter.feeders.iter().map(|it| unseen(&it.name)).collect();
+        if !states.is_empty() {
+            info!("feeders are not checked: the charter lets counterparties only see readings");
+        }
+        self.states.send_replace(states);
     }
 
     /// When the readings of an interval should be there.

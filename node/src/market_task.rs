@@ -7,6 +7,7 @@
 mod ahead;
 mod missed;
 mod paying;
+mod showing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,8 +64,7 @@ pub(crate) struct MarketTask {
     pub(crate) history: watch::Sender<History>,
     /// From the network.
     pub(crate) events: mpsc::Receiver<NetworkEvent>,
-    /// When it was pruned last.
-    pub(crate) pruned: Interval,
+    pub(crate) chores: Chores,
     /// The site's own signed readings.
     pub(crate) readings: mpsc::Receiver<Verified<Reading>>,
     /// To the catch-up task, what is about history.
@@ -79,6 +79,15 @@ pub(crate) struct MarketTask {
     pub(crate) paying: Option<Paying>,
     /// Who waits for the word on an acceptance of ours; at most as many as the market has open.
     pub(crate) words: BTreeMap<MessageHash, oneshot::Sender<Outcome>>,
+}
+
+/// What is done once in a while, and how far it is.
+#[derive(Debug, Default)]
+pub(crate) struct Chores {
+    /// When the past was pruned last.
+    pruned: Interval,
+    /// The interval to be settled late that counterparties were asked about last.
+    asked_missed: Interval,
 }
 
 /// Why the task cannot go on.
@@ -179,8 +188,17 @@ impl MarketTask {
                 self.pass_on(event);
                 Ok(())
             }
+            NetworkEvent::Told { by, question: Question::Readings { .. }, answer } => {
+                self.keep_shown(&by, answer);
+                Ok(())
+            }
             NetworkEvent::Told { .. } => {
                 self.pass_on(event);
+                Ok(())
+            }
+            NetworkEvent::Shown(opened) => self.hear_shown(opened).await,
+            NetworkEvent::Asked { from, question: Question::Readings { interval }, token } => {
+                self.asked_for_readings(&from, interval, token);
                 Ok(())
             }
             NetworkEvent::Heard { message, token } => {
@@ -244,13 +262,14 @@ impl MarketTask {
                 let certificate = self.certificate(*interval).map(|bytes| bytes.to_vec());
                 Some(Answer::Certificate(certificate))
             }
-            // The network, the catch-up and the escrow task answer these themselves, and invoices the
-            // market.
+            // The network, the catch-up and the escrow task answer these themselves, invoices the
+            // market; readings depend on who asks.
             Question::Clock
             | Question::Reconcile { .. }
             | Question::Items { .. }
             | Question::Invoice { .. }
-            | Question::Escrow(_) => None,
+            | Question::Escrow(_)
+            | Question::Readings { .. } => None,
             Question::Reply { .. } => Some(Answer::Reply(None)),
         }
     }
@@ -308,6 +327,7 @@ impl MarketTask {
                 Effect::Persist(entry) => Some(entry.clone()),
                 Effect::Gossip(..)
                 | Effect::SendConfirm { .. }
+                | Effect::Show { .. }
                 | Effect::Judge { .. }
                 | Effect::FetchOrders { .. }
                 | Effect::FetchCertificate { .. }
@@ -331,6 +351,7 @@ impl MarketTask {
             Effect::Persist(_) => {}
             Effect::Gossip(topic, bytes) => self.tell_network(|it| it.gossip(topic, bytes)),
             Effect::SendConfirm { to, bytes } => self.tell_network(|it| it.confirm(to, bytes)),
+            Effect::Show { to, shown } => self.tell_network(|it| it.show(to, shown)),
             Effect::Judge { token, verdict } => self.tell_network(|it| it.judge(token, verdict)),
             Effect::FetchOrders { interval, authors, from } => {
                 for question in Question::for_orders(interval, &authors) {
@@ -478,10 +499,10 @@ impl MarketTask {
     /// Forgets what is older than the owner keeps, once in a while.
     async fn prune(&mut self) -> Result<(), MarketError> {
         let current = self.charter.interval.interval_at(clock::now());
-        if current < self.pruned.plus(PRUNE_EVERY_INTERVALS) {
+        if current < self.chores.pruned.plus(PRUNE_EVERY_INTERVALS) {
             return Ok(());
         }
-        self.pruned = current;
+        self.chores.pruned = current;
         let before = current.minus(self.keep_intervals);
         // What bars somebody is kept for as long as it does.
         let barring = current.minus(self.charter.membership.bar_intervals).min(before);

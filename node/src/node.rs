@@ -40,7 +40,7 @@ use crate::keys::{self, KeyError};
 use crate::lightning::{
     Delivery, Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
 };
-use crate::market_task::{MarketError, MarketTask, Paying};
+use crate::market_task::{Chores, MarketError, MarketTask, Paying};
 use crate::meter_keys::{MeterKeyError, MeterKeys};
 use crate::network::behaviour::Openness;
 use crate::network::{
@@ -246,7 +246,7 @@ async fn start(
         archive: store.archive(),
         keep_intervals: keep_intervals(&charter, config.keep_days),
         history,
-        pruned: Interval::default(),
+        chores: Chores::default(),
         events,
         readings,
         of_history,

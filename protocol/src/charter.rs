@@ -3,6 +3,7 @@
 //! Every parameter is checked for its range and against the others; an error says which one and why.
 //! Not for: what one participant chooses for itself (that is the node's configuration).
 
+mod disclosure;
 mod payment;
 mod tariff;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::codec;
 use crate::id::{GridId, ParticipantId};
 use crate::units::{MILLION, Msat, Power, Price};
 
+pub use disclosure::Disclosure;
 pub use payment::{PaymentTerms, TRANCHE_MAX_MWH, TRANCHE_MIN_MWH};
 pub use tariff::{Tariff, TariffClock, TariffPeriod, TariffPrices};
 pub use timing::{Schedule, Timing};
@@ -71,6 +73,10 @@ pub struct Charter {
     /// Groups of connection points behind one line, for what is measured there.
     #[serde(default, rename = "feeder")]
     pub feeders: Vec<Feeder>,
+    /// Who sees the members' readings. Open is left out where it is written or hashed, so that the ids
+    /// of charters from before there was a choice are what they were.
+    #[serde(default, skip_serializing_if = "Disclosure::is_open")]
+    pub readings: Disclosure,
 }
 
 /// The prices an order may name, both ends included.

@@ -15,6 +15,7 @@ use crate::id::{ItemId, RosterIndex};
 use crate::invoice::{Invoice, InvoiceWord};
 use crate::order::Order;
 use crate::reading::Reading;
+use crate::seal::{SHOWN_AT_ONCE_MAX, Seal, Shown};
 use crate::units::Interval;
 
 /// Most orders asked for, or handed out, at once.
@@ -31,6 +32,7 @@ const _: () = assert!(Acceptance::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(Invoice::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(2 * Deed::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(SHOWN_MAX * Reading::LIMIT + 2 * FRAME_MAX <= REQUEST_MAX);
+const _: () = assert!(Seal::LIMIT + Reading::LIMIT + 2 * FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * size_of::<RosterIndex>() + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * (Order::LIMIT + size_of::<u64>()) + FRAME_MAX <= RESPONSE_MAX);
 const _: () = assert!(CERTIFICATE_MAX + FRAME_MAX <= RESPONSE_MAX);
@@ -86,6 +88,11 @@ pub enum Question {
     },
     /// Something about an escrow of both (P37, P38).
     Escrow(EscrowQuestion),
+    /// The asked one's own readings at both edges of an interval in which the two traded (P40).
+    Readings {
+        /// The interval.
+        interval: Interval,
+    },
 }
 
 /// The answer to a [`Question`], in the same order of variants.
@@ -110,6 +117,8 @@ pub enum Answer {
     Invoice(InvoiceWord),
     /// What is said to a question about an escrow.
     Escrow(EscrowAnswer),
+    /// Readings, at most [`SHOWN_AT_ONCE_MAX`].
+    Readings(Vec<Shown>),
 }
 
 impl Answer {
@@ -133,6 +142,7 @@ impl Answer {
             }
             Self::Items(items) => items.len() <= IDS_MAX,
             Self::Escrow(EscrowAnswer::Signed(deed)) => deed.len() <= Deed::LIMIT,
+            Self::Readings(shown) => shown.len() <= SHOWN_AT_ONCE_MAX && shown.iter().all(is_short),
             Self::Certificate(_)
             | Self::Clock { .. }
             | Self::Reply(_)
@@ -149,6 +159,8 @@ pub enum Request {
     Ask(Question),
     /// A signed confirm of a trade between the two.
     Confirm(Vec<u8>),
+    /// A reading of the asker's own, shown since the two traded (P40).
+    Show(Shown),
 }
 
 /// A response as it travels.
@@ -156,7 +168,7 @@ pub enum Request {
 pub enum Response {
     /// The answer to a question.
     Answer(Answer),
-    /// The confirm has arrived and is valid.
+    /// The confirm, or the reading, has arrived and is valid.
     Taken,
     /// Not for you, not now, or not valid.
     Refused,
@@ -172,7 +184,8 @@ impl Question {
             | Self::Clock
             | Self::Reply { .. }
             | Self::Invoice { .. }
-            | Self::Escrow(_) => false,
+            | Self::Escrow(_)
+            | Self::Readings { .. } => false,
             Self::Reconcile { .. } | Self::Items { .. } => true,
         }
     }
@@ -191,7 +204,7 @@ impl Question {
         let short = |stretch: &Stretch| (1..=STRETCH_MAX).contains(&stretch.len());
         match self {
             Self::Orders { authors, .. } => authors.len() <= ORDERS_MAX,
-            Self::Certificate { .. } | Self::Clock => true,
+            Self::Certificate { .. } | Self::Clock | Self::Readings { .. } => true,
             Self::Reconcile { stretch, message } => {
                 short(stretch) && message.len() <= RECONCILE_MAX
             }
@@ -201,6 +214,10 @@ impl Question {
             Self::Escrow(question) => is_bounded(question),
         }
     }
+}
+
+fn is_short(shown: &Shown) -> bool {
+    shown.seal.len() <= Seal::LIMIT && shown.reading.len() <= Reading::LIMIT
 }
 
 fn is_bounded(question: &EscrowQuestion) -> bool {
@@ -229,7 +246,8 @@ impl Request {
             Self::Confirm(bytes) if bytes.len() > TradeConfirm::LIMIT => {
                 Err(CodecRejected::Malformed)
             }
-            request @ (Self::Ask(_) | Self::Confirm(_)) => Ok(request),
+            Self::Show(shown) if !is_short(&shown) => Err(CodecRejected::Malformed),
+            request @ (Self::Ask(_) | Self::Confirm(_) | Self::Show(_)) => Ok(request),
         }
     }
 
@@ -264,7 +282,7 @@ impl Response {
 mod tests {
     use super::*;
     use crate::history::ItemKind;
-    use crate::id::MessageHash;
+    use crate::id::{MessageHash, SealSecret};
     use crate::invoice::InvoiceRefusal;
 
     fn orders_of(count: u32) -> Request {
@@ -314,6 +332,30 @@ mod tests {
         let deed = EscrowAnswer::Signed(vec![7; Deed::LIMIT + 1]);
         let response = Response::Answer(Answer::Escrow(deed));
         assert!(Response::from_bytes(&response.to_bytes()).is_err());
+    }
+
+    fn shown(seal: usize, reading: usize) -> Shown {
+        let secret = SealSecret::from_bytes([7; 32]);
+        Shown { seal: vec![7; seal], reading: vec![7; reading], secret }
+    }
+
+    #[test]
+    fn more_of_readings_than_allowed_is_malformed_both_ways() {
+        let malformed = CodecRejected::Malformed;
+        for shown in [shown(Seal::LIMIT + 1, 1), shown(1, Reading::LIMIT + 1)] {
+            let request = Request::Show(shown.clone()).to_bytes();
+            assert_eq!(Request::from_bytes(&request), Err(malformed));
+            let response = Response::Answer(Answer::Readings(vec![shown])).to_bytes();
+            assert_eq!(Response::from_bytes(&response), Err(malformed));
+        }
+        let many = vec![shown(1, 1); SHOWN_AT_ONCE_MAX + 1];
+        let response = Response::Answer(Answer::Readings(many)).to_bytes();
+        assert_eq!(Response::from_bytes(&response), Err(malformed));
+        let most = vec![shown(Seal::LIMIT, Reading::LIMIT); SHOWN_AT_ONCE_MAX];
+        let response = Response::Answer(Answer::Readings(most));
+        assert_eq!(Response::from_bytes(&response.to_bytes()), Ok(response));
+        let request = Request::Show(shown(Seal::LIMIT, Reading::LIMIT));
+        assert_eq!(Request::from_bytes(&request.to_bytes()), Ok(request));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub enum Kind {
     Invoice,
     /// [`crate::escrow::Deed`]
     Deed,
+    /// [`crate::seal::Seal`]
+    Seal,
 }
 
 impl Kind {
@@ -61,7 +63,8 @@ impl Kind {
             | Self::TradeConfirm
             | Self::Reading
             | Self::Evidence
-            | Self::Invoice => true,
+            | Self::Invoice
+            | Self::Seal => true,
             Self::PeerRecord | Self::Offer | Self::Acceptance | Self::Reply | Self::Deed => false,
         }
     }

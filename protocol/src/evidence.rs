@@ -10,9 +10,10 @@ use crate::id::{ParticipantId, RosterIndex};
 use crate::order::Order;
 use crate::reading::Reading;
 use crate::roster::Roster;
+use crate::seal::Seal;
 
 /// Two messages of one author for one slot that differ (P20): two orders or acks of one interval,
-/// two votes of one stage of one view, or two readings of one instant.
+/// two votes of one stage of one view, or two readings, or seals, of one instant.
 ///
 /// Two readings of one sequence number prove nothing: a meter that lost its memory counts from zero.
 /// Both messages belong to one roster, and so does the one that carries them.
@@ -43,6 +44,7 @@ impl Evidence {
                 same_interval(a, b) && (first.view, first.stage) == (second.view, second.stage)
             }),
             Kind::Reading => self.convict::<Reading>(charter, roster, same_interval),
+            Kind::Seal => self.convict::<Seal>(charter, roster, same_interval),
             Kind::Proposal
             | Kind::TradeConfirm
             | Kind::Evidence

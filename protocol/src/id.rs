@@ -91,8 +91,40 @@ bytes32! {
     ItemId
 }
 bytes32! {
+    /// The hash that stands for a sealed reading (P40).
+    SealHash
+}
+bytes32! {
     /// The digest of a clearing: price, volume and every trade.
     ClearingDigest
+}
+
+/// What is hashed with a reading so that its hash shows nothing of it (P40). Its author shows it with
+/// the reading; it is never written out.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SealSecret {
+    bytes: [u8; 32],
+}
+
+impl SealSecret {
+    /// From its 32 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self { bytes }
+    }
+
+    /// Its 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for SealSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealSecret(…)")
+    }
 }
 
 /// A meter's public key, with its kind: secure elements do not all speak ed25519.

@@ -30,6 +30,7 @@ mod payload;
 pub mod peer;
 pub mod reading;
 pub mod roster;
+pub mod seal;
 pub mod signing;
 pub mod topic;
 pub mod units;

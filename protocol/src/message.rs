@@ -17,6 +17,7 @@ use crate::order::Order;
 use crate::peer::PeerRecord;
 use crate::reading::Reading;
 use crate::roster::{Roster, Rosters};
+use crate::seal::Seal;
 use crate::units::{Interval, Timestamp};
 
 /// How many intervals back a message may be: as far as books are still settled (P9).
@@ -53,6 +54,8 @@ pub enum Message {
     Invoice(Verified<Invoice>),
     /// A word on an escrow.
     Deed(Verified<Deed>),
+    /// A seal.
+    Seal(Verified<Seal>),
 }
 
 /// Why bytes do not come in.
@@ -195,6 +198,7 @@ impl Gatekeeper {
             Kind::Reply => Message::Reply(verify(bytes, gate)?),
             Kind::Invoice => Message::Invoice(verify(bytes, gate)?),
             Kind::Deed => Message::Deed(verify(bytes, gate)?),
+            Kind::Seal => Message::Seal(verify(bytes, gate)?),
         })
     }
 }
@@ -235,6 +239,7 @@ impl Message {
             Self::Reply(_) => Kind::Reply,
             Self::Invoice(_) => Kind::Invoice,
             Self::Deed(_) => Kind::Deed,
+            Self::Seal(_) => Kind::Seal,
         }
     }
 }

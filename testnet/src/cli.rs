@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use boltgrid_protocol::charter::Disclosure;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, BenchError, BenchOptions, PeerOptions, RestartOptions, be_a_peer};
@@ -134,6 +135,9 @@ struct Run {
     /// (`SunSpec`, a register map, `HomeWizard`, P1, Shelly)
     #[arg(long, value_name = "KIND", default_value = "sunspec")]
     meters: Meters,
+    /// Who sees the members' readings: `open`, everybody, or `counterparty`, those who trade with them
+    #[arg(long, value_name = "WHO", default_value = "open", value_parser = disclosure)]
+    readings: Disclosure,
     /// How many intervals everyone has to pay for one; what is not paid by then is a default
     #[arg(long, value_name = "K", default_value_t = RunOptions::default().pay_within_intervals)]
     pay_within_intervals: NonZeroU64,
@@ -195,6 +199,7 @@ impl From<Run> for RunOptions {
             seed: run.seed,
             chain: (!run.no_lightning).then(|| run.bitcoind.unwrap_or_default()),
             meters: run.meters,
+            readings: run.readings,
             pay_within_intervals: run.pay_within_intervals,
             faults: run.faults,
             report: run.report,
@@ -317,6 +322,12 @@ fn check(dir: &str) -> ExitCode {
     }
 }
 
+fn disclosure(word: &str) -> Result<Disclosure, String> {
+    let found = Disclosure::ALL.into_iter().find(|it| it.word() == word);
+    let words = Disclosure::ALL.map(Disclosure::word).join(", ");
+    found.ok_or_else(|| format!("take one of {words}"))
+}
+
 /// Says what is wrong, with all its causes.
 fn fail(error: &dyn std::error::Error) -> ExitCode {
     let mut text = format!("boltgrid-testnet: {error}");
@@ -361,6 +372,9 @@ mod tests {
         let expected = RunOptions { seed: 7, headless: true, ..RunOptions::default() };
         assert_eq!(parsed(&["--seed", "7", "--headless"]), expected);
         assert_eq!(parsed(&["run", "--seed", "7", "--headless"]), expected);
+        for readings in Disclosure::ALL {
+            assert_eq!(parsed(&["--readings", readings.word()]).readings, readings);
+        }
     }
 
     #[test]

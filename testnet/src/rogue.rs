@@ -152,6 +152,7 @@ impl Rogue {
             | Input::Asked { .. }
             | Input::Replied(_)
             | Input::Certificate(_)
+            | Input::Shown(_)
             | Input::Forgive(_)
             | Input::Past(_)
             | Input::Payment(_)
@@ -187,7 +188,8 @@ impl Rogue {
             | Message::Acceptance(_)
             | Message::Reply(_)
             | Message::Invoice(_)
-            | Message::Deed(_) => Interval::default(),
+            | Message::Deed(_)
+            | Message::Seal(_) => Interval::default(),
         };
         let roster = self.hand.roster(interval);
         self.memory.note(message, &roster);
@@ -208,6 +210,7 @@ impl Rogue {
                 vec![Deed::Do(effect)]
             }
             Effect::SendConfirm { .. }
+            | Effect::Show { .. }
             | Effect::Judge { .. }
             | Effect::FetchOrders { .. }
             | Effect::FetchCertificate { .. }
@@ -244,7 +247,8 @@ impl Rogue {
             | Kind::Acceptance
             | Kind::Reply
             | Kind::Invoice
-            | Kind::Deed => None,
+            | Kind::Deed
+            | Kind::Seal => None,
         };
         bent.unwrap_or_else(|| vec![gossip(topic, bytes)])
     }
@@ -276,7 +280,8 @@ impl Rogue {
                 | Role::NeverConfirms
                 | Role::NeverDelivers
                 | Role::FalsePayee
-                | Role::FalsePayer => {}
+                | Role::FalsePayer
+                | Role::Eavesdropper => {}
             }
             next = next.next();
         }

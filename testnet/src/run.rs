@@ -29,6 +29,7 @@ pub mod invariants;
 pub mod links;
 pub mod money;
 pub mod observation;
+pub mod overheard;
 pub mod payments;
 pub mod ports;
 pub mod process;
@@ -45,6 +46,7 @@ use std::io;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
+use boltgrid_protocol::charter::Disclosure;
 use course::Course;
 use display::Display;
 use fleet::{Fleet, FleetError};
@@ -78,6 +80,8 @@ pub struct RunOptions {
     pub chain: Option<Choice>,
     /// What the grid meters speak.
     pub meters: Meters,
+    /// Who sees the members' readings.
+    pub readings: Disclosure,
     /// How many intervals everyone has to pay for one.
     pub pay_within_intervals: NonZeroU64,
     /// A file that says what is to go wrong.
@@ -100,6 +104,7 @@ impl Default for RunOptions {
             from: None,
             seed: 1,
             chain: Some(Choice::Embedded),
+            readings: Disclosure::default(),
             pay_within_intervals: charter::PAY_WITHIN_INTERVALS,
             meters: Meters::default(),
             faults: None,

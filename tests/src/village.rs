@@ -17,7 +17,7 @@ use boltgrid_market::strategy::{
     self, Battery, Contracted, Flexible, History, Outlook, OwnerLimits, PvControl, Relations,
     Sample, Site, Situation, Throttle,
 };
-use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::charter::{Charter, Disclosure};
 use boltgrid_protocol::id::{MessageHash, ParticipantId, RosterIndex};
 use boltgrid_protocol::units::{
     Energy, Interval, MILLION, NetEnergy, Power, Price, Timestamp, scale_floor,
@@ -83,6 +83,7 @@ impl Village {
             interval_ms: ROW_MS,
             voters: nodes.get(),
             connection: Power::from_milliwatts(rated),
+            readings: Disclosure::Open,
             feeders: Vec::new(),
             registrar: ParticipantId::from_bytes([7; 32]),
             clock: clock.expect("a row lasts an interval"),

@@ -12,12 +12,14 @@ use boltgrid_market::input::Input;
 use boltgrid_market::notice::{ClearedInterval, Notice};
 use boltgrid_market::payments::Means;
 use boltgrid_protocol::agreement::BookCertificate;
-use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::charter::{Charter, Disclosure};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
+use boltgrid_protocol::envelope::{Header, Kind};
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Gatekeeper;
 use boltgrid_protocol::order::{Order, Side, Source, Step};
 use boltgrid_protocol::roster::Rosters;
+use boltgrid_protocol::seal::Shown;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Interval, Power, Price, Timestamp};
 
@@ -68,6 +70,7 @@ pub(crate) struct Node {
 enum Parcel {
     Bytes(Arc<[u8]>, Option<u64>),
     Certificate(Arc<[u8]>),
+    Shown(ParticipantId, Box<Shown>),
 }
 
 pub(crate) struct Grid {
@@ -79,6 +82,10 @@ pub(crate) struct Grid {
     pub(crate) cut: BTreeSet<(usize, usize)>,
     mail: BTreeMap<(Timestamp, u64), (usize, Parcel)>,
     pub(crate) sent: u64,
+    /// Which readings were shown: whose, to whom, and of which edge.
+    pub(crate) shown: BTreeSet<(usize, usize, Interval)>,
+    /// How many messages of each kind were gossiped.
+    pub(crate) gossiped: BTreeMap<Kind, u64>,
     means: Means,
 }
 
@@ -90,8 +97,18 @@ impl Grid {
 
     /// The same, with these means of payment.
     pub(crate) fn paying(count: u8, means: Means) -> Self {
+        Self::made(count, means, Disclosure::Open)
+    }
+
+    /// The same, in which counterparties only see readings.
+    pub(crate) fn private(count: u8) -> Self {
+        Self::made(count, Means::Ledger, Disclosure::Counterparty)
+    }
+
+    fn made(count: u8, means: Means, readings: Disclosure) -> Self {
         let registrar = Keypair::from_seed(&[200; 32]);
         let text = CHARTER.replace("REGISTRAR", &registrar.participant_id().to_string());
+        let text = format!("readings = \"{}\"\n{text}", readings.word());
         let charter = Arc::new(Charter::from_toml(&text).unwrap());
         let keys: Vec<_> = (0..count).map(|seed| Keypair::from_seed(&[seed + 1; 32])).collect();
         let enrolments = keys
@@ -122,6 +139,8 @@ impl Grid {
             cut: BTreeSet::new(),
             mail: BTreeMap::new(),
             sent: 0,
+            shown: BTreeSet::new(),
+            gossiped: BTreeMap::new(),
             means,
         };
         grid.nodes = keys.into_iter().map(|key| grid.node(key)).collect();
@@ -189,6 +208,10 @@ impl Grid {
                 let message = self.nodes[to].gatekeeper.admit(bytes, now).unwrap();
                 Input::Heard { message: Box::new(message), token }
             }
+            Parcel::Shown(by, shown) => {
+                let gate = &mut self.nodes[to].gatekeeper;
+                Input::Shown(Box::new(shown.open(&by, |bytes| gate.admit(bytes, now)).unwrap()))
+            }
             Parcel::Certificate(bytes) => {
                 Input::Certificate(Box::new(BookCertificate::from_bytes(&bytes).unwrap()))
             }
@@ -212,6 +235,7 @@ impl Grid {
                 assert!(earlier.is_none_or(|it| it == entry), "{:?} filled twice", entry.slot);
             }
             Effect::Gossip(_, bytes) => {
+                *self.gossiped.entry(Header::peek(&bytes).unwrap().kind).or_default() += 1;
                 (0..self.nodes.len()).for_each(|to| self.post(index, to, &bytes));
             }
             Effect::SendConfirm { to, bytes } => {
@@ -240,6 +264,13 @@ impl Grid {
                 self.input(index, Input::Place { interval, order });
             }
             Effect::Tell(notice) => self.nodes[index].notices.push(notice),
+            Effect::Show { to, shown } => {
+                let to = self.index_of(&to);
+                let edge = Header::peek(&shown.reading).unwrap().interval;
+                self.shown.insert((index, to, edge));
+                let by = self.nodes[index].key.participant_id();
+                self.send(index, to, Parcel::Shown(by, shown));
+            }
             Effect::Judge { .. }
             | Effect::PublishOffer(_)
             | Effect::AskReply { .. }
@@ -273,7 +304,7 @@ impl Grid {
         self.mail.clear();
     }
 
-    fn index_of(&self, participant: &ParticipantId) -> usize {
+    pub(crate) fn index_of(&self, participant: &ParticipantId) -> usize {
         self.nodes.iter().position(|node| node.key.participant_id() == *participant).unwrap()
     }
 
@@ -287,6 +318,11 @@ impl Grid {
         let roster = self.rosters.at(interval);
         let leader = roster.leader(interval, view).unwrap();
         self.index_of(&roster.participant(leader).unwrap())
+    }
+
+    /// A gatekeeper of this grid.
+    pub(crate) fn gatekeeper(&self) -> Gatekeeper {
+        Gatekeeper::new(Arc::clone(&self.charter), self.rosters.clone())
     }
 
     /// The roster and charter, to forge messages with.

@@ -20,7 +20,7 @@ const BUYER: usize = 1;
 /// The first node sells a watt-hour to the second one, whose bid for a little more sets the price.
 const DUE_MSAT: i64 = 300;
 
-fn reading(grid: &mut Grid, node: usize, edge: Interval, mwh: u64) -> Verified<Reading> {
+pub(crate) fn reading(grid: &mut Grid, node: usize, edge: Interval, mwh: u64) -> Verified<Reading> {
     numbered(grid, (node, edge, mwh), edge.to_number())
 }
 

@@ -196,6 +196,7 @@ impl World {
             Effect::Persist(_)
             | Effect::Gossip(..)
             | Effect::SendConfirm { .. }
+            | Effect::Show { .. }
             | Effect::Judge { .. }
             | Effect::FetchOrders { .. }
             | Effect::FetchCertificate { .. }

@@ -272,6 +272,7 @@ impl World {
                 Effect::Tell(_) => {}
                 other @ (Effect::Gossip(..)
                 | Effect::SendConfirm { .. }
+                | Effect::Show { .. }
                 | Effect::Judge { .. }
                 | Effect::FetchOrders { .. }
                 | Effect::FetchCertificate { .. }

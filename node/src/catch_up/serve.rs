@@ -78,7 +78,8 @@ impl CatchUp {
             | Question::Clock
             | Question::Reply { .. }
             | Question::Invoice { .. }
-            | Question::Escrow(_) => None,
+            | Question::Escrow(_)
+            | Question::Readings { .. } => None,
         }
     }
 
@@ -96,7 +97,7 @@ impl CatchUp {
     pub(super) async fn read(&self, stretch: Stretch) -> Option<Arc<ItemSet>> {
         let (archive, charter) = (self.archive.clone(), Arc::clone(&self.charter));
         let read = spawn_blocking(move || {
-            Ok::<_, ArchiveError>(ItemSet::read(&archive, stretch, &charter.interval))
+            Ok::<_, ArchiveError>(ItemSet::read(&archive, stretch, &charter))
         });
         match self.done(read.await)? {
             Ok(set) => Some(Arc::new(set)),

@@ -122,7 +122,8 @@ impl Session {
             | Answer::Clock { .. }
             | Answer::Reply(_)
             | Answer::Invoice(_)
-            | Answer::Escrow(_) => Err(HistoryRejected::NotAskedFor),
+            | Answer::Escrow(_)
+            | Answer::Readings(_) => Err(HistoryRejected::NotAskedFor),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use boltgrid_protocol::charter::Timing;
+use boltgrid_protocol::charter::{Charter, Timing};
 use boltgrid_protocol::codec::CodecRejected;
 use boltgrid_protocol::direct::Answer;
 use boltgrid_protocol::envelope::hash_unverified;
@@ -64,12 +64,12 @@ impl ItemSet {
     pub(super) fn read(
         archive: &Archive,
         stretch: Stretch,
-        timing: &Timing,
+        charter: &Charter,
     ) -> Result<Self, SetError> {
         if stretch.len() > STRETCH_MAX {
             return Err(SetError::TooLong);
         }
-        let mut set = Self::default();
+        let (mut set, timing) = (Self::default(), &charter.interval);
         let intervals = || stretch.from..stretch.until;
         for clearing in archive.clearings(intervals()) {
             let (at, clearing) = clearing?;
@@ -80,7 +80,9 @@ impl ItemSet {
                 set.add(id, Place::Order(at, place), timing)?;
             }
         }
-        for reading in archive.readings_of(intervals()) {
+        // Those that are not everybody's are no history (P40).
+        let readings = charter.readings.is_open().then(|| archive.readings_of(intervals()));
+        for reading in readings.into_iter().flatten() {
             let (at, (whose, bytes)) = reading?;
             let id = ItemId::of_reading(at, &hash_unverified(&bytes)?);
             set.add(id, Place::Reading(at, whose), timing)?;

@@ -189,6 +189,7 @@ impl CatchUp {
             }
             NetworkEvent::Heard { .. }
             | NetworkEvent::Certificate { .. }
+            | NetworkEvent::Shown(_)
             | NetworkEvent::Clocks(_)
             | NetworkEvent::Reply { .. }
             | NetworkEvent::InvoiceWord { .. } => {}

@@ -46,7 +46,7 @@ impl Place {
     }
 
     fn set(&self, grid: &Grid) -> Arc<ItemSet> {
-        Arc::new(ItemSet::read(&self.archive, STRETCH, &grid.charter.interval).unwrap())
+        Arc::new(ItemSet::read(&self.archive, STRETCH, &grid.charter).unwrap())
     }
 
     /// What it holds, by id.
@@ -67,7 +67,8 @@ impl Place {
             | Question::Clock
             | Question::Reply { .. }
             | Question::Invoice { .. }
-            | Question::Escrow(_) => {
+            | Question::Escrow(_)
+            | Question::Readings { .. } => {
                 panic!("{question:?} is not about history")
             }
         }
@@ -301,7 +302,8 @@ fn a_node_that_has_nothing_learns_a_full_stretch_within_the_rounds_allowed() {
         | Question::Clock
         | Question::Reply { .. }
         | Question::Invoice { .. }
-        | Question::Escrow(_) => {
+        | Question::Escrow(_)
+        | Question::Readings { .. } => {
             panic!("{question:?}")
         }
     });

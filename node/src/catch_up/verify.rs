@@ -115,7 +115,10 @@ impl Verifier {
         }
         match (item.kind, self.gate.admit_past(bytes, self.now)?) {
             (ItemKind::Order, Message::Order(order)) => Ok(Proven::Order(order)),
-            (ItemKind::Reading, Message::Reading(reading)) => Ok(Proven::Reading(reading)),
+            // Where readings are not open they are no history (P40).
+            (ItemKind::Reading, Message::Reading(reading)) if self.charter.readings.is_open() => {
+                Ok(Proven::Reading(reading))
+            }
             (ItemKind::Evidence, Message::Evidence(evidence)) => {
                 let roster = self.gate.roster(evidence.interval());
                 let culprit = evidence.body().culprit_index(&roster);
@@ -137,7 +140,8 @@ impl Verifier {
                 | Message::Acceptance(_)
                 | Message::Reply(_)
                 | Message::Invoice(_)
-                | Message::Deed(_),
+                | Message::Deed(_)
+                | Message::Seal(_),
             ) => Err(HistoryRejected::NotAskedFor),
         }
     }

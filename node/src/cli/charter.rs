@@ -4,7 +4,9 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use boltgrid_protocol::charter::{Charter as GridCharter, PaymentTerms, TariffPeriod, Timing};
+use boltgrid_protocol::charter::{
+    Charter as GridCharter, Disclosure, PaymentTerms, TariffPeriod, Timing,
+};
 use boltgrid_protocol::id::ParticipantId;
 use clap::{Args, Subcommand};
 
@@ -150,6 +152,11 @@ fn show_charter(out: &mut impl Write, charter: &GridCharter) -> Result<(), CliEr
     rows.push(("enrolments", format!("need {} of:", members.registrar_threshold)));
     rows.extend(members.registrars.iter().map(|key| ("", key.to_string())));
     rows.push(("payment", payment(&charter.settlement)));
+    let seen = match charter.readings {
+        Disclosure::Open => "readings are seen by every member",
+        Disclosure::Counterparty => "readings are seen by those who trade with the member",
+    };
+    rows.push(("privacy", seen.to_owned()));
     rows.extend(charter.feeders.iter().map(|feeder| {
         ("feeder", format!("{}: {}", feeder.name, feeder.connection_points.join(", ")))
     }));

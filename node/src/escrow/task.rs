@@ -198,6 +198,7 @@ impl EscrowTask {
             | NetworkEvent::Reply { .. }
             | NetworkEvent::InvoiceWord { .. }
             | NetworkEvent::Certificate { .. }
+            | NetworkEvent::Shown(_)
             | NetworkEvent::Clocks(_) => None,
         }
     }

@@ -20,6 +20,7 @@ impl MarketTask {
     /// Settles what was missed, as far as history holds all that it takes.
     pub(super) async fn settle_missed(&mut self) -> Result<(), MarketError> {
         let missed: Vec<Interval> = self.market.missed().collect();
+        self.ask_for_missed();
         for interval in missed {
             match self.past(interval) {
                 Ok(Some(past)) => self.put(Input::Past(Box::new(past))).await?,

@@ -11,6 +11,7 @@ use boltgrid_protocol::invoice::InvoiceWord;
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::offer::{Day, Product};
 use boltgrid_protocol::peer::LightningContact;
+use boltgrid_protocol::seal::{Opened, Shown};
 use boltgrid_protocol::topic::Topic;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -37,6 +38,8 @@ pub enum NetworkEvent {
         /// only once it is judged. `None` for what came directly.
         token: Option<u64>,
     },
+    /// A member shows us its reading, since we trade with it.
+    Shown(Box<Opened>),
     /// A member asks something; to be answered by [`NetworkHandle::answer`].
     Asked {
         /// Who asks.
@@ -95,6 +98,7 @@ pub(super) enum Command {
     Gossip(Topic, Arc<[u8]>),
     Judge { token: u64, verdict: Verdict },
     Confirm { to: ParticipantId, bytes: Arc<[u8]> },
+    Show { to: ParticipantId, shown: Box<Shown> },
     Ask { whom: ParticipantId, question: Question },
     Answer { token: u64, answer: Answer },
     Blame { whom: ParticipantId },
@@ -160,8 +164,18 @@ impl NetworkHandle {
         self.send(Command::Confirm { to, bytes })
     }
 
+    /// Shows a reading of ours to somebody we trade with; tried again until readings of its instant no
+    /// longer count.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkUnavailable`].
+    pub fn show(&self, to: ParticipantId, shown: Box<Shown>) -> Result<(), NetworkUnavailable> {
+        self.send(Command::Show { to, shown })
+    }
+
     /// Asks a member something. Orders come back as [`NetworkEvent::Heard`], a certificate as
-    /// [`NetworkEvent::Certificate`], history as [`NetworkEvent::Told`], failure as [`NetworkEvent::Unanswered`].
+    /// [`NetworkEvent::Certificate`], history and readings as [`NetworkEvent::Told`], failure as [`NetworkEvent::Unanswered`].
     ///
     /// # Errors
     ///

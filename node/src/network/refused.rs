@@ -57,6 +57,9 @@ pub(super) enum Refused {
     /// Said by somebody else than the one who says it.
     #[error("the sender is not the author")]
     NotItsAuthor,
+    /// A reading under a seal that is not over it.
+    #[error("the seal is not over the reading")]
+    NotSealed,
     /// Something that nobody asked for.
     #[error("not what was asked for")]
     NotAskedFor,
@@ -118,6 +121,7 @@ impl Refused {
             Self::Oversize => "oversize",
             Self::WrongKind => "wrong_kind",
             Self::NotItsAuthor => "not_its_author",
+            Self::NotSealed => "not_sealed",
             Self::NotAskedFor => "not_asked_for",
             Self::Malformed => "malformed",
             Self::Replayed => "replayed",
@@ -154,6 +158,7 @@ impl Refused {
             Self::Oversize
             | Self::WrongKind
             | Self::NotItsAuthor
+            | Self::NotSealed
             | Self::NotAskedFor
             | Self::Malformed
             | Self::WrongKey

@@ -8,6 +8,7 @@ use std::time::Duration;
 use boltgrid_protocol::direct::{Answer, Question, Request, Response};
 use boltgrid_protocol::envelope::Header;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
+use boltgrid_protocol::seal::Shown;
 use boltgrid_protocol::units::{Interval, Timestamp};
 use libp2p::PeerId;
 use libp2p::request_response::{Event, Message, OutboundRequestId, ResponseChannel};
@@ -42,6 +43,7 @@ struct Open {
 enum Sent {
     Ask { whom: ParticipantId, question: Question },
     Confirm { to: ParticipantId, bytes: Arc<[u8]>, until: Timestamp },
+    Show { to: ParticipantId, shown: Box<Shown>, until: Timestamp },
 }
 
 /// Requests of both directions that are not settled.
@@ -75,10 +77,19 @@ impl Network {
         self.send(Sent::Confirm { to, bytes, until });
     }
 
+    /// Shows a reading of ours, and again until readings of its instant no longer count.
+    pub(super) fn show(&mut self, to: ParticipantId, shown: Box<Shown>) {
+        let until = Header::peek(&shown.reading).map_or((self.clock)(), |header| {
+            self.charter.interval.schedule(header.interval.previous()).readings_by
+        });
+        self.send(Sent::Show { to, shown, until });
+    }
+
     fn send(&mut self, sent: Sent) {
         let (to, request) = match &sent {
             Sent::Ask { whom, question } => (whom, Request::Ask(question.clone())),
             Sent::Confirm { to, bytes, .. } => (to, Request::Confirm(bytes.to_vec())),
+            Sent::Show { to, shown, .. } => (to, Request::Show((**shown).clone())),
         };
         match self.peers.find(to) {
             Some((peer, addresses)) if self.requests.sent.len() < SENT_MAX => {
@@ -92,7 +103,8 @@ impl Network {
         }
     }
 
-    /// A request came to nothing: a confirm is sent again, a question is the asker's to repeat.
+    /// A request came to nothing: a confirm or a reading is sent again, a question is the asker's to
+    /// repeat.
     fn failed(&mut self, sent: Sent) {
         match sent {
             // The next round asks again.
@@ -102,12 +114,14 @@ impl Network {
                     self.tally.refuse(DIRECT, Refused::Overloaded);
                 }
             }
-            Sent::Confirm { until, .. }
+            Sent::Confirm { until, .. } | Sent::Show { until, .. }
                 if (self.clock)() < until && self.requests.again.len() < SENT_MAX =>
             {
                 self.requests.again.push(sent);
             }
-            Sent::Confirm { .. } => self.tally.unsent = self.tally.unsent.saturating_add(1),
+            Sent::Confirm { .. } | Sent::Show { .. } => {
+                self.tally.unsent = self.tally.unsent.saturating_add(1);
+            }
         }
     }
 
@@ -115,8 +129,10 @@ impl Network {
     pub(super) fn settle_requests(&mut self, now: Instant, wall: Timestamp) {
         for sent in std::mem::take(&mut self.requests.again) {
             match &sent {
-                Sent::Confirm { until, .. } if *until <= wall => self.failed(sent),
-                Sent::Confirm { .. } | Sent::Ask { .. } => self.send(sent),
+                Sent::Confirm { until, .. } | Sent::Show { until, .. } if *until <= wall => {
+                    self.failed(sent);
+                }
+                Sent::Confirm { .. } | Sent::Show { .. } | Sent::Ask { .. } => self.send(sent),
             }
         }
         // Tokens are given in the order of asking.
@@ -196,6 +212,13 @@ impl Network {
                 }
                 Err(refused) => Err((channel, refused)),
             },
+            Request::Show(shown) => match self.take_shown(&from, shown) {
+                Ok(()) => {
+                    self.respond(channel, Response::Taken);
+                    Ok(())
+                }
+                Err(refused) => Err((channel, refused)),
+            },
             Request::Ask(Question::Clock) => {
                 let unix_ms = (self.clock)().to_unix_ms();
                 self.respond(channel, Response::Answer(Answer::Clock { unix_ms }));
@@ -235,13 +258,18 @@ impl Network {
         self.tell(NetworkEvent::Heard { message, token: None })
     }
 
+    fn take_shown(&mut self, from: &ParticipantId, shown: Shown) -> Result<(), Refused> {
+        let opened = self.screening.shown(from, shown, (self.clock)())?;
+        self.tell(NetworkEvent::Shown(Box::new(opened)))
+    }
+
     fn on_response(&mut self, peer: PeerId, sent: Sent, response: &[u8]) {
         let Ok(response) = Response::from_bytes(response) else {
             self.refuse(DIRECT, peer, Refused::Malformed);
             return self.failed(sent);
         };
         match (&sent, response) {
-            (Sent::Confirm { .. }, Response::Taken) => {}
+            (Sent::Confirm { .. } | Sent::Show { .. }, Response::Taken) => {}
             (
                 Sent::Ask { question: Question::Orders { interval, authors }, .. },
                 Response::Answer(Answer::Orders(orders)),
@@ -258,18 +286,11 @@ impl Network {
                     self.tally.refuse(DIRECT, Refused::Overloaded);
                 }
             }
-            (
-                Sent::Ask { question: Question::Reconcile { .. }, .. },
-                Response::Answer(answer @ Answer::Reconcile(_)),
-            )
-            | (
-                Sent::Ask { question: Question::Items { .. }, .. },
-                Response::Answer(answer @ Answer::Items(_)),
-            )
-            | (
-                Sent::Ask { question: Question::Escrow(_), .. },
-                Response::Answer(answer @ Answer::Escrow(_)),
-            ) => self.hand_over(sent, answer),
+            (Sent::Ask { question, .. }, Response::Answer(answer))
+                if is_handed_over(question, &answer) =>
+            {
+                self.hand_over(sent, answer);
+            }
             (
                 Sent::Ask { whom, question: Question::Clock },
                 Response::Answer(Answer::Clock { unix_ms }),
@@ -307,7 +328,7 @@ impl Network {
         }
     }
 
-    /// Hands over what a member says of history, or of an escrow.
+    /// Hands over what a member says of history, of an escrow, or of its readings.
     fn hand_over(&mut self, sent: Sent, answer: Answer) {
         if let Sent::Ask { whom: by, question } = sent
             && self.tell(NetworkEvent::Told { by, question, answer }).is_err()
@@ -342,4 +363,15 @@ impl Network {
         }
         any
     }
+}
+
+/// Whether an answer is one to its question that others look into.
+const fn is_handed_over(question: &Question, answer: &Answer) -> bool {
+    matches!(
+        (question, answer),
+        (Question::Reconcile { .. }, Answer::Reconcile(_))
+            | (Question::Items { .. }, Answer::Items(_))
+            | (Question::Escrow(_), Answer::Escrow(_))
+            | (Question::Readings { .. }, Answer::Readings(_))
+    )
 }

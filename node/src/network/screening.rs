@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use boltgrid_protocol::agreement::{Ack, Proposal, Vote};
-use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::charter::{Charter, Disclosure};
 use boltgrid_protocol::envelope::{Header, Kind, MessageRejected, Payload, Verified};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
@@ -15,6 +15,7 @@ use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::seal::{Opened, Seal, Shown, ShownRejected};
 use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::{Interval, Timestamp};
 use libp2p::gossipsub::MessageId;
@@ -27,6 +28,7 @@ use super::refused::Refused;
 pub(super) struct Screening {
     gate: Gatekeeper,
     budget: Budget,
+    readings: Disclosure,
 }
 
 /// Most bytes of a message on a topic.
@@ -40,7 +42,7 @@ const fn limit(topic: Topic) -> usize {
     }
 }
 
-const _: () = assert!(Vote::LIMIT <= Proposal::LIMIT);
+const _: () = assert!(Vote::LIMIT <= Proposal::LIMIT && Seal::LIMIT <= Reading::LIMIT);
 
 fn peek(bytes: &[u8]) -> Result<Header, Refused> {
     Ok(Header::peek(bytes).map_err(MessageRejected::from).map_err(EntryRejected::from)?)
@@ -48,7 +50,7 @@ fn peek(bytes: &[u8]) -> Result<Header, Refused> {
 
 impl Screening {
     pub(super) fn new(gate: Gatekeeper, charter: &Charter) -> Self {
-        Self { gate, budget: Budget::new(charter) }
+        Self { gate, budget: Budget::new(charter), readings: charter.readings }
     }
 
     /// The gatekeeper, for its rosters.
@@ -78,7 +80,7 @@ impl Screening {
             return Err(Refused::Oversize);
         }
         let header = peek(bytes)?;
-        if Topic::of(header.kind) != Some(topic) {
+        if Topic::of(header.kind) != Some(topic) || !self.readings.lets_gossip(header.kind) {
             return Err(Refused::WrongKind);
         }
         self.budget.check(&header, id)?;
@@ -102,6 +104,24 @@ impl Screening {
             return Err(Refused::NotItsAuthor);
         }
         Ok(self.gate.admit(bytes, now)?)
+    }
+
+    /// A reading that `from` shows of itself.
+    pub(super) fn shown(
+        &mut self,
+        from: &ParticipantId,
+        shown: Shown,
+        now: Timestamp,
+    ) -> Result<Opened, Refused> {
+        if self.readings.is_open() {
+            return Err(Refused::WrongKind);
+        }
+        shown.open(from, |bytes| self.gate.admit(bytes, now)).map_err(|rejected| match rejected {
+            ShownRejected::Entry(rejected) => Refused::Entry(rejected),
+            ShownRejected::WrongKind => Refused::WrongKind,
+            ShownRejected::NotItsAuthor => Refused::NotItsAuthor,
+            ShownRejected::NotSealed => Refused::NotSealed,
+        })
     }
 
     /// An order that was asked for, of one of `authors` in `interval`.

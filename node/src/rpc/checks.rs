@@ -138,6 +138,10 @@ pub struct FeederReport {
     pub balance: Option<BalanceReport>,
     /// The gap that stands; null where none does.
     pub gap: Option<GapReport>,
+    /// Whether the charter lets counterparties only see its sites' readings, so that nobody can add
+    /// them up.
+    #[serde(default)]
+    pub unseen: bool,
     /// Whose readings of the latest interval are missing.
     pub missing: Vec<String>,
 }
@@ -272,6 +276,7 @@ impl From<&FeederState> for FeederReport {
                 gap_ppm: gap.gap_ppm,
                 suspects: gap.suspects.iter().map(SuspectReport::from).collect(),
             }),
+            unseen: it.unseen,
             missing: missing.map(ToString::to_string).collect(),
         }
     }

@@ -59,6 +59,7 @@ fn bytes_of(message: &Message) -> &[u8] {
         Message::Reply(message) => message.bytes(),
         Message::Invoice(message) => message.bytes(),
         Message::Deed(message) => message.bytes(),
+        Message::Seal(message) => message.bytes(),
     }
 }
 

@@ -239,6 +239,10 @@ fn the_grid_id_depends_on_every_parameter() {
 #[test]
 fn the_canonical_encoding_reads_back_as_the_same_charter() {
     let charter = Charter::from_toml(CHARTER).unwrap();
+    // Open readings are left out of what is hashed.
+    let bytes = [codec::canonical(&charter), vec![0; 4]].concat();
+    assert_eq!(codec::decode(&bytes, codec::ENCODED_MAX), Ok(charter.clone()));
+    let charter = Charter { readings: Disclosure::Counterparty, ..charter };
     let bytes = codec::canonical(&charter);
     assert_eq!(codec::decode(&bytes, codec::ENCODED_MAX), Ok(charter));
 }
@@ -308,4 +312,31 @@ fn a_charter_without_terms_of_payment_has_the_default_and_its_id() {
     let said = with("forwarding = true", "forwarding = false").unwrap();
     assert_eq!(said.grid_id(), silent.grid_id(), "what it says is the default");
     assert_ne!(Charter::from_toml(CHARTER).unwrap().grid_id(), silent.grid_id());
+}
+
+#[test]
+fn a_charter_that_says_nothing_of_readings_is_open_and_keeps_its_id() {
+    let charter = Charter::from_toml(CHARTER).unwrap();
+    assert_eq!(charter.readings, Disclosure::Open);
+    let says_so = Charter::from_toml(&format!("readings = \"open\"\n{CHARTER}")).unwrap();
+    assert_eq!(says_so.grid_id(), charter.grid_id());
+    assert!(!toml::to_string(&charter).unwrap().contains("readings ="));
+}
+
+#[test]
+fn who_sees_readings_changes_the_id_and_survives_the_file() {
+    let open = Charter::from_toml(CHARTER).unwrap();
+    let mut ids = vec![open.grid_id()];
+    for readings in Disclosure::ALL.into_iter().filter(|it| !it.is_open()) {
+        let text = format!("readings = \"{}\"\n{CHARTER}", readings.word());
+        let charter = Charter::from_toml(&text).unwrap();
+        assert_eq!(charter.readings, readings);
+        let again = Charter::from_toml(&toml::to_string(&charter).unwrap()).unwrap();
+        assert_eq!(again.grid_id(), charter.grid_id());
+        ids.push(charter.grid_id());
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), Disclosure::ALL.len());
+    assert!(Charter::from_toml(&format!("readings = \"hidden\"\n{CHARTER}")).is_err());
 }

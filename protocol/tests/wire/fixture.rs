@@ -25,6 +25,7 @@ use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
 use boltgrid_protocol::peer::{LightningContact, PeerRecord};
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
+use boltgrid_protocol::seal::Seal;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Interval, Msat, Power, Price, Timestamp};
 
@@ -209,7 +210,14 @@ impl Grid {
             ("reply", bytes(&self.sign(0, &reply(self)))),
             ("invoice", bytes(&self.sign(1, &invoice()))),
             ("deed", bytes(&self.sign(0, &Deed::Terms(escrow_terms(self))))),
+            ("seal", bytes(&self.sign(2, &self.seal()))),
         ]
+    }
+
+    /// What the third member says in place of its reading where readings are not open.
+    pub(crate) fn seal(&self) -> Seal {
+        let reading = self.sign(2, &reading(&self.charter, INTERVAL));
+        Seal::over(&reading, &Seal::secret(&reading, &self.people[2].key))
     }
 
     /// The third member's word on the sample escrow.

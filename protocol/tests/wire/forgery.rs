@@ -20,13 +20,14 @@ use boltgrid_protocol::order::Order;
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
+use boltgrid_protocol::seal::Seal;
 
 use crate::fixture::{CHARTER, Grid, INTERVAL, certified, enrolment, key, now};
 
 /// Bytes of a header, from magic to author.
 const HEADER_LEN: usize = 112;
 const SIGNATURE_LEN: usize = 64;
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::Order,
     Kind::Ack,
     Kind::Proposal,
@@ -40,6 +41,7 @@ const KINDS: [Kind; 13] = [
     Kind::Reply,
     Kind::Invoice,
     Kind::Deed,
+    Kind::Seal,
 ];
 
 const BAD_SIGNATURE: EntryRejected = EntryRejected::Message(MessageRejected::BadSignature);
@@ -71,6 +73,7 @@ fn verifies_as(kind: Kind, bytes: &[u8], gate: (&Charter, &Roster)) -> bool {
         Kind::Reply => verify_as::<Reply>(bytes, gate),
         Kind::Invoice => verify_as::<Invoice>(bytes, gate),
         Kind::Deed => verify_as::<Deed>(bytes, gate),
+        Kind::Seal => verify_as::<Seal>(bytes, gate),
     }
 }
 

@@ -104,6 +104,7 @@ fn hash_of(message: &Message) -> MessageHash {
         Message::Reply(it) => it.hash(),
         Message::Invoice(it) => it.hash(),
         Message::Deed(it) => it.hash(),
+        Message::Seal(it) => it.hash(),
     }
 }
 

@@ -10,7 +10,7 @@ use boltgrid_protocol::envelope::{MessageRejected, Payload, Signed};
 use boltgrid_protocol::escrow::Deed;
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, LEVELS_MAX, Reply, Word};
-use boltgrid_protocol::id::{MessageHash, RosterIndex};
+use boltgrid_protocol::id::{MessageHash, RosterIndex, SealSecret};
 use boltgrid_protocol::invoice::{BOLT11_MAX, Invoice};
 use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::{Order, PARTNERS_MAX, PREFERENCES_MAX, Preference};
@@ -19,6 +19,7 @@ use boltgrid_protocol::peer::{
     PeerRecord,
 };
 use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::seal::Seal;
 
 use crate::fixture::{
     Grid, INTERVAL, acceptance, escrow_terms, invoice, key, lightning_contact, offer, order,
@@ -41,7 +42,8 @@ fn the_largest_of_every_kind_fits_the_largest_grid() {
     let order = grid.sign(0, &largest_order());
     grid.sign(0, &vote(Some(7)));
     let reading = Reading { frequency_mhz: Some(50_000), ..reading(&grid.charter, INTERVAL) };
-    grid.sign(0, &reading);
+    let reading = grid.sign(0, &reading);
+    grid.sign(0, &Seal::over(&reading, &SealSecret::from_bytes([7; 32])));
     let other = Order { channel_partners: Vec::new(), ..largest_order() };
     let second = grid.sign(0, &other);
     grid.sign(1, &Evidence { first: order.bytes().to_vec(), second: second.bytes().to_vec() });
@@ -115,4 +117,5 @@ fn what_is_longer_than_its_kind_allows_is_refused_unread() {
     one_byte_more_is_oversize::<Reply>();
     one_byte_more_is_oversize::<Invoice>();
     one_byte_more_is_oversize::<Deed>();
+    one_byte_more_is_oversize::<Seal>();
 }

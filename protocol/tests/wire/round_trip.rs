@@ -17,6 +17,7 @@ use boltgrid_protocol::offer::{Offer, OfferSet};
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::peer::PeerRecord;
 use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::seal::Seal;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Serialize;
@@ -179,6 +180,7 @@ fn give_to_every_decoder(grid: &Grid, bytes: &[u8]) {
     ignore(Signed::<Reply>::decode(bytes));
     ignore(Signed::<Invoice>::decode(bytes));
     ignore(Signed::<Deed>::decode(bytes));
+    ignore(Signed::<Seal>::decode(bytes));
     ignore(OfferSet::split(bytes));
     if let Ok(certified) = CertifiedEnrolment::from_bytes(bytes) {
         ignore(certified.verify(&grid.charter));

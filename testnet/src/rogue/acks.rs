@@ -55,7 +55,8 @@ impl Rogue {
             | Role::NeverConfirms
             | Role::NeverDelivers
             | Role::FalsePayee
-            | Role::FalsePayer => vec![gossip(Topic::Acks, ack.bytes().clone())],
+            | Role::FalsePayer
+            | Role::Eavesdropper => vec![gossip(Topic::Acks, ack.bytes().clone())],
         }
     }
 

@@ -42,7 +42,8 @@ impl Rogue {
             | Role::NeverConfirms
             | Role::NeverDelivers
             | Role::FalsePayee
-            | Role::FalsePayer => honest,
+            | Role::FalsePayer
+            | Role::Eavesdropper => honest,
         }
     }
 
@@ -70,7 +71,8 @@ impl Rogue {
             | Role::NeverConfirms
             | Role::NeverDelivers
             | Role::FalsePayee
-            | Role::FalsePayer => self.market.certificate(interval),
+            | Role::FalsePayer
+            | Role::Eavesdropper => self.market.certificate(interval),
         }
     }
 }

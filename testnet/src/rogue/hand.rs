@@ -6,7 +6,9 @@ use std::sync::Arc;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::{Payload, Verified};
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
+use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
+use boltgrid_protocol::seal::Seal;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::Interval;
 
@@ -75,6 +77,12 @@ impl Hand {
         let roster = self.roster(interval);
         let gate = (self.charter.as_ref(), roster.as_ref());
         Verified::sign(body, interval, (&self.me, &self.meter), gate).ok()
+    }
+
+    /// Our seal over a reading of our own.
+    pub(super) fn seal(&mut self, reading: &Verified<Reading>) -> Option<Verified<Seal>> {
+        let secret = Seal::secret(reading, &self.key);
+        self.sign(&Seal::over(reading, &secret), reading.interval())
     }
 
     /// Signs as ourselves and as every accomplice; those who may not say it are left out.

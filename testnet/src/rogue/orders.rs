@@ -37,7 +37,8 @@ impl Rogue {
             | Role::NeverConfirms
             | Role::NeverDelivers
             | Role::FalsePayee
-            | Role::FalsePayer => {
+            | Role::FalsePayer
+            | Role::Eavesdropper => {
                 vec![gossip(Topic::Orders, order.bytes().clone())]
             }
         }

@@ -38,7 +38,8 @@ impl Rogue {
             | Role::NeverConfirms
             | Role::NeverDelivers
             | Role::FalsePayee
-            | Role::FalsePayer => honest,
+            | Role::FalsePayer
+            | Role::Eavesdropper => honest,
         }
     }
 

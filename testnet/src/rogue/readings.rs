@@ -34,7 +34,15 @@ impl Rogue {
                 let export_register_mwh = Energy::from_milliwatt_hours(given ^ 1);
                 let other = Reading { export_register_mwh, ..truth };
                 let other = self.hand.sign_metered(&other, interval);
-                let deeds = self.split(Topic::Readings, &reading, other.as_ref());
+                let deeds = if self.hand.charter.readings.is_open() {
+                    self.split(Topic::Readings, &reading, other.as_ref())
+                } else {
+                    let left = self.hand.seal(&reading);
+                    let right = other.as_ref().and_then(|other| self.hand.seal(other));
+                    left.map_or_else(Vec::new, |left| {
+                        self.split(Topic::Readings, &left, right.as_ref())
+                    })
+                };
                 // The inside would say the first one to everybody.
                 return (Input::Tick, deeds);
             }
@@ -47,7 +55,8 @@ impl Rogue {
             | Role::Spammer
             | Role::NeverConfirms
             | Role::FalsePayee
-            | Role::FalsePayer => truth,
+            | Role::FalsePayer
+            | Role::Eavesdropper => truth,
         };
         let told = if told == truth { None } else { self.hand.sign_metered(&told, interval) };
         (Input::Metered(Box::new(told.unwrap_or(reading))), Vec::new())

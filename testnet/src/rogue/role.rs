@@ -32,6 +32,8 @@ pub enum Role {
     FalsePayee,
     /// Trades and takes, and pays nothing whatever it says.
     FalsePayer,
+    /// Trades nothing, listens to everything, and asks everybody for their readings.
+    Eavesdropper,
 }
 
 /// A word that is no role.
@@ -43,7 +45,7 @@ pub struct NotARole {
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Equivocator,
         Self::LatePartial,
         Self::SelectiveAcker,
@@ -57,13 +59,16 @@ impl Role {
         Self::NeverDelivers,
         Self::FalsePayee,
         Self::FalsePayer,
+        Self::Eavesdropper,
     ];
 
-    /// The roles that can be told from a member's where nobody pays.
+    /// The roles that can be told from a member's where nobody pays, and by what they say.
     #[must_use]
     pub fn without_money() -> Vec<Self> {
         let roles = Self::ALL.into_iter();
-        roles.filter(|role| !matches!(role, Self::FalsePayee | Self::FalsePayer)).collect()
+        let silent =
+            |role: &Self| matches!(role, Self::FalsePayee | Self::FalsePayer | Self::Eavesdropper);
+        roles.filter(|role| !silent(role)).collect()
     }
 
     /// Its word in faults files and reports.
@@ -83,6 +88,7 @@ impl Role {
             Self::NeverDelivers => "never_delivers",
             Self::FalsePayee => "false_payee",
             Self::FalsePayer => "false_payer",
+            Self::Eavesdropper => "eavesdropper",
         }
     }
 
@@ -101,7 +107,8 @@ impl Role {
             | Self::NeverConfirms
             | Self::NeverDelivers
             | Self::FalsePayee
-            | Self::FalsePayer => false,
+            | Self::FalsePayer
+            | Self::Eavesdropper => false,
         }
     }
 }

@@ -41,7 +41,8 @@ impl Rogue {
             | Role::NeverConfirms
             | Role::NeverDelivers
             | Role::FalsePayee
-            | Role::FalsePayer => vec![gossip(Topic::Votes, vote.bytes().clone())],
+            | Role::FalsePayer
+            | Role::Eavesdropper => vec![gossip(Topic::Votes, vote.bytes().clone())],
         }
     }
 

@@ -6,7 +6,7 @@
 use std::num::NonZeroU64;
 
 use boltgrid_protocol::charter::{
-    Charter, CharterRejected, Connection, Feeder, Membership, PaymentTerms, PriceBand,
+    Charter, CharterRejected, Connection, Disclosure, Feeder, Membership, PaymentTerms, PriceBand,
     TRANCHE_MAX_MWH, Tariff, TariffClock, TariffPeriod, TariffPrices, Timing,
 };
 use boltgrid_protocol::id::ParticipantId;
@@ -61,6 +61,8 @@ pub struct Terms<'a> {
     pub registrar: ParticipantId,
     /// What the tariff's clock shows.
     pub clock: TariffClock,
+    /// Who sees the members' readings.
+    pub readings: Disclosure,
     /// How many intervals everyone has to pay for one.
     pub pay_within_intervals: NonZeroU64,
     /// The lines that have meters of their own.
@@ -107,6 +109,7 @@ pub fn charter(terms: &Terms<'_>) -> Result<Charter, CharterRejected> {
             forwarding: true,
         },
         feeders: terms.feeders.clone(),
+        readings: terms.readings,
     };
     charter.check()?;
     Ok(charter)
@@ -165,6 +168,7 @@ mod tests {
             connection: Power::from_watts(160_000).unwrap(),
             registrar: Keypair::from_seed(&[1; 32]).participant_id(),
             clock: tariff_clock(interval_ms, AT, NINE_OCLOCK).unwrap(),
+            readings: Disclosure::Open,
             pay_within_intervals: PAY_WITHIN_INTERVALS,
             feeders: Vec::new(),
         })

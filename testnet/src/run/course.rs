@@ -27,6 +27,7 @@ use super::invariants::{Invariants, Tally};
 use super::links::Links;
 use super::money::Money;
 use super::observation::{Observation, SiteObservation};
+use super::overheard;
 use super::payments::Payments;
 use super::report::{IntervalRow, InvariantRow, NodeRow, Rejected, Report, add_rejected};
 use super::rogues::Rogues;
@@ -429,6 +430,8 @@ impl<'a> Course<'a> {
         invariants.extend(self.payment_verdicts());
         invariants.extend(self.exposures.row());
         invariants.extend(self.fraud_verdicts());
+        let readings = self.stage.charter.readings;
+        invariants.extend(overheard::verdict(readings, self.rogues.overheard()));
         invariants.extend(self.conserved.clone());
         invariants.extend(self.verdicts());
         Report {

@@ -349,6 +349,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), FoundingError> {
 
 #[cfg(test)]
 mod tests {
+    use boltgrid_protocol::charter::Disclosure;
+
     use super::*;
     use crate::devices::{METER_UNIT, MeterKind};
     use crate::plant::{BatteryNameplate, PvNameplate};
@@ -386,6 +388,7 @@ mod tests {
             connection: Power::from_milliwatts(160_000_000),
             registrar: key(SEED, Role::Registrar, 0).participant_id(),
             clock: charter::tariff_clock(10_000, 1_800_000_000_000, 0).unwrap(),
+            readings: Disclosure::Open,
             pay_within_intervals: charter::PAY_WITHIN_INTERVALS,
             feeders: Vec::new(),
         });

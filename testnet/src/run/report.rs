@@ -163,6 +163,9 @@ pub struct RogueRow {
     pub participant: String,
     /// What it played.
     pub role: String,
+    /// What it heard of other members' readings, by what it was.
+    #[serde(default)]
+    pub heard: BTreeMap<String, u64>,
     /// How many messages it sent, by kind.
     pub sent: BTreeMap<String, u64>,
     /// The payers' words on its invoices, by what was wrong with these.

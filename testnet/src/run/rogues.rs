@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::founding::{self, key};
+use super::overheard::Overheard;
 use super::report::RogueRow;
 use super::stage::Stage;
 use crate::rogue::{Rogue, Role, Trick};
@@ -39,6 +40,8 @@ pub struct Played {
     pub sent: Deeds,
     /// The words on its invoices, by what was wrong with these.
     pub words: BTreeMap<Trick, Deeds>,
+    /// What it heard that is a reading or a seal of another member, or was told when it asked.
+    pub heard: Overheard,
     /// The payment hashes of invoices with which nothing was wrong, in hexadecimal.
     pub right: BTreeSet<String>,
 }
@@ -126,6 +129,12 @@ impl Rogues {
         self.played.iter().map(|(number, played)| (*number, played))
     }
 
+    /// What each of them heard of others' readings.
+    pub fn overheard(&self) -> impl Iterator<Item = (Role, Overheard)> {
+        let played = self.played.iter();
+        played.filter_map(|(number, played)| Some((*self.roles.get(number)?, played.heard)))
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -160,6 +169,7 @@ impl Rogues {
                 participant: place.participant.to_string(),
                 role: role.word().to_owned(),
                 sent: counts(played.sent),
+                heard: played.heard.into(),
                 words: words.map(|(it, words)| (it.word().to_owned(), counts(words))).collect(),
                 ..RogueRow::default()
             })

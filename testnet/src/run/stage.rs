@@ -10,7 +10,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use boltgrid_protocol::charter::{Charter, CharterRejected, Feeder, Timing};
+use boltgrid_protocol::charter::{Charter, CharterRejected, Disclosure, Feeder, Timing};
 use boltgrid_protocol::units::{Power, Timestamp};
 use tempfile::TempDir;
 
@@ -207,6 +207,7 @@ impl Stage {
             from_row,
             seed,
             pays,
+            readings: options.readings,
             pay_within_intervals: options.pay_within_intervals,
             has_feeder: faults.iter().any(|it| matches!(it.kind, FaultKind::Falsify { .. })),
         };
@@ -311,6 +312,7 @@ struct Plan<'a> {
     from_row: usize,
     seed: u64,
     pays: bool,
+    readings: Disclosure,
     pay_within_intervals: NonZeroU64,
     has_feeder: bool,
 }
@@ -331,6 +333,7 @@ impl Plan<'_> {
             connection: Power::from_milliwatts(rated_mw),
             registrar: founding::key(self.seed, Role::Registrar, 0).participant_id(),
             clock,
+            readings: self.readings,
             pay_within_intervals: self.pay_within_intervals,
             feeders: self.feeders(),
         };

@@ -190,6 +190,8 @@ fn table(counts: &Counts, took: Duration) -> String {
         ("stops of nodes", counts.stops),
         ("confirmed sides of trades", counts.confirmed),
         ("settled sides of trades", counts.measured),
+        ("runs with private readings", counts.private),
+        ("readings shown", counts.shown),
         ("whispers of rogues", counts.whispers),
         ("equivocations seen", counts.equivocations),
         ("abstentions", counts.abstentions),

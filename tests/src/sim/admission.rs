@@ -76,8 +76,9 @@ impl Admission {
     }
 
     /// Whether a message may travel on a topic (P24).
-    pub(super) fn belongs(message: &Message, topic: Topic) -> bool {
-        Topic::of(message.kind()) == Some(topic)
+    pub(super) fn belongs(&self, message: &Message, topic: Topic) -> bool {
+        let kind = message.kind();
+        Topic::of(kind) == Some(topic) && self.charter.readings.lets_gossip(kind)
     }
 }
 
@@ -116,6 +117,7 @@ impl Parts {
             Message::Reply(it) => parts!(it),
             Message::Invoice(it) => parts!(it),
             Message::Deed(it) => parts!(it),
+            Message::Seal(it) => parts!(it),
         }
     }
 }

@@ -10,6 +10,7 @@ mod in_time;
 mod inclusion;
 mod one_book;
 mod own_order;
+mod private;
 mod settlement;
 mod signs_once;
 
@@ -57,11 +58,13 @@ pub enum Guarantee {
     EvidenceSpreads,
     /// An honest member is never barred (P20).
     NeverBarred,
+    /// Where readings are not open, counterparties only see them (P40).
+    ReadingsPrivate,
 }
 
 impl Guarantee {
     /// All guarantees.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::OwnOrder,
         Self::SignsOnce,
         Self::OneBook,
@@ -74,6 +77,7 @@ impl Guarantee {
         Self::Decision,
         Self::EvidenceSpreads,
         Self::NeverBarred,
+        Self::ReadingsPrivate,
     ];
 
     /// Its name in reports.
@@ -96,6 +100,7 @@ impl Guarantee {
             Self::Decision => "a decision comes",
             Self::EvidenceSpreads => "equivocation is known to all within 5 s",
             Self::NeverBarred => "no honest member is barred",
+            Self::ReadingsPrivate => "readings that are not open are shown to counterparties only",
         }
     }
 }
@@ -278,10 +283,16 @@ impl Checks {
     /// An honest node lets a message of its own leave.
     pub(super) fn left(&mut self, here: Here, message: &Message, journal: &Journal) {
         self.signs_once.left(&mut self.findings, here, message, journal);
+        private::left(&self.facts, &mut self.findings, here, message);
         if let Message::Confirm(confirm) = message {
             let (facts, findings) = (&mut self.facts, &mut self.findings);
             self.own_orders.confirmed(facts, findings, here, (confirm, journal));
         }
+    }
+
+    /// An honest node shows a reading of its own to somebody.
+    pub(super) fn shown(&mut self, here: Here, of: (Interval, &ParticipantId), journal: &Journal) {
+        private::shown(&mut self.findings, here, of, journal);
     }
 
     /// An honest node stored what it signed or was given.

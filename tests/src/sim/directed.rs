@@ -3,6 +3,7 @@
 //!
 //! Sites differ from seed to seed, the course of things does not. Not for: finding anything new.
 
+use boltgrid_protocol::charter::Disclosure;
 use boltgrid_testnet::rogue::Role;
 
 use super::flaw::Flaw;
@@ -34,6 +35,7 @@ fn calm(seed: u64, intervals: u64) -> Plan {
         epoch_intervals: 1_000,
         loss_ppm: 0,
         skew_max_ms: 100,
+        readings: Disclosure::Open,
         members: vec![member; VOTERS],
         weather: Weather { delay_ms: DELAY_MS, jitter_ms: 0, loss_ppm: 0, copies_ppm: 0 },
         rogues: Vec::new(),

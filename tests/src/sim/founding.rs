@@ -21,6 +21,7 @@ const RATED_WATTS: i64 = 100_000;
 
 const CHARTER: &str = r#"
 name = "simulated"
+readings = "DISCLOSURE"
 [interval]
 interval_ms = 10000
 gate_before_delivery_ms = 6500
@@ -66,6 +67,7 @@ impl Founding {
         let registrar = Keypair::from_seed(&[200; 32]);
         let text = CHARTER
             .replace("REGISTRAR", &registrar.participant_id().to_string())
+            .replace("DISCLOSURE", plan.readings.word())
             .replace("SKEW", &plan.skew_max_ms.to_string())
             .replace("LOSS", &plan.loss_ppm.to_string())
             .replace("EPOCH", &plan.epoch_intervals.to_string());

@@ -3,9 +3,10 @@
 //! A plan is drawn whole before the run starts, so that a failing one can be shrunk and still means
 //! the same. Not for: carrying it out.
 
+use boltgrid_protocol::charter::Disclosure;
 use boltgrid_testnet::rogue::Role;
 
-use super::dice::{Dice, MILLION, to_index};
+use super::dice::{Dice, MILLION, lot, to_index};
 use super::directed;
 use super::flaw::Flaw;
 use super::incident::{Event, Incident, Moment};
@@ -14,6 +15,11 @@ use super::incident::{Event, Incident, Moment};
 pub(super) const INTERVAL_MS: u64 = 10_000;
 /// Fewest and most nodes.
 const NODES: (u64, u64) = (4, 13);
+
+/// In one of so many runs counterparties only see readings.
+const COUNTERPARTY_ONE_IN: u64 = 3;
+/// What that is drawn with beside the seed.
+const READINGS_LOT: u64 = 40;
 
 /// What is always so on every link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub struct Plan {
     pub loss_ppm: u32,
     /// How far clocks may differ.
     pub skew_max_ms: u64,
+    /// Who sees readings.
+    pub readings: Disclosure,
     /// The members, one per node.
     pub members: Vec<Membership>,
     /// The links.
@@ -98,6 +106,7 @@ impl Plan {
             epoch_intervals: dice.pick(&[5, 8, 13, 1_000]),
             loss_ppm: dice.pick(&[0, 30_000]),
             skew_max_ms: dice.pick(&[100, 300]),
+            readings: readings(seed, flaw),
             members,
             weather,
             rogues: Vec::new(),
@@ -116,6 +125,12 @@ impl Plan {
     pub fn ends_ms(&self) -> u64 {
         (self.intervals + 4) * INTERVAL_MS
     }
+}
+
+/// Drawn apart from the rest, so that a seed stands for the same run as before there was a choice.
+fn readings(seed: u64, flaw: Option<Flaw>) -> Disclosure {
+    let is_drawn = lot([seed, READINGS_LOT, 0, 0]).is_multiple_of(COUNTERPARTY_ONE_IN);
+    if is_drawn && flaw.is_none() { Disclosure::Counterparty } else { Disclosure::Open }
 }
 
 fn members(dice: &mut Dice, nodes: usize, intervals: u64) -> Vec<Membership> {

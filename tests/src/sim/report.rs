@@ -43,6 +43,10 @@ pub struct Counts {
     pub settled: u64,
     /// Sides of trades settled from both meters.
     pub measured: u64,
+    /// Runs in which counterparties only see readings.
+    pub private: u64,
+    /// Readings that were shown to counterparties.
+    pub shown: u64,
     /// Times that somebody signed two things and honest nodes saw both.
     pub equivocations: u64,
     /// Messages that rogues said to some only.
@@ -79,6 +83,8 @@ impl Counts {
             (&mut self.confirmed, other.confirmed),
             (&mut self.settled, other.settled),
             (&mut self.measured, other.measured),
+            (&mut self.private, other.private),
+            (&mut self.shown, other.shown),
             (&mut self.equivocations, other.equivocations),
             (&mut self.abstentions, other.abstentions),
             (&mut self.whispers, other.whispers),

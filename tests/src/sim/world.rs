@@ -8,6 +8,7 @@ mod carry;
 mod faults;
 mod gossip;
 mod readings;
+mod showing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use boltgrid_market::abstention::ClockCheck;
 use boltgrid_market::input::Input;
 use boltgrid_protocol::direct::Question;
+use boltgrid_protocol::seal::Shown;
 use boltgrid_protocol::topic::Topic;
 use boltgrid_protocol::units::{Interval, Timestamp};
 
@@ -57,6 +59,10 @@ enum What {
     Beat { node: usize },
     /// A message arrives, on a topic or directly.
     Arrive { to: usize, from: usize, id: MessageId, topic: Option<Topic> },
+    /// A reading is shown, again if it was shown in vain.
+    Show { from: usize, to: usize, shown: Box<Shown>, until: Timestamp },
+    /// A reading arrives that its author shows.
+    Shown { to: usize, from: usize, shown: Box<Shown> },
     /// A question arrives.
     Asked { to: usize, from: usize, question: Question },
     /// A certificate arrives that was asked for.
@@ -163,6 +169,7 @@ impl World {
 
     fn run(&mut self) {
         self.counts.seeds = 1;
+        self.counts.private = u64::from(!self.plan.readings.is_open());
         for (_, role) in &self.plan.rogues {
             *self.counts.rogues.entry(role.word()).or_default() += 1;
         }
@@ -258,6 +265,8 @@ impl World {
             What::Wake { node, at_ms } => self.wake(node, at_ms),
             What::Beat { node } => self.beat(node),
             What::Arrive { to, from, id, topic } => self.arrive(to, from, id, topic),
+            What::Show { from, to, shown, until } => self.show(from, to, shown, until),
+            What::Shown { to, from, shown } => self.take_shown(to, from, *shown),
             What::Asked { to, from, question } => self.asked(to, from, &question),
             What::Certificate { to, bytes } => self.take_certificate(to, &bytes),
             What::Place { node, life, interval } => self.place(node, life, interval),
@@ -338,9 +347,11 @@ impl What {
             | Self::Beat { node }
             | Self::Place { node, .. }
             | Self::Clock { node, .. } => Some(*node),
-            Self::Arrive { to, .. } | Self::Asked { to, .. } | Self::Certificate { to, .. } => {
-                Some(*to)
-            }
+            Self::Arrive { to, .. }
+            | Self::Shown { to, .. }
+            | Self::Asked { to, .. }
+            | Self::Certificate { to, .. } => Some(*to),
+            Self::Show { from, .. } => Some(*from),
             Self::Incident(_)
             | Self::Start { .. }
             | Self::Kill { .. }

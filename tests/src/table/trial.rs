@@ -224,6 +224,7 @@ impl Trial<'_> {
             Effect::Tell(_)
             | Effect::Persist(_)
             | Effect::SendConfirm { .. }
+            | Effect::Show { .. }
             | Effect::FetchCertificate { .. }
             | Effect::PublishOffer(_)
             | Effect::AskReply { .. }

@@ -120,6 +120,12 @@ fn event(it: &EventReport) -> String {
 }
 
 fn feeder(it: &FeederReport) -> String {
+    if it.unseen {
+        return format!(
+            "{}: not checked: the charter lets counterparties only see its sites' readings",
+            it.name
+        );
+    }
     let Some(meter) = &it.meter else {
         return format!(
             "{}: has no meter; none is enrolled at a connection point of its name",
@@ -218,8 +224,11 @@ mod tests {
                 gap_ppm: 93_000,
                 suspects,
             }),
+            unseen: false,
             missing: Vec::new(),
         };
+        let unseen = feeder(&FeederReport { unseen: true, ..it.clone() });
+        assert!(unseen.contains("not checked"), "{unseen}");
         let line = feeder(&it);
         assert!(line.contains("A GAP STANDS") && line.contains("it could be ab"), "{line}");
     }

@@ -338,6 +338,7 @@ impl Grid {
                 Effect::Persist(_)
                 | Effect::Gossip(..)
                 | Effect::SendConfirm { .. }
+                | Effect::Show { .. }
                 | Effect::FetchOrders { .. }
                 | Effect::PublishOffer(_)
                 | Effect::AskReply { .. }
@@ -374,6 +375,7 @@ impl Grid {
                 }
             }
             Effect::Persist(_)
+            | Effect::Show { .. }
             | Effect::Judge { .. }
             | Effect::AskOrder(_)
             | Effect::PublishOffer(_)

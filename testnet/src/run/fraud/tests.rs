@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use boltgrid::rpc::payment::AccountReport;
+use boltgrid_protocol::charter::Disclosure;
 use boltgrid_protocol::codec;
 use boltgrid_protocol::id::{GridId, ParticipantId, RosterHash};
 use boltgrid_protocol::units::Power;
@@ -28,6 +29,7 @@ fn grid() -> Charter {
         connection: Power::from_milliwatts(1_000_000),
         registrar: NODE,
         clock: tariff_clock(10_000, 1_800_000_000_000, 0).unwrap(),
+        readings: Disclosure::Open,
         pay_within_intervals: NonZeroU64::MIN,
         feeders: Vec::new(),
     };

@@ -103,6 +103,16 @@ impl Lines {
         self.lines.iter().filter(|line| line.swarm.connected_peers().next().is_some()).count()
     }
 
+    /// Who is at the other end of a line.
+    pub(super) fn other_end(&self, place: usize) -> ParticipantId {
+        self.lines[place].to
+    }
+
+    /// Everybody there is a line to.
+    pub(super) fn ends(&self) -> Vec<ParticipantId> {
+        self.lines.iter().map(|line| line.to).collect()
+    }
+
     /// The next thing that anybody says. Nothing is lost where nobody waits for it any longer.
     pub(super) async fn next(&mut self) -> Said {
         loop {

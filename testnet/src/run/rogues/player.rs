@@ -19,6 +19,7 @@ use boltgrid_protocol::invoice::InvoiceWord;
 use boltgrid_protocol::message::{Gatekeeper, Message};
 use boltgrid_protocol::order::{Order, Side, Source, Step};
 use boltgrid_protocol::reading::Reading;
+use boltgrid_protocol::seal::Shown;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Interval, Power, Timestamp};
 use tokio::time::Instant;
@@ -29,7 +30,7 @@ use super::lines::{Asked, Lines, Said};
 use super::{Played, TAKEN, count};
 use crate::devices::SharedPlant;
 use crate::plant::SiteRegisters;
-use crate::rogue::{Deed, Rogue, Trick};
+use crate::rogue::{Deed, Rogue, Role, Trick};
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
@@ -92,6 +93,7 @@ impl Player {
     fn hear(&mut self, now: Timestamp, said: Said) {
         match said {
             Said::Gossip(bytes) => {
+                self.overhear(&bytes);
                 self.readings.token = self.readings.token.wrapping_add(1);
                 self.admit(now, bytes, Some(self.readings.token));
             }
@@ -101,6 +103,7 @@ impl Player {
                         self.asked_to_pay(now, invoice)
                     }
                     Ok(Request::Ask(question)) => self.answer(&question),
+                    Ok(Request::Show(shown)) => self.take_shown(now, line, shown),
                     Ok(Request::Confirm(bytes)) => {
                         self.admit(now, bytes, None);
                         Response::Taken
@@ -111,6 +114,11 @@ impl Player {
             }
             Said::Response(asked, bytes) => match Response::from_bytes(&bytes) {
                 Ok(Response::Answer(Answer::Invoice(word))) => self.hear_word(asked, word),
+                Ok(Response::Answer(Answer::Readings(shown))) => {
+                    let heard = &mut self.played.heard;
+                    heard.denied += u64::from(shown.is_empty());
+                    shown.iter().for_each(|shown| self.overhear(&shown.reading));
+                }
                 Ok(Response::Answer(Answer::Orders(orders))) => {
                     orders.into_iter().for_each(|order| self.admit(now, order, None));
                 }
@@ -121,6 +129,39 @@ impl Player {
                 }
                 Ok(_) | Err(_) => {}
             },
+        }
+    }
+
+    /// Counts what tells of another member's readings.
+    fn overhear(&mut self, bytes: &[u8]) {
+        let Ok(header) = Header::peek(bytes) else { return };
+        let heard = &mut self.played.heard;
+        heard.readings += u64::from(header.kind == Kind::Reading);
+        heard.seals += u64::from(header.kind == Kind::Seal);
+    }
+
+    /// Asks everybody for the readings of the interval that ended.
+    fn pry(&mut self, interval: Interval) {
+        for whom in self.lines.ends() {
+            let request = Request::Ask(Question::Readings { interval });
+            let asked = self.lines.ask(&whom, request.to_bytes());
+            self.played.heard.asked += u64::from(asked.is_some());
+        }
+    }
+
+    /// A member shows its reading.
+    fn take_shown(&mut self, now: Timestamp, line: usize, shown: Shown) -> Response {
+        self.overhear(&shown.reading);
+        let (by, gate) = (self.lines.other_end(line), &mut self.gate);
+        match shown.open(&by, |bytes| gate.admit(bytes, now)) {
+            Ok(opened) => {
+                self.put(now, Input::Shown(Box::new(opened)));
+                Response::Taken
+            }
+            Err(rejected) => {
+                debug!(%rejected, "shown what is none");
+                Response::Refused
+            }
         }
     }
 
@@ -149,7 +190,8 @@ impl Player {
             | Question::Clock
             | Question::Reply { .. }
             | Question::Invoice { .. }
-            | Question::Escrow(_) => Response::Refused,
+            | Question::Escrow(_)
+            | Question::Readings { .. } => Response::Refused,
         }
     }
 
@@ -194,6 +236,11 @@ impl Player {
                     self.count(&bytes);
                 }
             }
+            Effect::Show { to, shown } => {
+                if self.lines.ask(&to, Request::Show(*shown).to_bytes()).is_some() {
+                    count(&mut self.played.sent, "shown_reading");
+                }
+            }
             Effect::FetchOrders { interval, authors, from } => {
                 for question in Question::for_orders(interval, &authors) {
                     self.ask_all(&from, &question);
@@ -202,6 +249,8 @@ impl Player {
             Effect::FetchCertificate { interval, from } => {
                 self.ask_all(&from, &Question::Certificate { interval });
             }
+            // Who trades with somebody is shown its readings.
+            Effect::AskOrder(_) if self.rogue.role() == Role::Eavesdropper => {}
             Effect::AskOrder(interval) => {
                 if let Some(order) = self.order(interval) {
                     self.put(now, Input::Place { interval, order });
@@ -257,6 +306,9 @@ impl Player {
         }
         let Some(registers) = self.registers_at(edge) else { return };
         self.readings.edge = Some(edge);
+        if self.rogue.role() == Role::Eavesdropper {
+            self.pry(edge.previous());
+        }
         let power_mw = self.net_mwh(edge.previous()).map_or(Power::ZERO, |net| {
             let hour_mw = i128::from(net).saturating_mul(HOUR_MS);
             let mw = hour_mw / i128::from(self.charter.interval.interval_ms);
@@ -331,5 +383,6 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Reply => "reply",
         Kind::Invoice => "invoice",
         Kind::Deed => "deed",
+        Kind::Seal => "seal",
     }
 }

@@ -48,7 +48,11 @@ impl Bars {
         let author = facts.node_of(&parts.participant);
         let proves = matches!(
             message,
-            Message::Order(_) | Message::Ack(_) | Message::Vote(_) | Message::Reading(_)
+            Message::Order(_)
+                | Message::Ack(_)
+                | Message::Vote(_)
+                | Message::Reading(_)
+                | Message::Seal(_)
         );
         if author.is_none_or(|author| facts.honest[author]) || !proves {
             return None;

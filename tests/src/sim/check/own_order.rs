@@ -43,7 +43,8 @@ impl OwnOrders {
             | Message::Acceptance(_)
             | Message::Reply(_)
             | Message::Invoice(_)
-            | Message::Deed(_) => {}
+            | Message::Deed(_)
+            | Message::Seal(_) => {}
         }
     }
 

@@ -30,7 +30,10 @@ impl SignsOnce {
     ) {
         let Some(slot) = slot_of(message) else { return };
         let parts = Parts::of(message);
-        if journal.get(slot).is_none_or(|entry| entry.bytes != parts.bytes) {
+        let is_stored = journal
+            .get(slot)
+            .is_some_and(|entry| matches!(message, Message::Seal(_)) || entry.bytes == parts.bytes);
+        if !is_stored {
             let what = format!("{slot:?} leaves and is not on disk");
             findings.at(Guarantee::SignsOnce, here, parts.interval, what);
         }
@@ -54,6 +57,8 @@ pub(super) fn slot_of(message: &Message) -> Option<Slot> {
         },
         Message::Confirm(it) => Slot::Confirm(it.interval(), it.body().terms.index),
         Message::Reading(it) => Slot::Reading(it.interval()),
+        // A seal follows from the reading, and from nothing else.
+        Message::Seal(it) => Slot::Reading(it.interval()),
         Message::Evidence(_)
         | Message::PeerRecord(_)
         | Message::Offer(_)

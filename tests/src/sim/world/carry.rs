@@ -105,6 +105,7 @@ impl World {
                     self.send(node, to, id, None);
                 }
             }
+            Effect::Show { to, shown } => self.start_showing(node, &to, shown),
             Effect::Judge { verdict, .. } => {
                 if let (Verdict::Accept, Some((id, Some(topic)))) = (verdict, about) {
                     self.pass_on(node, id, topic);
@@ -292,6 +293,7 @@ fn persisted(effect: &Effect) -> Option<JournalEntry> {
         Effect::Persist(entry) => Some(entry.clone()),
         Effect::Gossip(..)
         | Effect::SendConfirm { .. }
+        | Effect::Show { .. }
         | Effect::Judge { .. }
         | Effect::FetchOrders { .. }
         | Effect::FetchCertificate { .. }

@@ -13,7 +13,7 @@ use boltgrid_protocol::message::Message;
 use boltgrid_protocol::topic::Topic;
 
 use super::{What, World};
-use crate::sim::admission::{Admission, MessageId, Parts};
+use crate::sim::admission::{MessageId, Parts};
 use crate::sim::dice::{lot, to_index};
 use crate::sim::network::Journey;
 use crate::sim::node::Mind;
@@ -27,7 +27,7 @@ const OFFERED_TO: usize = 3;
 /// Clocks are compared once in so many beats.
 const CLOCKS_ASKED_EVERY: u64 = 3;
 /// A question's place among the keys of a link, apart from messages.
-const QUESTION_KEY: u64 = 1 << 40;
+pub(super) const QUESTION_KEY: u64 = 1 << 40;
 
 impl World {
     /// Tells everybody, or only some.
@@ -68,7 +68,12 @@ impl World {
     }
 
     /// When something sent arrives, once or twice, if it does.
-    fn journey(&mut self, from: usize, to: usize, key: u64) -> impl Iterator<Item = u64> + use<> {
+    pub(super) fn journey(
+        &mut self,
+        from: usize,
+        to: usize,
+        key: u64,
+    ) -> impl Iterator<Item = u64> + use<> {
         self.counts.sent += 1;
         let (first, second) = match self.network.send(self.since_ms(), from, to, key) {
             Journey::Lost => {
@@ -174,7 +179,7 @@ impl World {
         let local = self.local(to);
         let message = self.admission.admit(id, local);
         let message = message
-            .filter(|message| topic.is_none_or(|topic| Admission::belongs(message, topic)))
+            .filter(|message| topic.is_none_or(|topic| self.admission.belongs(message, topic)))
             .cloned();
         let Some(message) = message else {
             self.counts.refused += 1;
@@ -214,7 +219,8 @@ impl World {
                 | Question::Clock
                 | Question::Reply { .. }
                 | Question::Invoice { .. }
-                | Question::Escrow(_),
+                | Question::Escrow(_)
+                | Question::Readings { .. },
             ) => return,
             (Mind::Honest(market), Question::Orders { interval, authors }) => {
                 (market.orders_of(*interval, authors), None)
@@ -288,6 +294,7 @@ pub(super) fn describe(message: &Message) -> String {
         Message::Reply(it) => format!("reply of {}", it.author()),
         Message::Invoice(it) => format!("invoice of {}", it.author()),
         Message::Deed(it) => format!("deed of {}", it.author()),
+        Message::Seal(it) => format!("seal of {}", it.author()),
     };
     format!("interval {}: {what} ({})", parts.interval, parts.hash.short())
 }
