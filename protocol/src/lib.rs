@@ -23,6 +23,7 @@ pub mod history;
 pub mod id;
 pub mod invoice;
 pub mod lightning;
+pub mod masking;
 pub mod message;
 pub mod offer;
 pub mod order;

@@ -88,6 +88,16 @@ impl Keypair {
     }
 }
 
+impl Keypair {
+    /// A secret that this key has in common with another one, and that nobody else can compute:
+    /// X25519 (RFC 7748) between the two as keys of Curve25519.
+    #[must_use]
+    pub fn common_secret(&self, other: &PublicKey) -> zeroize::Zeroizing<[u8; 32]> {
+        let secret = zeroize::Zeroizing::new(self.key.to_scalar_bytes());
+        zeroize::Zeroizing::new(other.key.to_montgomery().mul_clamped(*secret).to_bytes())
+    }
+}
+
 /// A public key, decompressed once so that many signatures of it can be verified.
 #[derive(Clone, Debug)]
 pub struct PublicKey {
@@ -193,6 +203,17 @@ mod tests {
             ed25519_dalek::Verifier::verify(&public.key, &in_domain, &signature.into()).is_ok()
         );
         assert_eq!(public.verify(b"hello", &signature), Err(SignatureRejected::BadSignature));
+    }
+
+    #[test]
+    fn two_keys_have_one_secret_in_common_and_another_pair_another() {
+        let keys = [1, 2, 3].map(|seed| Keypair::from_seed(&[seed; 32]));
+        let public = |of: &Keypair| PublicKey::of_participant(&of.participant_id()).unwrap();
+        let [a, b, c] = &keys;
+        let secret = a.common_secret(&public(b));
+        assert_eq!(*b.common_secret(&public(a)), *secret);
+        assert_ne!(*c.common_secret(&public(a)), *secret);
+        assert_ne!(*a.common_secret(&public(c)), *secret);
     }
 
     #[test]
