@@ -13,3 +13,4 @@ pub mod learnt;
 pub mod machine;
 pub mod plan;
 pub mod react;
+pub mod rules;

@@ -18,6 +18,7 @@ mod past;
 mod payment;
 mod replay;
 mod rpc;
+mod rules;
 mod run;
 mod show;
 mod status;
@@ -108,6 +109,9 @@ enum Command {
     Token(token::Token),
     /// Call any method of the running node, with parameters as JSON
     Rpc(call::Call),
+    /// Rules for machines: check them, and try them on the past
+    #[command(subcommand)]
+    Rules(rules::Rules),
     /// Write all that is kept about money into CSV files
     Export(export::Export),
     /// Clear a past interval again from its stored book, and compare
@@ -158,6 +162,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Meter(meter) => meter.run(&mut out),
         Command::Token(token) => token.run(&mut out),
         Command::Rpc(call) => call.run(&mut out),
+        Command::Rules(rules) => rules.run(&mut out),
         Command::Export(export) => export.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),
     };

@@ -104,6 +104,14 @@ pub enum CliError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// A file does not hold what it should, or cannot be read.
+    #[error("{path}: {problem}")]
+    Contents {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong with it, with lines where it has any.
+        problem: String,
+    },
     /// Standard output or input failed.
     #[error("the terminal cannot be written or read: {0}")]
     Output(#[from] io::Error),
