@@ -9,6 +9,7 @@ pub mod drivers;
 pub mod effect;
 pub mod hash;
 pub mod hashprice;
+pub mod heat;
 pub mod learnt;
 pub mod machine;
 pub mod plan;
