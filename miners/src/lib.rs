@@ -7,6 +7,9 @@
 pub mod break_even;
 pub mod drivers;
 pub mod effect;
+pub mod emissions;
+pub mod flare;
+pub mod generator;
 pub mod hash;
 pub mod hashprice;
 pub mod heat;
