@@ -17,6 +17,7 @@ mod gain;
 mod keep;
 mod machine;
 mod raise;
+mod reason;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use boltgrid_protocol::units::{Power, Price, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use machine::{Habits, Machine, Past, Standing};
+pub use reason::Reason;
 
 use crate::machine::SetPoint;
 
@@ -84,49 +86,6 @@ pub struct Decision {
     pub set_point: Option<SetPoint>,
     /// Why.
     pub reason: Reason,
-}
-
-/// Why a machine is to do what it is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// It runs, as what it earns is worth more than what its power would bring or costs.
-    Pays,
-    /// It runs, and first of all, as its heat is wanted.
-    Heats,
-    /// It does not run, as its power is worth more elsewhere.
-    TooDear,
-    /// It does not run, or not faster, as others take what there is.
-    NothingLeft,
-    /// It runs on, as it was started a short while ago.
-    RunsOn {
-        /// Until when.
-        until_unix_ms: u64,
-    },
-    /// It stays off, as it was stopped a short while ago.
-    Rests {
-        /// Until when.
-        until_unix_ms: u64,
-    },
-    /// It stays off, as it was started as often today as its owner allows.
-    StartsUsedUp,
-    /// It is started later, as not all are started at once.
-    Waits,
-    /// A fuse or a line would carry too much.
-    Limit,
-    /// The grid is in an emergency.
-    Emergency,
-    /// The frequency or the voltage asks for it.
-    GridSupport,
-    /// Its owner said so.
-    Owner {
-        /// Until when.
-        until_unix_ms: u64,
-    },
-    /// It does not do as it is told: what it draws is taken out of the plan.
-    Unresponsive,
-    /// It can only be looked at.
-    OnlyLookedAt,
 }
 
 /// What is left while a plan is made.

@@ -23,9 +23,15 @@ pub(super) fn decide(
             (Some(SetPoint::Off), Reason::Emergency, 0)
         }
         Standing::Owner { set_point, until } if conditions.now < until => {
-            let until_unix_ms = until.to_unix_ms();
             let mw = machine.above_idle_mw(set_point);
-            (Some(set_point), Reason::Owner { until_unix_ms }, mw)
+            if mw > left.ceiling_mw {
+                // Above an owner's word there are only fuses.
+                let set_point = machine.within_mw(left.ceiling_mw);
+                (Some(set_point), Reason::Limit, machine.above_idle_mw(set_point))
+            } else {
+                let until_unix_ms = until.to_unix_ms();
+                (Some(set_point), Reason::Owner { until_unix_ms }, mw)
+            }
         }
         Standing::Ready | Standing::Owner { .. } => return None,
     };

@@ -214,6 +214,8 @@ fn the_owner_decides_until_the_time_is_up() {
     let reason = Reason::Owner { until_unix_ms: until.to_unix_ms() };
     let found = planned(&budget(3_000), &[owned, standing(&able, 160)]);
     assert_eq!(found, [(run(3_000), reason), (OFF, Reason::NothingLeft)]);
+    let weak = Conditions { ceiling: watts(2_999), ..budget(9_000) };
+    assert_eq!(planned(&weak, &[owned]), [(OFF, Reason::Limit)], "but through no fuse");
     let later = Conditions { now: until, ..budget(3_000) };
     assert_eq!(planned(&later, &[owned]), [(OFF, Reason::TooDear)]);
 }
