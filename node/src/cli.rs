@@ -12,6 +12,7 @@ mod escrow;
 mod export;
 mod init;
 mod meter;
+mod miner;
 mod node;
 mod offer;
 mod past;
@@ -104,6 +105,9 @@ enum Command {
     /// The site's meters: list, live values, try one out, find some
     #[command(subcommand)]
     Meter(meter::Meter),
+    /// The machines that mine: what they do and why, and your own word about it
+    #[command(subcommand)]
+    Miner(miner::Miner),
     /// Tokens for others who may ask the node: create, list, revoke
     #[command(subcommand)]
     Token(token::Token),
@@ -160,6 +164,7 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Payment(payment) => payment.run(&mut out),
         Command::Alert(alert) => alert.run(&mut out),
         Command::Meter(meter) => meter.run(&mut out),
+        Command::Miner(miner) => miner.run(&mut out),
         Command::Token(token) => token.run(&mut out),
         Command::Rpc(call) => call.run(&mut out),
         Command::Rules(rules) => rules.run(&mut out),

@@ -8,6 +8,7 @@ mod alerts;
 mod channels;
 mod home_assistant;
 pub mod lightning;
+mod mining;
 mod raw;
 mod render;
 mod rpc;
@@ -23,6 +24,7 @@ use libp2p::Multiaddr;
 use serde::{Deserialize, Serialize};
 
 use crate::alerts::AlertsConfig;
+use crate::dispatcher::MiningConfig;
 use crate::home_assistant::HomeAssistantConfig;
 use crate::meter_keys::{HsmConfig, MeterKeysConfig};
 use crate::site::SiteConfig;
@@ -30,6 +32,7 @@ pub use alerts::RawAlerts;
 pub use channels::{ChannelsConfig, RawChannels};
 pub use home_assistant::RawHomeAssistant;
 pub use lightning::{LightningConfig, RawLightning};
+pub use mining::RawMining;
 pub use raw::{RawCatchUp, RawConfig, RawHsm, RawLog, RawNetwork, RawOwner};
 pub use render::render;
 pub use rpc::{RawRpc, RpcConfig};
@@ -68,6 +71,8 @@ pub struct Config {
     pub channels: ChannelsConfig,
     /// What the owner wants.
     pub owner: OwnerConfig,
+    /// The machines that mine, and how they are to be treated.
+    pub mining: MiningConfig,
     /// Home Assistant; none where the file names no broker.
     pub home_assistant: Option<HomeAssistantConfig>,
     /// What the owner wants to be told of.
@@ -239,6 +244,7 @@ impl Config {
         require((1..=KEEP_DAYS_MAX).contains(&keep_days), "keep_days", || {
             format!("must be 1 to {KEEP_DAYS_MAX}, is {keep_days}")
         })?;
+        let lightning = lightning::check(raw.lightning.clone())?;
         Ok(Self {
             data_dir: given(raw.data_dir, "data_dir")?,
             keep_days,
@@ -259,7 +265,8 @@ impl Config {
             rpc: raw.rpc.check()?,
             site: raw.site.unwrap_or_default(),
             seed_file: lightning::seed_file(&raw.lightning)?,
-            lightning: lightning::check(raw.lightning)?,
+            mining: raw.mining.check(raw.miner, lightning.as_ref())?,
+            lightning,
             channels: raw.channels.check()?,
             owner: check_owner(&raw.owner)?,
             home_assistant: raw.home_assistant.check()?,

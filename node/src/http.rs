@@ -114,8 +114,11 @@ fn router(
     stop: jsonrpsee::server::StopHandle,
     requests_per_s: u32,
 ) -> Router {
-    let metrics =
-        Metrics::new(answers.history.clone(), answers.network.clone(), answers.lightning.clone());
+    let metrics = Metrics::new(
+        answers.history.clone(),
+        answers.network.clone(),
+        (answers.lightning.clone(), answers.dispatch.clone()),
+    );
     let page = Arc::new(MetricsPage::new(metrics.clone()));
     let readiness = health::Readiness::new(metrics, &answers);
     let service = rpc::service(answers, stop, requests_per_s);

@@ -5,6 +5,7 @@
 //! | http | `http`, [`rpc`] | requests of people and programs | snapshots of history, site and network |
 //! | site | [`site`] | samples of the devices, set points | site state, signed readings |
 //! | market | `market_task` | messages, readings, the clock | signed messages, set points, notices |
+//! | dispatcher | [`dispatcher`] | samples of the site's meter, targets of the market task | set points of machines, their bids |
 //! | catch-up | [`catch_up`] | questions and answers about history | the same, what it learnt into the archive |
 //! | lightning | [`lightning`] | requests to pay, invoice, open, close | events, balances, channels |
 //! | channels | [`channels`] | books, balances | opens and closes channels, whom orders name |
@@ -23,6 +24,7 @@ pub mod channels;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dispatcher;
 pub mod escrow;
 pub mod feeders;
 #[cfg(test)]

@@ -47,6 +47,7 @@ pub use channel::{Channel, ChannelId, ChannelState, ChannelTerms};
 pub use event::{Delivery, LightningEvent, LightningEvents};
 pub use guard::GuardError;
 pub use handle::{LightningError, LightningHandle, Request, Sending};
+pub(crate) use ldk::Credentials;
 pub use payment::{
     Direction, Invoice, InvoiceTerms, KnownPayment, PaymentOrder, PaymentState, ReadInvoice,
     Transaction,

@@ -15,6 +15,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::dispatcher::DispatchDesk;
 use crate::history::History;
 use crate::lightning::{ChannelState, LightningHandle};
 use crate::network::NetworkHandle;
@@ -26,15 +27,16 @@ pub(crate) struct Metrics {
     history: watch::Receiver<History>,
     network: NetworkHandle,
     lightning: Option<LightningHandle>,
+    dispatch: DispatchDesk,
 }
 
 impl Metrics {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         history: watch::Receiver<History>,
         network: NetworkHandle,
-        lightning: Option<LightningHandle>,
+        (lightning, dispatch): (Option<LightningHandle>, DispatchDesk),
     ) -> Self {
-        Self { history, network, lightning }
+        Self { history, network, lightning, dispatch }
     }
 
     /// Why the node abstains; none while it signs.
@@ -49,6 +51,7 @@ impl Collector for Metrics {
         self.encode_market(&mut page)?;
         self.encode_network(&mut page)?;
         self.encode_payments(&mut page)?;
+        self.encode_machines(&mut page)?;
         self.encode_lightning(&mut page)
     }
 }
@@ -94,7 +97,34 @@ impl Metrics {
     }
 }
 
+/// The label of a machine's numbers.
+fn label(machine: &str) -> [(&'static str, String); 1] {
+    [("machine", machine.to_owned())]
+}
+
 impl Metrics {
+    fn encode_machines(&self, page: &mut Page<'_>) -> fmt::Result {
+        let status = self.dispatch.status();
+        if let Some(hashprice) = status.hashprice_msat_per_th_day {
+            let help = "What a terahash a second earns in a day, in millisatoshi";
+            page.gauge("hashprice_msat_per_th_day", help, hashprice)?;
+        }
+        if let Some(ms) = status.reaction_ms_p95 {
+            let help = "Within which time 95 of 100 commands follow a meter's sample";
+            page.gauge("reaction_ms_p95", help, ms)?;
+        }
+        let machines = &status.machines;
+        let powers = machines.iter().filter_map(|it| Some((label(&it.name), it.power_mw?)));
+        page.gauges("miner_power_mw", "What a machine draws, in milliwatts", powers)?;
+        let worths = machines.iter().map(|it| (label(&it.name), it.break_even_msat_per_kwh));
+        let help = "A machine's break-even, in millisatoshi per kilowatt-hour";
+        page.gauges("miner_break_even_msat_per_kwh", help, worths)?;
+        let troubles = machines.iter().map(|it| (label(&it.name), u64::from(it.trouble.is_some())));
+        page.gauges("miner_trouble", "Whether a machine does not do as told", troubles)?;
+        let starts = machines.iter().map(|it| (label(&it.name), it.starts));
+        page.counters("miner_starts", "How often a machine was started", starts)
+    }
+
     fn encode_payments(&self, page: &mut Page<'_>) -> fmt::Result {
         let it = self.history.borrow().payments();
         let outcomes = [("sent", it.sent), ("received", it.received), ("failed", it.failed)];

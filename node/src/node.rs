@@ -30,6 +30,7 @@ use crate::channels::{ChannelKeeper, ChannelPlans, KeeperEnds, OrderNames};
 use crate::clock::{self, Steadiness};
 use crate::config::lightning::BitcoinNetwork;
 use crate::config::{ChannelsConfig, Config, RpcConfig};
+use crate::dispatcher::{DispatchDesk, Dispatcher, DispatcherEnds, MiningConfig, Targets};
 use crate::escrow::{EscrowAround, EscrowEnds, EscrowTask};
 use crate::feeders::{FeederState, Feeders};
 use crate::grid::{Grid, GridError};
@@ -46,10 +47,10 @@ use crate::network::behaviour::Openness;
 use crate::network::{
     LightningContacts, Network, NetworkConfig, NetworkError, NetworkEvent, NetworkHandle,
 };
-use crate::planner::Planner;
+use crate::planner::{Planner, PlannerEnds};
 use crate::rpc::Answers;
 use crate::settling::{Books, Settling};
-use crate::site::{DispatchCommand, Site, SiteConfig, SiteError, SiteWatch};
+use crate::site::{Site, SiteConfig, SiteError, SiteWatch};
 use crate::store::{Archive, JournalError, Store, StoreError};
 use crate::tasks::{TaskError, Tasks};
 use crate::trading::Trading;
@@ -200,14 +201,13 @@ async fn start(
     let around = (store.archive(), handle.clone(), history.clone());
     let (catch_up, CatchUpEnds { of_history, learnt, status: catch_up_status }) =
         CatchUp::new(reach, key.clone(), grid(), around);
-    let (measuring, MeasuringEnds { readings, set_points, shows, feeders }) =
-        open_measuring(config.site, (meter, participant), grid(), store).await?;
+    let (measuring, MeasuringEnds { readings, set_points, shows, feeders, dispatch }) =
+        open_measuring((config.site, config.mining), (meter, participant), grid(), store).await?;
     let ((trading, trades), (alerts, wishes)) = (Trading::new(), AlertDesk::new());
     let around = (payments.as_ref(), contacts.clone());
     let (keeper, channel_plans, named) =
         keeper(config.channels, participant, grid(), store.archive(), around);
-    let around = (handle.clone(), contacts.clone(), watched_history.clone());
-    let around = escrow_around(store, around, payments.as_ref().zip(bitcoin));
+    let around = escrow_around(store, (&handle, &watched_history), payments.as_ref().zip(bitcoin));
     let (escrow, EscrowEnds { of_escrow, held, desk }) =
         EscrowTask::new(grid(), key.clone(), config.owner.willing, around).await?;
     let answers = Answers {
@@ -226,6 +226,7 @@ async fn start(
         channel_plans,
         escrow: desk,
         alerts,
+        dispatch,
     };
     let about = (config.home_assistant.as_ref(), config.alerts, config.data_dir.as_path());
     let tells = tells(&config.rpc, about, answers, wishes).await?;
@@ -259,30 +260,37 @@ async fn start(
     Ok(start_tasks(shutdown, top, (market, oldest, keeper), (network, started.zip(Some(contacts)))))
 }
 
-/// What measures, yet to be run: the site, and the feeders by everybody's readings.
-type Measuring = (Site, Feeders);
+/// What measures and what follows from it at once, yet to be run: the site, the feeders by everybody's
+/// readings, and the machines.
+type Measuring = (Site, Feeders, Dispatcher);
 
 /// What others have to do with it.
 struct MeasuringEnds {
     readings: mpsc::Receiver<Verified<Reading>>,
-    set_points: mpsc::Sender<DispatchCommand>,
+    set_points: PlannerEnds,
     shows: SiteWatch,
     feeders: watch::Receiver<Vec<FeederState>>,
+    dispatch: DispatchDesk,
 }
 
 async fn open_measuring(
-    config: SiteConfig,
+    (config, mining): (SiteConfig, MiningConfig),
     from: (MeterKeys, ParticipantId),
     (charter, rosters): (Arc<Charter>, Rosters),
     store: &Store,
 ) -> Result<(Measuring, MeasuringEnds), SiteError> {
     let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
     let (set_points, commands) = mpsc::channel(COMMANDS_MAX);
-    let grid = || (Arc::clone(&charter), rosters.clone());
+    let (participant, grid) = (from.1, || (Arc::clone(&charter), rosters.clone()));
     let kept = (store.journal(), store.archive());
     let (site, shows) = Site::open(config, from, grid(), kept, (reading_sender, commands)).await?;
     let (watching, feeders) = Feeders::new(grid(), store.archive());
-    Ok(((site, watching), MeasuringEnds { readings, set_points, shows, feeders }))
+    let (aimed, targets) = watch::channel(Targets::new());
+    let (dispatcher, DispatcherEnds { desk: dispatch, mining }) =
+        Dispatcher::new(mining, participant, grid(), (shows.clone(), targets));
+    let set_points = (set_points, mining, aimed);
+    let ends = MeasuringEnds { readings, set_points, shows, feeders, dispatch };
+    Ok(((site, watching, dispatcher), ends))
 }
 
 async fn open_network(
@@ -297,21 +305,18 @@ async fn open_network(
 
 fn escrow_around(
     store: &Store,
-    (network, contacts, history): (
-        NetworkHandle,
-        watch::Receiver<LightningContacts>,
-        watch::Receiver<History>,
-    ),
+    (network, history): (&NetworkHandle, &watch::Receiver<History>),
     payments: Option<(&Payments, BitcoinNetwork)>,
 ) -> EscrowAround {
-    let (journal, archive) = (store.journal(), store.archive());
+    let (network, contacts) = (network.clone(), network.watch_lightning_contacts());
+    let (journal, archive, history) = (store.journal(), store.archive(), history.clone());
     let lightning = payments.map(|(it, bitcoin)| (it.handle.clone(), bitcoin));
     EscrowAround { network, contacts, journal, archive, history, lightning }
 }
 
 fn start_tasks(
     shutdown: CancellationToken,
-    ((http, home_assistant, alerts), (site, feeders), catch_up, escrow): (
+    ((http, home_assistant, alerts), (site, feeders, dispatcher), catch_up, escrow): (
         Tells,
         Measuring,
         CatchUp,
@@ -333,6 +338,10 @@ fn start_tasks(
         });
     }
     tasks.start("alerts", |stop| async move { Ok(alerts.run(stop).await?) });
+    tasks.start("dispatcher", |stop| async move {
+        dispatcher.run(stop).await;
+        Ok(())
+    });
     tasks.start("site", |stop| async move { Ok(site.run(stop).await?) });
     tasks.start("feeders", |stop| async move {
         feeders.run(stop).await;
@@ -385,6 +394,7 @@ async fn tells(
         site: answers.site.clone(),
         history: answers.history.clone(),
         lightning: answers.lightning.clone(),
+        dispatch: answers.dispatch.clone(),
     };
     let alerts = Alerts::open(alerts, about, data_dir, sources, wishes)?;
     Ok((Http::open(rpc, data_dir, answers).await?, home_assistant, alerts))

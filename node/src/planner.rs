@@ -15,6 +15,7 @@ use boltgrid_market::strategy::{
     self, Battery, Contracted, Dispatch, History, OwnerLimits, PvControl, Relations, Sample, Site,
     Situation, Throttle,
 };
+use boltgrid_miners::react::Target;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::order::Order;
@@ -25,10 +26,15 @@ use tracing::{debug, warn};
 
 use crate::channels::OrderNames;
 use crate::config::OwnerConfig;
+use crate::dispatcher::{Mining, Targets};
 use crate::site::{BatteryState, DispatchCommand, SiteState};
 
 /// Intervals whose trades and set points are remembered.
 const INTERVALS_KEPT: usize = 8;
+
+/// What the planner hands over, and what machines tell it.
+pub(crate) type PlannerEnds =
+    (mpsc::Sender<DispatchCommand>, watch::Receiver<Mining>, watch::Sender<Targets>);
 
 /// Plans one site.
 ///
@@ -43,6 +49,10 @@ pub(crate) struct Planner {
     /// Whom orders name, so that pairing follows the channels.
     named: watch::Receiver<OrderNames>,
     commands: mpsc::Sender<DispatchCommand>,
+    /// What the machines bid and draw.
+    mining: watch::Receiver<Mining>,
+    /// What the dispatcher is to keep the meter at.
+    targets: watch::Sender<Targets>,
     /// The first sample of the latest interval that has one.
     edge: Option<(Interval, SiteState)>,
     samples: History,
@@ -59,7 +69,7 @@ impl Planner {
         participant: ParticipantId,
         owner: OwnerConfig,
         (site, named): (watch::Receiver<Option<SiteState>>, watch::Receiver<OrderNames>),
-        commands: mpsc::Sender<DispatchCommand>,
+        (commands, mining, targets): PlannerEnds,
     ) -> Self {
         Self {
             samples: History::new(&charter),
@@ -70,6 +80,8 @@ impl Planner {
             site,
             named,
             commands,
+            mining,
+            targets,
             edge: None,
             throttle: Throttle::OPEN,
             throttled: Interval::default(),
@@ -93,7 +105,11 @@ impl Planner {
         if state.stale.is_some() || self.edge.as_ref().is_some_and(|(seen, _)| *seen >= interval) {
             return;
         }
-        self.samples.record(interval, Sample { load: state.load_mw, pv: state.pv_potential_mw });
+        // What machines draw that bid for their power is no load of the site's own.
+        let mining = self.mining.borrow().draws.to_milliwatts();
+        let load = state.load_mw.to_milliwatts().saturating_sub(mining).max(0);
+        let load = Power::from_milliwatts(load);
+        self.samples.record(interval, Sample { load, pv: state.pv_potential_mw });
         self.edge = Some((interval, state));
     }
 
@@ -159,6 +175,7 @@ impl Planner {
             self.dispatched.pop_first();
         }
         debug!(%interval, battery = %dispatch.battery, pv_at_most = ?dispatch.pv_at_most, "dispatched");
+        self.aim(interval, &site, &dispatch);
         let command = DispatchCommand {
             interval,
             battery_mw: site.battery.map(|_| dispatch.battery),
@@ -167,6 +184,26 @@ impl Planner {
         if self.commands.try_send(command).is_err() {
             warn!(%interval, "the site takes no set points; its devices go on as they are");
         }
+    }
+
+    /// Tells the dispatcher what the meter is to show, and what power is worth that it does not.
+    fn aim(&self, interval: Interval, site: &Site, dispatch: &Dispatch) {
+        let prices = self.charter.tariff.at(self.charter.interval.start_of(interval));
+        let feed_in = prices.feed_in_msat_per_kwh;
+        // What may not go out, or need not, brings nothing.
+        let is_held_back = dispatch.pv_at_most.is_some() && site.pv == PvControl::Curtailable;
+        let target = Target {
+            net: dispatch.net,
+            mining: dispatch.flexible,
+            spare_brings: if is_held_back { Price::ZERO } else { feed_in },
+            lack_costs: prices.retail_msat_per_kwh,
+        };
+        self.targets.send_modify(|targets| {
+            targets.insert(interval, target);
+            while targets.len() > INTERVALS_KEPT {
+                targets.pop_first();
+            }
+        });
     }
 
     /// Notes what was traded.
@@ -218,7 +255,7 @@ impl Planner {
             expected: self.samples.forecast(interval)?,
             stored: self.projected(&site, seen, &state, interval),
             outlook: strategy::Outlook::new(&self.charter, from, &last_day),
-            flexible: Vec::new(),
+            flexible: self.mining.borrow().loads.clone(),
         };
         Some((site, situation))
     }

@@ -9,6 +9,7 @@ mod channel_plan;
 pub mod checks;
 pub mod client;
 pub mod code;
+pub mod dispatch;
 pub mod escrow;
 pub mod forgive;
 mod gate;
@@ -40,6 +41,7 @@ use crate::alerts::AlertDesk;
 use crate::catch_up::CatchUpStatus;
 use crate::channels::ChannelPlans;
 use crate::clock;
+use crate::dispatcher::DispatchDesk;
 use crate::escrow::EscrowDesk;
 use crate::feeders::FeederState;
 use crate::history::History;
@@ -60,6 +62,8 @@ use channel_plan::ChannelPlanRpcServer;
 pub use checks::ChecksRpcClient;
 use checks::ChecksRpcServer;
 use code::Code;
+pub use dispatch::{DispatchListRpcClient, DispatchRpcClient};
+use dispatch::{DispatchListRpcServer, DispatchRpcServer};
 pub use escrow::EscrowListRpcClient;
 pub use escrow::EscrowRpcClient;
 use escrow::{EscrowListRpcServer, EscrowRpcServer};
@@ -139,6 +143,8 @@ pub struct Answers {
     pub escrow: EscrowDesk,
     /// The alerts.
     pub alerts: AlertDesk,
+    /// The dispatcher.
+    pub dispatch: DispatchDesk,
 }
 
 /// JSON-RPC as the port serves it.
@@ -177,6 +183,8 @@ fn methods(answers: Answers) -> Methods {
     methods.merge(EscrowListRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(AlertListRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(AlertRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(DispatchListRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(DispatchRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ForgiveRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(EscrowRpcServer::into_rpc(answers.clone())).expect(no_overlap);

@@ -21,7 +21,7 @@ mod state;
 mod tests;
 mod trial;
 #[cfg(test)]
-pub(crate) use tests::charter as charter_for_tests;
+pub(crate) use tests::{charter as charter_for_tests, grid_for_tests};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -32,6 +32,8 @@ pub enum When {
     Anomaly,
     /// A device of the site does not answer, or cannot be relied on.
     DeviceSilent,
+    /// A mining machine does not do as it is told.
+    MinerTrouble,
     /// The node gives no orders, as it cannot trust what it sees of the grid.
     Abstaining,
 }
@@ -74,6 +76,8 @@ pub struct Seen {
     pub anomalies: Option<Vec<String>>,
     /// Which device is silent and why, in words.
     pub silent: Option<Option<String>>,
+    /// Which mining machine does not do as it is told, and why, in words.
+    pub miners: Option<Option<String>>,
     /// Why the node abstains, in words.
     pub abstaining: Option<Option<String>>,
 }
@@ -108,6 +112,7 @@ impl When {
                 Some((!anomalies.is_empty(), text))
             }
             Self::DeviceSilent => told(seen.silent.as_ref()?, "all devices answer"),
+            Self::MinerTrouble => told(seen.miners.as_ref()?, "all mining machines do as told"),
             Self::Abstaining => told(seen.abstaining.as_ref()?, "the node gives orders"),
         }
     }
@@ -283,6 +288,7 @@ mod tests {
             battery_mwh: Some((1_900, 10_000)),
             anomalies: Some(vec!["frozen".to_owned(), "gap".to_owned()]),
             silent: Some(None),
+            miners: Some(Some("cellar: refused".to_owned())),
             abstaining: Some(Some("two peers only".to_owned())),
         };
         let check = |when: When, holds: bool, text: &str| {
@@ -299,6 +305,7 @@ mod tests {
         check(When::BatteryAbovePercent(19), false, "the battery holds 19 %");
         check(When::Anomaly, true, "frozen; gap");
         check(When::DeviceSilent, false, "all devices answer");
+        check(When::MinerTrouble, true, "cellar: refused");
         check(When::Abstaining, true, "two peers only");
     }
 

@@ -24,6 +24,7 @@ use super::quiet::QuietHours;
 use super::rule::{Rule, Seen, Turn};
 use super::send::{Receiver, ReceiverConfig, SendError};
 use crate::clock;
+use crate::dispatcher::DispatchDesk;
 use crate::history::History;
 use crate::lightning::LightningHandle;
 use crate::site::SiteWatch;
@@ -120,6 +121,7 @@ pub(crate) struct Sources {
     pub(crate) site: SiteWatch,
     pub(crate) history: watch::Receiver<History>,
     pub(crate) lightning: Option<LightningHandle>,
+    pub(crate) dispatch: DispatchDesk,
 }
 
 impl Sources {
@@ -154,6 +156,7 @@ impl Sources {
             battery_mwh: battery,
             anomalies: Some(anomalies.collect()),
             silent: site.as_ref().map(|site| site.stale.as_ref().map(ToString::to_string)),
+            miners: Some(self.dispatch.status().trouble()),
             abstaining: Some(history.sight().abstaining.as_ref().map(|it| {
                 let AbstentionStatus { why, advice, .. } = it.into();
                 format!("{why}; {advice}")

@@ -10,7 +10,9 @@ use super::alerts::RawAlerts;
 use super::channels::RawChannels;
 use super::home_assistant::RawHomeAssistant;
 use super::lightning::RawLightning;
+use super::mining::RawMining;
 use super::rpc::RawRpc;
+use crate::dispatcher::MinerConfig;
 use crate::site::SiteConfig;
 
 /// A configuration as it is written down.
@@ -45,12 +47,17 @@ pub struct RawConfig {
     pub channels: RawChannels,
     /// What the owner wants.
     pub owner: RawOwner,
+    /// What hashing earns and costs.
+    pub mining: RawMining,
     /// Home Assistant.
     pub home_assistant: RawHomeAssistant,
     /// What the owner wants to be told of.
     pub alerts: RawAlerts,
     /// Logs.
     pub log: RawLog,
+    /// The machines that mine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub miner: Vec<MinerConfig>,
     /// The meter and devices of the site.
     pub site: Option<SiteConfig>,
 }
@@ -176,9 +183,11 @@ impl RawConfig {
                 arbitrate_max_sat: Some(0),
                 escrow_accept_max_sat: Some(0),
             },
+            mining: RawMining::defaults(),
             home_assistant: RawHomeAssistant::defaults(),
             alerts: RawAlerts::defaults(),
             log: RawLog { filter: Some("info".to_owned()), format: Some(LogFormat::Text) },
+            miner: Vec::new(),
             site: None,
         }
     }
@@ -213,12 +222,14 @@ impl RawConfig {
             lightning: self.lightning.over(below.lightning),
             channels: self.channels.over(below.channels),
             owner: self.owner.over(&below.owner),
+            mining: self.mining.over(below.mining),
             home_assistant: self.home_assistant.over(below.home_assistant),
             alerts: self.alerts.over(below.alerts),
             log: RawLog {
                 filter: self.log.filter.or(below.log.filter),
                 format: self.log.format.or(below.log.format),
             },
+            miner: if self.miner.is_empty() { below.miner } else { self.miner },
             site: self.site.or(below.site),
         }
     }
@@ -242,6 +253,7 @@ impl RawConfig {
         self.lightning = self.lightning.relative_to(folder);
         self.home_assistant = self.home_assistant.relative_to(folder);
         self.site = self.site.map(|site| site.relative_to(folder));
+        self.miner = self.miner.into_iter().map(|it| it.relative_to(folder)).collect();
         self.alerts = self.alerts.relative_to(folder);
         self
     }

@@ -49,6 +49,13 @@ const SECTIONS: &[Section] = &[
             key("charter_file", "The grid's charter, the same at every member."),
             key("enrolments_dir", "Folder with the `.enrolment` files of all members."),
             key("keep_days", "Days that past intervals are kept, 1 to 3650."),
+            Key {
+                name: "miner",
+                about: "The machines that mine, each with its driver: asic, or relay-http and relay-modbus for\n\
+                        anything behind a plug or coil. `appetite` is \"when_it_pays\",\n\
+                        \"only_when_negative\" or { below_msat_per_kwh = 50000 }. See [mining].",
+                example: "[{ name = \"cellar\", driver = \"asic\", address = \"192.168.1.50\" }]",
+            },
         ],
     },
     Section {
@@ -279,6 +286,36 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "mining",
+        about: "What hashing earns and costs, and how the machines in `miner` are switched.\n\
+                `boltgrid miner decisions` shows what follows from it.",
+        keys: &[
+            Key {
+                name: "hashprice_msat_per_th_day",
+                about: "What a terahash a second earns in a day; where nothing is said, it follows from\n\
+                        difficulty and fees of the chain that [lightning] sees by bitcoind or Esplora.",
+                example: "52400",
+            },
+            key("pool_fee_ppm", "What the pool keeps of it, in parts per million."),
+            key("wear_msat_per_kwh", "What running wears a machine by."),
+            key("start_sat", "What a start costs."),
+            key("on_s_min", "How long a machine runs at least, in s …"),
+            key("off_s_min", "… and how long it rests at least."),
+            key("starts_per_day_max", "How often it is started within a day."),
+            key("dead_band_w", "For a smaller change than this its power is left as it is."),
+            key("power_w_max", "What all of them may draw together: their fuse."),
+            key("step_w_max", "How much more they may draw from one second to the next."),
+            key("starts_at_once_max", "How many are started at once."),
+            key(
+                "grid_support",
+                "Whether those that follow within 2 s draw less while frequency or voltage is low,\n\
+                 and more while it is high, whatever power costs.",
+            ),
+            key("nominal_mhz", "The frequency as it should be, in mHz."),
+            key("nominal_mv", "The voltage as it should be, in mV."),
+        ],
+    },
+    Section {
         name: "alerts",
         about: "What to tell you of, and whom; see docs/alerts.md. `boltgrid alert test NAME`\n\
                 shows whether a receiver is reached.",
@@ -415,6 +452,7 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
+    use boltgrid_miners::hash::Hashprice;
     use boltgrid_protocol::units::Price;
 
     use super::*;
@@ -450,6 +488,10 @@ mod tests {
             urgent: false,
             receivers: Vec::new(),
         }];
+        all.miner = vec![
+            toml::from_str("name = \"a\"\ndriver = \"asic\"\naddress = \"b\"").expect("it is one"),
+        ];
+        all.mining.hashprice_msat_per_th_day = Some(Hashprice::from_msat_per_th_day(1));
         all.home_assistant.broker = text();
         all.home_assistant.credentials_file = Some("file".into());
         all.rpc.tls_certificate_file = Some("file".into());

@@ -21,14 +21,14 @@ use crate::config::lightning::{ChainSource, LightningConfig, Login};
 const SECRET_MAX: usize = 1024;
 
 /// What logs in to a bitcoind.
-pub(super) struct Credentials {
-    pub(super) user: String,
-    pub(super) password: String,
+pub(crate) struct Credentials {
+    pub(crate) user: String,
+    pub(crate) password: String,
 }
 
 impl Credentials {
     /// Reads them from the owner's files.
-    pub(super) fn read(login: &Login) -> Result<Self, LightningStartError> {
+    pub(crate) fn read(login: &Login) -> Result<Self, LightningStartError> {
         match login {
             Login::CookieFile(path) => {
                 let cookie = secret(path)?;

@@ -5,7 +5,7 @@ use crate::access::Role;
 
 /// Every method by name with the least role that may call it. A node compares it with what it serves
 /// when it starts, and no caller reaches a method that is not here.
-pub(super) const METHODS: [(&str, Role); 36] = [
+pub(super) const METHODS: [(&str, Role); 39] = [
     ("alert.list", Role::Read),
     ("alert.test", Role::Admin),
     ("channel.close", Role::Admin),
@@ -16,6 +16,9 @@ pub(super) const METHODS: [(&str, Role); 36] = [
     ("channel.plan", Role::Read),
     ("channel.splice_in", Role::Admin),
     ("channel.splice_out", Role::Admin),
+    ("dispatch.list", Role::Read),
+    ("dispatch.override", Role::Admin),
+    ("dispatch.shed", Role::Admin),
     ("dispute.list", Role::Read),
     ("escrow.accept", Role::Admin),
     ("escrow.decline", Role::Admin),

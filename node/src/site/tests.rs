@@ -81,6 +81,11 @@ fn grid() -> (Arc<Charter>, Rosters) {
     grid_of(&[2])
 }
 
+/// A member with a connection point of 10 kW, and its grid.
+pub(crate) fn grid_for_tests() -> (ParticipantId, (Arc<Charter>, Rosters)) {
+    (key(2).participant_id(), grid())
+}
+
 /// A grid of members with these keys; the meter's is the next.
 fn grid_of(members: &[u8]) -> (Arc<Charter>, Rosters) {
     let charter = Arc::new(charter(INTERVAL_MS));

@@ -1,0 +1,33 @@
+//! The dispatcher's task: which machines of the site run at what power, from a meter's sample to the
+//! command that follows from it.
+//!
+//! | part | what |
+//! |---|---|
+//! | [`task`] | the loop: a sample comes, the plan is made, machines are told |
+//! | `member` | what is known of one machine |
+//! | `hand` | the one who speaks to it, checks what it does, and learns |
+//! | `bids` | what the machines make of the site's next order |
+//! | `reaction` | how soon commands follow samples |
+//! | `desk` | the owner's word, and what is shown |
+//!
+//! Two clocks drive it: every sample of the site's meter, and the edge of an interval, before which
+//! machines that need time are told what the next one wants.
+//! Not for: which machine is best (`boltgrid_miners::plan`), or how one is spoken to
+//! (`boltgrid_miners::drivers`).
+
+mod bids;
+mod config;
+mod desk;
+mod hand;
+mod hashprice;
+mod member;
+mod reaction;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use bids::Mining;
+pub use config::{HashpriceSource, MinerConfig, MiningConfig, Owned};
+pub use desk::{DispatchDesk, DispatchStatus, Log, MachineStatus, Refused};
+pub(crate) use member::STARTS_MAX;
+pub(crate) use task::{Dispatcher, DispatcherEnds, Targets};

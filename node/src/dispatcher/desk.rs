@@ -1,0 +1,202 @@
+//! The owner's word about machines, and what is shown of them.
+
+use std::sync::Arc;
+
+use boltgrid_miners::machine::SetPoint;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::status::quoted;
+
+/// Owners' words waiting.
+pub(super) const WISHES_MAX: usize = 8;
+/// An owner decides for at most a week.
+pub(super) const FOR_MS_MAX: u64 = 604_800_000;
+
+/// Why an owner's word is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no such machine.
+    #[error("there is no machine {0:?} in the config; `boltgrid miner decisions` shows all")]
+    Unknown(String),
+    /// It cannot be told that.
+    #[error("{machine:?} cannot be told that: {problem}")]
+    Unable {
+        /// The machine.
+        machine: String,
+        /// Why.
+        problem: String,
+    },
+    /// For too long, or no time at all.
+    #[error("an owner decides for 1 ms to a week, and the plan from then on")]
+    Time,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// What the owner wants.
+#[derive(Debug)]
+pub(super) enum Wish {
+    /// A machine does this for so long; nothing gives it back to the plan.
+    Owner { machine: String, set_point: Option<SetPoint>, for_ms: u64 },
+    /// All machines stop for so long; 0 ends that.
+    Emergency { for_ms: u64 },
+}
+
+/// A wish, and where the answer goes.
+pub(super) type Asked = (Wish, oneshot::Sender<Result<(), Refused>>);
+
+/// Where to ask.
+#[derive(Clone, Debug)]
+pub struct DispatchDesk {
+    pub(super) wishes: mpsc::Sender<Asked>,
+    pub(super) status: watch::Receiver<Arc<DispatchStatus>>,
+}
+
+impl DispatchDesk {
+    /// How the machines are.
+    #[must_use]
+    pub fn status(&self) -> Arc<DispatchStatus> {
+        Arc::clone(&self.status.borrow())
+    }
+
+    /// Has a machine do something for a while, or, with none, what the plan says.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    pub async fn decide(
+        &self,
+        machine: String,
+        set_point: Option<SetPoint>,
+        for_ms: u64,
+    ) -> Result<(), Refused> {
+        self.ask(Wish::Owner { machine, set_point, for_ms }).await
+    }
+
+    /// Has all machines stop for a while; 0 ends that.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    pub async fn shed(&self, for_ms: u64) -> Result<(), Refused> {
+        self.ask(Wish::Emergency { for_ms }).await
+    }
+
+    async fn ask(&self, wish: Wish) -> Result<(), Refused> {
+        let (answer, answered) = oneshot::channel();
+        self.wishes.send((wish, answer)).await.map_err(|_| Refused::Stopping)?;
+        answered.await.map_err(|_| Refused::Stopping)?
+    }
+}
+
+/// How the machines are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DispatchStatus {
+    /// The hashprice; none while nobody knows.
+    #[serde(with = "quoted::option")]
+    pub hashprice_msat_per_th_day: Option<u64>,
+    /// Where it comes from.
+    pub hashprice_source: String,
+    /// What the machines may draw now without anybody's buying more; none before the first plan.
+    #[serde(with = "quoted::option")]
+    pub budget_mw: Option<i64>,
+    /// What a kilowatt-hour brings that they leave.
+    #[serde(with = "quoted::option")]
+    pub spare_brings_msat_per_kwh: Option<i64>,
+    /// What 95 of 100 commands took from the meter's sample; none before the first.
+    #[serde(with = "quoted::option")]
+    pub reaction_ms_p95: Option<u64>,
+    /// How many commands that counts.
+    pub reactions: u32,
+    /// Until when all stop; none without an emergency.
+    #[serde(with = "quoted::option")]
+    pub emergency_until_unix_ms: Option<u64>,
+    /// The machines.
+    pub machines: Vec<MachineStatus>,
+    /// The latest decisions, oldest first.
+    pub decisions: Vec<Log>,
+}
+
+impl DispatchStatus {
+    /// What is wrong with machines, in words; none where all do as they are told.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let troubled = self.machines.iter().filter_map(|machine| {
+            let trouble = machine.trouble.as_ref()?;
+            Some(format!("{}: {trouble}", machine.name))
+        });
+        let troubles: Vec<String> = troubled.collect();
+        (!troubles.is_empty()).then(|| troubles.join("; "))
+    }
+}
+
+/// One machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineStatus {
+    /// What it is called.
+    pub name: String,
+    /// What it is; none until it is found.
+    pub about: Option<String>,
+    /// What it draws, by its meter or its own word.
+    #[serde(with = "quoted::option")]
+    pub power_mw: Option<i64>,
+    /// How fast it hashes.
+    #[serde(with = "quoted::option")]
+    pub hash_rate_gh_per_s: Option<u64>,
+    /// What its hashes take.
+    #[serde(with = "quoted::option")]
+    pub efficiency_mj_per_th: Option<u64>,
+    /// The highest price at which it goes on …
+    #[serde(with = "quoted")]
+    pub goes_on_msat_per_kwh: i64,
+    /// … and the highest at which it is started: what its owner's appetite makes of its break-even.
+    #[serde(with = "quoted")]
+    pub starts_msat_per_kwh: i64,
+    /// Its break-even …
+    #[serde(with = "quoted")]
+    pub break_even_msat_per_kwh: i64,
+    /// … is what its hashes earn …
+    #[serde(with = "quoted")]
+    pub hashing_msat_per_kwh: i64,
+    /// … less what the pool keeps …
+    #[serde(with = "quoted")]
+    pub pool_fee_msat_per_kwh: i64,
+    /// … less wear …
+    #[serde(with = "quoted")]
+    pub wear_msat_per_kwh: i64,
+    /// … plus what its heat replaces.
+    #[serde(with = "quoted")]
+    pub heat_msat_per_kwh: i64,
+    /// To be started, it must pay for this too.
+    #[serde(with = "quoted")]
+    pub start_msat_per_kwh: i64,
+    /// What it is to draw; 0 for off, none where it is told nothing.
+    #[serde(with = "quoted::option")]
+    pub set_point_mw: Option<i64>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Whether it does as it is told.
+    pub is_in_plan: bool,
+    /// What is wrong with it, in words.
+    pub trouble: Option<String>,
+    /// How often it was started since the node runs.
+    #[serde(with = "quoted")]
+    pub starts: u64,
+}
+
+/// A decision that changed something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// When.
+    #[serde(with = "quoted")]
+    pub at_unix_ms: u64,
+    /// The machine.
+    pub machine: String,
+    /// What it is to draw; 0 for off, none where it is told nothing.
+    #[serde(with = "quoted::option")]
+    pub set_point_mw: Option<i64>,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,286 @@
+//! The dispatcher against real sockets: a house whose meter sees its machines, which are behind relays
+//! that speak HTTP.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use boltgrid_miners::break_even::Appetite;
+use boltgrid_miners::hash::Hashprice;
+use boltgrid_miners::plan::Habits;
+use boltgrid_miners::react::Target;
+use boltgrid_protocol::units::{Energy, Msat, Power, Price};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::clock;
+use crate::site::{Checked, SiteState, SiteWatch, grid_for_tests};
+
+/// No test waits longer than this for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+const MACHINE_W: i64 = 2_000;
+
+/// A relay with a machine behind it that follows at once, unless it is stuck.
+#[derive(Debug, Default)]
+struct Relay {
+    runs: AtomicBool,
+    stuck: AtomicBool,
+    switched: Mutex<Vec<bool>>,
+}
+
+impl Relay {
+    fn watts(&self) -> i64 {
+        if self.runs.load(Ordering::SeqCst) { MACHINE_W } else { 0 }
+    }
+
+    async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let Ok(length) = stream.read(&mut request).await else { continue };
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let switch = request.contains("GET /on").then_some(true);
+            let switch = switch.or(request.contains("GET /off").then_some(false));
+            if let Some(on) = switch {
+                self.switched.lock().unwrap().push(on);
+                if !self.stuck.load(Ordering::SeqCst) {
+                    self.runs.store(on, Ordering::SeqCst);
+                }
+            }
+            let body = format!("{{\"power\": {}}}", self.watts());
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", body.len());
+            let answer = format!("{head}Connection: close\r\n\r\n{body}");
+            // Whoever asked may be gone: a look is dropped for a command.
+            drop(stream.write_all(answer.as_bytes()).await);
+        }
+    }
+}
+
+/// A house with its machines and its dispatcher, which end with it.
+struct House {
+    relays: Vec<Arc<Relay>>,
+    /// What the house gives without its machines, in W.
+    surplus_w: Arc<AtomicI64>,
+    targets: watch::Sender<Targets>,
+    ends: DispatcherEnds,
+    tasks: JoinSet<()>,
+}
+
+fn miner(name: &str, address: SocketAddr, msat_per_kwh: i64) -> MinerConfig {
+    let text = format!(
+        "name = {name:?}\ndriver = \"relay-http\"\naddress = \"{address}\"\non_path = \"/on\"\n\
+         off_path = \"/off\"\nstate_path = \"/state\"\npower_w_pointer = \"/power\"\n\
+         rated_w = {MACHINE_W}\nsettle_s = 1\n"
+    );
+    let miner: MinerConfig = toml::from_str(&text).unwrap();
+    let appetite = Appetite::BelowMsatPerKwh(Price::from_msat_per_kwh(msat_per_kwh));
+    MinerConfig { owned: Owned { appetite, ..miner.owned }, ..miner }
+}
+
+fn mining(machines: Vec<MinerConfig>) -> MiningConfig {
+    let most = Power::from_watts(1_000_000).unwrap();
+    MiningConfig {
+        machines,
+        hashprice: HashpriceSource::Fixed(Hashprice::from_msat_per_th_day(50_000)),
+        pool_fee_ppm: 0,
+        wear: Price::ZERO,
+        start: Msat::ZERO,
+        habits: Habits {
+            on_ms_min: 0,
+            off_ms_min: 0,
+            starts_per_day_max: 100,
+            dead_band: Power::ZERO,
+        },
+        machines_max: most,
+        step_max: most,
+        starts_max: 10,
+        support: None,
+    }
+}
+
+fn state(power_w: i64) -> SiteState {
+    SiteState {
+        at: clock::now(),
+        power_mw: Power::from_watts(power_w).unwrap(),
+        load_mw: Power::ZERO,
+        pv_mw: Power::ZERO,
+        pv_potential_mw: Power::ZERO,
+        pv_curtailable: false,
+        battery: None,
+        import_register_mwh: Energy::ZERO,
+        export_register_mwh: Energy::ZERO,
+        voltage_mv: None,
+        frequency_mhz: None,
+        stale: None,
+    }
+}
+
+impl House {
+    /// A house whose machines are worth these prices, in msat/kWh.
+    async fn with(worths: &[i64]) -> Self {
+        let mut tasks = JoinSet::new();
+        let (mut relays, mut machines) = (Vec::new(), Vec::new());
+        for (number, worth) in worths.iter().enumerate() {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let relay = Arc::new(Relay::default());
+            tasks.spawn(Arc::clone(&relay).serve(listener));
+            machines.push(miner(&format!("m{number}"), address, *worth));
+            relays.push(relay);
+        }
+        let (shows, state_watch) = watch::channel(None);
+        let meters = watch::channel(Arc::from([])).1;
+        let checked = watch::channel(Checked::default()).1;
+        let site = SiteWatch { state: state_watch, meters, checked };
+        let (targets, targets_watch) = watch::channel(Targets::new());
+        let (participant, grid) = grid_for_tests();
+        let (dispatcher, ends) =
+            Dispatcher::new(mining(machines), participant, grid, (site, targets_watch));
+        tasks.spawn(dispatcher.run(CancellationToken::new()));
+        let surplus_w = Arc::new(AtomicI64::new(0));
+        let (seen, drawing) = (Arc::clone(&surplus_w), relays.clone());
+        tasks.spawn(async move {
+            loop {
+                let machines: i64 = drawing.iter().map(|relay| relay.watts()).sum();
+                shows.send_replace(Some(state(machines - seen.load(Ordering::SeqCst))));
+                sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Self { relays, surplus_w, targets, ends, tasks }
+    }
+
+    fn give(&self, watts: i64) {
+        self.surplus_w.store(watts, Ordering::SeqCst);
+    }
+
+    fn running(&self) -> Vec<bool> {
+        self.relays.iter().map(|relay| relay.watts() > 0).collect()
+    }
+
+    /// Waits until what the dispatcher shows is as wanted.
+    async fn until(&mut self, what: &str, holds: impl Fn(&Self, &DispatchStatus) -> bool) {
+        let polled = async {
+            while !holds(self, &self.ends.desk.status()) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let reached = timeout(PATIENCE, polled).await;
+        assert!(reached.is_ok(), "{what}: {:#?}", self.ends.desk.status());
+        assert!(self.tasks.try_join_next().is_none(), "a task ended");
+    }
+
+    async fn found(&mut self) {
+        self.until("found", |it, status| {
+            status.machines.len() == it.relays.len()
+                && status.machines.iter().all(|it| it.is_in_plan && it.reason.is_some())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn unsold_surplus_starts_the_most_efficient_and_a_cloud_sheds_them() {
+    let mut house = House::with(&[100_000, 160_000]).await;
+    house.found().await;
+    assert_eq!(house.running(), [false, false]);
+    house.give(2_500);
+    house.until("the better one runs", |it, _| it.running() == [false, true]).await;
+    house.give(4_500);
+    house.until("both run", |it, _| it.running() == [true, true]).await;
+    house.give(2_500);
+    house.until("the worse one is shed", |it, _| it.running() == [false, true]).await;
+    house.give(0);
+    house.until("all are shed", |it, _| it.running() == [false, false]).await;
+    let status = house.ends.desk.status();
+    let starts: Vec<u64> = status.machines.iter().map(|it| it.starts).collect();
+    assert_eq!(starts, [1, 1], "none was started again on its way");
+    assert!(status.reactions >= 4 && status.reaction_ms_p95.is_some(), "{status:#?}");
+    let last = status.decisions.last().unwrap();
+    assert_eq!((last.machine.as_str(), last.set_point_mw), ("m1", Some(0)));
+}
+
+#[tokio::test]
+async fn what_was_sold_is_no_surplus_and_what_was_bought_is_mined() {
+    let mut house = House::with(&[160_000]).await;
+    house.found().await;
+    let target = |net_w| Target {
+        net: Power::from_watts(net_w).unwrap(),
+        mining: Power::ZERO,
+        spare_brings: Price::from_msat_per_kwh(80_000),
+        lack_costs: Price::from_msat_per_kwh(300_000),
+    };
+    let aim = |house: &House, net_w| {
+        let (_, (charter, _)) = grid_for_tests();
+        let now = charter.interval.interval_at(clock::now());
+        house.targets.send_replace((0..60).map(|it| (now.plus(it), target(net_w))).collect());
+    };
+    aim(&house, 2_000);
+    house.until("what was bought is mined", |it, _| it.running() == [true]).await;
+    aim(&house, -2_000);
+    house.give(2_000);
+    house.until("what was sold is given", |it, _| it.running() == [false]).await;
+}
+
+#[tokio::test]
+async fn the_owner_decides_for_a_while_and_an_emergency_stops_all() {
+    let mut house = House::with(&[0]).await;
+    house.found().await;
+    let desk = house.ends.desk.clone();
+    let run =
+        boltgrid_miners::machine::SetPoint::Run { power_mw: Power::from_watts(MACHINE_W).unwrap() };
+    desk.decide("m0".to_owned(), Some(run), 60_000).await.unwrap();
+    house.until("its owner started it", |it, _| it.running() == [true]).await;
+    desk.shed(60_000).await.unwrap();
+    house.until("an emergency stops it", |it, _| it.running() == [false]).await;
+    desk.shed(0).await.unwrap();
+    house.until("it is over", |it, _| it.running() == [true]).await;
+    desk.decide("m0".to_owned(), None, 0).await.unwrap();
+    house.until("the plan decides", |it, _| it.running() == [false]).await;
+    let unknown = desk.decide("m9".to_owned(), None, 0).await;
+    assert_eq!(unknown, Err(Refused::Unknown("m9".to_owned())));
+    assert_eq!(desk.decide("m0".to_owned(), Some(run), 0).await, Err(Refused::Time));
+    let little = boltgrid_miners::machine::SetPoint::Run { power_mw: Power::from_milliwatts(1) };
+    let refused = desk.decide("m0".to_owned(), Some(little), 1).await;
+    assert!(matches!(refused, Err(Refused::Unable { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_machine_that_acknowledges_without_effect_is_noticed_and_its_power_given_to_another() {
+    let mut house = House::with(&[160_000, 100_000]).await;
+    house.found().await;
+    house.relays[0].stuck.store(true, Ordering::SeqCst);
+    house.give(2_500);
+    house
+        .until("it is out of the plan, and its owner told", |_, status| {
+            !status.machines[0].is_in_plan && status.machines[0].trouble.is_some()
+        })
+        .await;
+    house.until("another has its power", |it, _| it.running() == [false, true]).await;
+    assert_eq!(
+        house.relays[0].switched.lock().unwrap().as_slice(),
+        [false, true, true],
+        "told twice"
+    );
+}
+
+#[tokio::test]
+async fn machines_bid_for_the_next_interval_at_what_power_is_worth_to_them() {
+    let mut house = House::with(&[160_000, 100_000]).await;
+    house.found().await;
+    let mut mining = house.ends.mining.clone();
+    let bids = timeout(PATIENCE, mining.wait_for(|it| it.loads.len() == 2)).await;
+    let bids = bids.unwrap().unwrap().clone();
+    let worths: Vec<i64> = bids.loads.iter().map(|it| it.worth.to_msat_per_kwh()).collect();
+    assert_eq!(worths, [160_000, 100_000]);
+    assert_eq!(bids.draws, Power::ZERO);
+    house.give(2_500);
+    let two_kw = Power::from_watts(MACHINE_W).unwrap();
+    let drawn = timeout(PATIENCE, mining.wait_for(|it| it.draws == two_kw)).await;
+    assert_eq!(drawn.unwrap().unwrap().loads.len(), 2, "what runs goes on bidding");
+}
