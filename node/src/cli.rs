@@ -23,6 +23,7 @@ mod rules;
 mod run;
 mod show;
 mod status;
+mod targets;
 mod token;
 mod wallet;
 

@@ -34,6 +34,9 @@ pub enum CliError {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
+    /// A machine that mines.
+    #[error(transparent)]
+    Machine(#[from] boltgrid_miners::drivers::DeviceError),
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -1,6 +1,9 @@
 //! `boltgrid miner`: what the site's machines do and why, and the owner's word about it.
 //! Not for: which machines there are, which the config file says.
 
+mod discover;
+mod test;
+
 use std::io::Write;
 
 use boltgrid_protocol::units::{Power, Price, Timestamp};
@@ -15,6 +18,14 @@ use crate::rpc::{DispatchListRpcClient, DispatchRpcClient};
 /// See and decide what machines do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Miner {
+    /// Show all machines in a line each, as the running node sees them
+    List(Node),
+    /// Try a machine of the config file out without a node: what it is, what it can be told, what it
+    /// shows, and with --switch whether it does as told
+    Test(test::Test),
+    /// Look for mining machines at addresses in your network. Prints what to put into the config file;
+    /// only the addresses that you name are looked at, and nothing is changed
+    Discover(discover::Discover),
     /// Show what each machine does and why, its break-even in its parts, and the latest decisions
     Decisions(Node),
     /// Decide yourself what a machine does for a while; without a power the plan decides again
@@ -50,6 +61,13 @@ pub(super) struct Shed {
 impl Miner {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         match self {
+            Self::List(node) => {
+                let status =
+                    node.ask(|client| async move { DispatchListRpcClient::list(&client).await })?;
+                if node.json { show::json(out, &status.machines) } else { list(out, &status) }
+            }
+            Self::Test(test) => test.run(out),
+            Self::Discover(discover) => discover.run(out),
             Self::Decisions(node) => {
                 let status =
                     node.ask(|client| async move { DispatchListRpcClient::list(&client).await })?;
@@ -82,6 +100,32 @@ impl Miner {
             }
         }
     }
+}
+
+/// Each machine in one line.
+fn list(out: &mut impl Write, status: &DispatchStatus) -> Result<(), CliError> {
+    if status.machines.is_empty() {
+        writeln!(out, "no machines: write some as `[[miner]]` in the config file")?;
+    }
+    let width = status.machines.iter().map(|it| it.name.len()).max().unwrap_or(0);
+    for machine in &status.machines {
+        let draws = machine.power_mw.map(|mw| show::power(Power::from_milliwatts(mw)));
+        let hashes = machine.hash_rate_gh_per_s.map(discover::hash_rate);
+        let takes = machine.efficiency_mj_per_th.map(|mj| show::milli(mj.into(), "J/TH"));
+        let trouble = machine.trouble.as_ref().map(|why| format!("  TROUBLE: {why}"));
+        writeln!(
+            out,
+            "{:width$}  is to {}  draws {}  hashes {}  takes {}  {}{}",
+            machine.name,
+            set_point(machine.set_point_mw),
+            show::or_none(draws),
+            show::or_none(hashes),
+            show::or_none(takes),
+            machine.about.as_deref().unwrap_or("not found yet"),
+            trouble.unwrap_or_default()
+        )?;
+    }
+    Ok(())
 }
 
 fn decisions(out: &mut impl Write, status: &DispatchStatus) -> Result<(), CliError> {

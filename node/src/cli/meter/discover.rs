@@ -1,7 +1,6 @@
 //! `boltgrid meter discover`: looks for meters at the addresses that the user names, and nowhere else.
 
 mod look;
-mod targets;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -12,8 +11,8 @@ use tokio::runtime;
 
 use crate::cli::error::CliError;
 use crate::cli::show;
+use crate::cli::targets::{HOSTS_MAX, NotATarget, Target, endpoints};
 use look::{Found, look};
-use targets::{HOSTS_MAX, NotATarget, Target, endpoints};
 
 /// The ports that are looked at where none is named: Modbus, HTTP, and those of serial servers for P1.
 const PORTS: [u16; 5] = [502, 80, 23, 2_001, 8_088];
