@@ -82,6 +82,8 @@ pub(crate) struct Grid {
     pub(crate) cut: BTreeSet<(usize, usize)>,
     mail: BTreeMap<(Timestamp, u64), (usize, Parcel)>,
     pub(crate) sent: u64,
+    /// Whether sites are asked for orders in vain.
+    pub(crate) no_orders: bool,
     /// Which readings were shown: whose, to whom, and of which edge.
     pub(crate) shown: BTreeSet<(usize, usize, Interval)>,
     /// How many messages of each kind were gossiped.
@@ -139,6 +141,7 @@ impl Grid {
             cut: BTreeSet::new(),
             mail: BTreeMap::new(),
             sent: 0,
+            no_orders: false,
             shown: BTreeSet::new(),
             gossiped: BTreeMap::new(),
             means,
@@ -259,6 +262,7 @@ impl Grid {
                     }
                 }
             }
+            Effect::AskOrder(_) if self.no_orders => {}
             Effect::AskOrder(interval) => {
                 let order = order(index);
                 self.input(index, Input::Place { interval, order });

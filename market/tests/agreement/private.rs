@@ -30,9 +30,12 @@ fn meter(grid: &mut Grid, edge: Interval, mwh: u64) {
 fn delivered() -> (Grid, Interval) {
     let mut grid = Grid::private(MEMBERS);
     let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    grid.run_until(schedule.gate);
+    // Nobody trades in the next interval, so that nothing is shown because of it.
+    grid.no_orders = true;
     grid.run_market(interval);
     meter(&mut grid, interval, 0);
-    let schedule = grid.charter.interval.schedule(interval);
     grid.run_until(schedule.delivery_ends.plus_ms(50));
     meter(&mut grid, interval.next(), 1_000);
     grid.run_until(schedule.readings_by.plus_ms(50));
