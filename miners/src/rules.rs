@@ -13,6 +13,7 @@ mod decide;
 mod dry_run;
 mod fault;
 mod history;
+mod import;
 mod quantity;
 mod read;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use decide::{Decided, Held, Judged, decide};
 pub use dry_run::{Change, DryRun, Outcome, Share, Tried, dry_run};
 pub use fault::{Fault, RulesRejected};
 pub use history::{HistoryRejected, Sample, read_history};
+pub use import::{Fate, ImportRejected, Imported, Reported, import_policy};
 pub use quantity::{Quantity, Seen};
 pub use read::read_rules;
 

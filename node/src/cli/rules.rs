@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use boltgrid_miners::machine::{Abilities, Control, SetPoint};
 use boltgrid_miners::rules::{
-    Action, Change, DryRun as Outcomes, Outcome, Rules as Read, Tried, dry_run, read_history,
-    read_rules,
+    Action, Change, DryRun as Outcomes, Fate, Outcome, Rules as Read, Tried, dry_run,
+    import_policy, read_history, read_rules,
 };
 use boltgrid_protocol::units::{Power, Price, SignedMsat, Timestamp};
 use clap::{Args, Subcommand};
@@ -31,6 +31,14 @@ pub(super) enum Rules {
     },
     /// Say what rules would have done with a machine in the past, and what it would have earned
     DryRun(DryRun),
+    /// Turn a policy of Edge Mining (YAML) into rules, and say which of its rules never worked
+    Import {
+        /// The policy
+        file: PathBuf,
+        /// Where to write the rules; nothing that is there is overwritten
+        #[arg(long, value_name = "FILE.toml")]
+        write: Option<PathBuf>,
+    },
 }
 
 /// What to try on what.
@@ -71,6 +79,7 @@ impl Rules {
         match self {
             Self::Check { file } => checked(out, &file, &rules(&file)?),
             Self::DryRun(dry_run) => dry_run.run(out),
+            Self::Import { file, write } => import(out, &file, write.as_deref()),
         }
     }
 }
@@ -158,6 +167,32 @@ fn checked(out: &mut impl Write, file: &Path, rules: &Read) -> Result<(), CliErr
         writeln!(out, "{:>6}  {:?}: {who} {action}", rule.priority, rule.name)?;
     }
     Ok(())
+}
+
+fn import(out: &mut impl Write, file: &Path, to: Option<&Path>) -> Result<(), CliError> {
+    let imported =
+        import_policy(&text(file)?).map_err(|rejected| unreadable(file, rejected.to_string()))?;
+    for rule in &imported.report {
+        let fate = match rule.fate {
+            Fate::Imported => "imported",
+            Fate::Dead => "DEAD: it could never fire; not imported",
+            Fate::AlwaysFired => "ALWAYS FIRED, whatever was seen; not imported",
+            Fate::Disabled => "was switched off; not imported",
+            Fate::NotExpressible => "cannot be said here; not imported",
+        };
+        writeln!(out, "line {}: {:?}: {fate}", rule.line, rule.rule)?;
+        for reason in &rule.reasons {
+            writeln!(out, "  {reason}")?;
+        }
+    }
+    let Some(to) = to else {
+        return Ok(write!(out, "\n{}", imported.toml)?);
+    };
+    let mut new = std::fs::File::create_new(to)
+        .map_err(|source| CliError::Write { path: to.to_owned(), source })?;
+    new.write_all(imported.toml.as_bytes())
+        .map_err(|source| CliError::Write { path: to.to_owned(), source })?;
+    Ok(writeln!(out, "written to {}; try it with `boltgrid rules dry-run`", to.display())?)
 }
 
 fn rules(file: &Path) -> Result<Read, CliError> {
@@ -295,6 +330,20 @@ mod tests {
         let told = run(&["check", &rules]).unwrap_err().to_string();
         assert!(told.contains("line 4, column 10: `price_eur_per_kwh` has another unit"), "{told}");
         assert!(run(&["check", "nowhere.toml"]).unwrap_err().to_string().contains("nowhere.toml"));
+    }
+
+    #[test]
+    fn a_policy_is_turned_into_rules_and_what_was_dead_is_told() {
+        let policy = "start_rules:\n- name: sunny\n  conditions:\n    field: energy_state.production\n    \
+            operator: gt\n    value: 3000\n- name: weekend\n  conditions:\n    field: timestamp.weekday\n    \
+            operator: in\n    value: [5, 6]\n";
+        let (folder, policy, _) = files(policy, PAST);
+        let to = folder.path().join("new.toml").display().to_string();
+        let told = run(&["import", &policy, "--write", &to]).unwrap();
+        assert!(told.contains("line 2: \"sunny\": imported"), "{told}");
+        assert!(told.contains("\"weekend\": DEAD"), "{told}");
+        assert!(run(&["check", &to]).unwrap().contains("\"sunny\""));
+        assert!(run(&["import", &policy, "--write", &to]).is_err(), "nothing is overwritten");
     }
 
     #[test]
