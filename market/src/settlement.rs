@@ -8,6 +8,7 @@
 //! what did not flow. Not for: how amounts due are paid.
 
 mod ahead;
+mod correction;
 mod entry;
 
 use boltgrid_protocol::charter::TariffPrices;
@@ -20,6 +21,7 @@ use boltgrid_protocol::units::{
 use serde::{Deserialize, Serialize};
 
 pub use ahead::{ForwardContract, SettledForward};
+pub use correction::{Correction, NoCorrection};
 pub use entry::NoEntry;
 
 /// What one participant's registers moved over one interval.

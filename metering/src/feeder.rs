@@ -1,5 +1,5 @@
-//! The balance of a feeder: what its meter counts against what the meters of its sites say, and which
-//! of them a gap could come from (P39).
+//! The balance of a feeder: what its meter counts against what the meters of its sites say, which of
+//! them a gap could come from, and which of them it does come from (P39).
 //!
 //! Everything is a function of signed readings, so that every member comes to the same result. A
 //! signature says who claims; the sum of a line's claims can be held against the line.
@@ -7,17 +7,21 @@
 //! itself.
 
 mod locate;
+mod onset;
 
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::units::{Energy, Interval, NetEnergy};
 use serde::{Deserialize, Serialize};
 
 pub use locate::{Suspect, suspects};
+pub use onset::located;
 
 /// So many balanced or unbalanced intervals in a row are no chance.
 pub const PERSISTENT_INTERVALS: usize = 3;
 /// At most so many of the latest intervals are looked at.
-pub const WINDOW_INTERVALS: usize = 12;
+pub const WINDOW_INTERVALS: usize = 24;
+/// At most so many of a row, and at most so many before it, are compared.
+const COMPARED_INTERVALS: usize = 12;
 /// What meters of class 2 may be wrong by, in per cent of what flowed.
 const TOLERANCE_PERCENT: u64 = 2;
 /// And for every meter so much for its steps and for the instant it is read at, in mW.
@@ -36,6 +40,8 @@ pub struct FeederFlow {
     pub feeder: NetEnergy,
     /// What its sites say. All of them are here.
     pub sites: Vec<SiteFlow>,
+    /// What the other sites of the grid say, as far as that is known. The same weather is over them.
+    pub elsewhere: Vec<(ParticipantId, NetEnergy)>,
 }
 
 /// What the meter of one site says of one interval, and what it may say.
@@ -140,6 +146,24 @@ pub fn balance(flow: &FeederFlow, loss_ppm: u32, interval_ms: u64) -> Option<Bal
 /// missing are not among them and break no row. `feeder` is whose meter the feeder's is.
 #[must_use]
 pub fn standing_gap(feeder: ParticipantId, flows: &[(FeederFlow, Balance)]) -> Option<FeederGap> {
+    let (_, row) = split(flows)?;
+    let mut total = row.first().map(|(_, balance)| *balance)?;
+    for (_, balance) in row.get(1..)? {
+        total.gap_mwh = total.gap_mwh.checked_add(balance.gap_mwh)?;
+        total.turnover_mwh = total.turnover_mwh.saturating_add(balance.turnover_mwh);
+    }
+    let latest = row.get(row.len().saturating_sub(COMPARED_INTERVALS)..)?;
+    Some(FeederGap {
+        since: total.interval,
+        intervals: u32::try_from(row.len()).ok()?,
+        gap_mwh: total.gap_mwh,
+        gap_ppm: total.gap_ppm(),
+        suspects: suspects(feeder, latest),
+    })
+}
+
+/// The intervals of the gap that stands at the end of these, and what was looked at before them.
+fn split(flows: &[(FeederFlow, Balance)]) -> Option<(Intervals<'_>, Intervals<'_>)> {
     let latest = flows.get(flows.len().saturating_sub(WINDOW_INTERVALS)..)?;
     let more = |balance: &Balance| balance.gap_mwh > NetEnergy::ZERO;
     let way = more(&latest.last()?.1);
@@ -147,20 +171,11 @@ pub fn standing_gap(feeder: ParticipantId, flows: &[(FeederFlow, Balance)]) -> O
     if in_row < PERSISTENT_INTERVALS {
         return None;
     }
-    let row = latest.get(latest.len() - in_row..)?;
-    let mut total = row.first().map(|(_, balance)| *balance)?;
-    for (_, balance) in row.get(1..)? {
-        total.gap_mwh = total.gap_mwh.checked_add(balance.gap_mwh)?;
-        total.turnover_mwh = total.turnover_mwh.saturating_add(balance.turnover_mwh);
-    }
-    Some(FeederGap {
-        since: total.interval,
-        intervals: u32::try_from(in_row).ok()?,
-        gap_mwh: total.gap_mwh,
-        gap_ppm: total.gap_ppm(),
-        suspects: suspects(feeder, row),
-    })
+    latest.split_at_checked(latest.len() - in_row)
 }
+
+/// Some intervals of a feeder, the oldest first.
+type Intervals<'a> = &'a [(FeederFlow, Balance)];
 
 #[cfg(test)]
 mod tests;

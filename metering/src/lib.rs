@@ -18,5 +18,6 @@ pub mod role;
 pub mod sample;
 pub mod scale;
 pub mod shown;
+pub mod substitute;
 pub mod sun;
 pub mod virtual_meter;

@@ -6,6 +6,7 @@ use std::fmt;
 
 use boltgrid_metering::feeder::FeederGap;
 use boltgrid_metering::plausibility::{Anomaly, Finding};
+use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::units::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +32,21 @@ pub struct AnomalyRecord {
 pub enum Found {
     /// At this node's own site.
     Site(Finding),
-    /// In the balance of a feeder.
+    /// In the balance of a feeder, and nobody can say whose meter it comes from.
     Feeder(FeederGap),
+    /// In the balance of a feeder, and whose meter it comes from.
+    LocatedGap(FeederGap, ParticipantId),
+}
+
+impl Found {
+    /// Whose meter it was located at.
+    #[must_use]
+    pub const fn located(&self) -> Option<ParticipantId> {
+        match self {
+            Self::Site(_) | Self::Feeder(_) => None,
+            Self::LocatedGap(_, whose) => Some(*whose),
+        }
+    }
 }
 
 impl AnomalyRecord {
@@ -55,7 +69,7 @@ impl AnomalyRecord {
     pub const fn kind(&self) -> &'static str {
         match &self.found {
             Found::Site(finding) => finding.kind().name(),
-            Found::Feeder(_) => "feeder-gap",
+            Found::Feeder(_) | Found::LocatedGap(..) => "feeder-gap",
         }
     }
 
@@ -64,7 +78,7 @@ impl AnomalyRecord {
     pub const fn blocks_orders(&self) -> bool {
         match &self.found {
             Found::Site(finding) => finding.kind().blocks_orders(),
-            Found::Feeder(_) => false,
+            Found::Feeder(_) | Found::LocatedGap(..) => false,
         }
     }
 }
@@ -74,12 +88,7 @@ impl fmt::Display for Found {
         match self {
             Self::Site(finding) => finding.fmt(f),
             Self::Feeder(gap) => {
-                write!(
-                    f,
-                    "in {} intervals since {} its meter counted {} that its sites and the lines do \
-                     not account for, {} ppm of what flowed",
-                    gap.intervals, gap.since, gap.gap_mwh, gap.gap_ppm
-                )?;
+                sums(gap, f)?;
                 if gap.suspects.is_empty() {
                     return write!(f, "; no single meter explains it");
                 }
@@ -90,6 +99,26 @@ impl fmt::Display for Found {
                 }
                 Ok(())
             }
+            Self::LocatedGap(gap, whose) => {
+                sums(gap, f)?;
+                write!(f, "; it comes from the meter of {}, whose flow", whose.short())?;
+                write!(f, " stepped when the gap began")?;
+                let mut suspects = gap.suspects.iter();
+                match suspects.find(|it| it.participant == *whose) {
+                    Some(it) => write!(f, " and that shows {} ppm of the truth", it.shows_ppm),
+                    None => Ok(()),
+                }
+            }
         }
     }
+}
+
+/// What a feeder's gap comes to.
+fn sums(gap: &FeederGap, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(
+        f,
+        "in {} intervals since {} its meter counted {} that its sites and the lines do not account \
+         for, {} ppm of what flowed",
+        gap.intervals, gap.since, gap.gap_mwh, gap.gap_ppm
+    )
 }

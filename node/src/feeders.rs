@@ -3,7 +3,8 @@
 //! Once the readings of an interval are due, all of the latest intervals are added up anew from the
 //! archive, so that a reading that came late, or was learnt from history, takes the place that was
 //! empty. Nothing follows but what is logged, kept and shown.
-//! Not for: the arithmetic (`boltgrid_metering::feeder`).
+//! Not for: the arithmetic (`boltgrid_metering::feeder`), or what stands in for missing readings
+//! ([`crate::substitutes`]), which is looked at in the same moments.
 
 mod flows;
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boltgrid_metering::feeder::{Balance, FeederGap, WINDOW_INTERVALS, standing_gap};
+use boltgrid_metering::feeder::{Balance, FeederGap, WINDOW_INTERVALS, located, standing_gap};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::roster::Rosters;
@@ -23,6 +24,7 @@ use tracing::{info, warn};
 use crate::anomalies::{AnomalyRecord, Found};
 use crate::clock;
 use crate::store::Archive;
+use crate::substitutes::Substitutes;
 use flows::Flows;
 
 /// The longest sleep: a clock that is set is noticed by then.
@@ -43,11 +45,13 @@ pub struct FeederState {
     pub gap: Option<FeederGap>,
     /// Whether its sites' readings are not everybody's, so that nobody can add them up (P40).
     pub unseen: bool,
+    /// Whose meter the gap comes from, where that could be told since it stands.
+    pub located: Option<ParticipantId>,
     /// The latest interval that readings were due for, and whose were missing.
     pub missing: Option<(Interval, Vec<ParticipantId>)>,
 }
 
-/// The task that watches the feeders.
+/// The task that watches the feeders, and fills in what is missing of the site's own readings.
 #[derive(Debug)]
 pub struct Feeders {
     charter: Arc<Charter>,
@@ -55,6 +59,7 @@ pub struct Feeders {
     archive: Archive,
     flows: Flows,
     standing: BTreeMap<String, AnomalyRecord>,
+    substitutes: Substitutes,
     states: watch::Sender<Vec<FeederState>>,
 }
 
@@ -63,6 +68,7 @@ impl Feeders {
     #[must_use]
     pub fn new(
         (charter, rosters): (Arc<Charter>, Rosters),
+        me: ParticipantId,
         archive: Archive,
     ) -> (Self, watch::Receiver<Vec<FeederState>>) {
         let (states, watched) = watch::channel(Vec::new());
@@ -73,16 +79,15 @@ impl Feeders {
         }
         let flows = Flows::default();
         let standing = BTreeMap::new();
-        (Self { charter, rosters, archive, flows, standing, states }, watched)
+        let substitutes = Substitutes::new(me, Arc::clone(&charter), archive.clone());
+        (Self { charter, rosters, archive, flows, standing, substitutes, states }, watched)
     }
 
     /// Runs until shutdown.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        // What is not everybody's is not looked at here.
         if !self.charter.readings.is_open() {
             self.say_unseen();
-            return shutdown.cancelled().await;
-        }
-        if self.charter.feeders.is_empty() {
             return shutdown.cancelled().await;
         }
         let mut done = None;
@@ -90,7 +95,10 @@ impl Feeders {
             let now = clock::now();
             let interval = self.latest_due(now);
             if done != Some(interval) {
-                self.look(now, interval);
+                if !self.charter.feeders.is_empty() {
+                    self.look(now, interval);
+                }
+                self.substitutes.look(now, interval, &mut self.rosters);
                 done = Some(interval);
             }
             let due = self.due(interval.next());
@@ -157,14 +165,29 @@ impl Feeders {
                 }
                 interval = interval.next();
             }
-            state.gap = state.meter.and_then(|meter| standing_gap(meter, &balances));
+            if let Some(meter) = state.meter {
+                state.gap = standing_gap(meter, &balances);
+                state.located = located(meter, &balances).or_else(|| self.still_located(&state));
+            }
             self.note(now, &state);
             states.push(state);
         }
         self.states.send_replace(states);
     }
 
-    /// Logs and keeps a gap that begins, lasts or ends.
+    /// Who was located when the intervals at which the gap began were still looked at. It holds while
+    /// the gap stands and that meter would explain it.
+    fn still_located(&self, state: &FeederState) -> Option<ParticipantId> {
+        let gap = state.gap.as_ref()?;
+        match self.standing.get(&state.name)?.found {
+            Found::LocatedGap(_, whose) => {
+                gap.suspects.iter().any(|it| it.participant == whose).then_some(whose)
+            }
+            Found::Site(_) | Found::Feeder(_) => None,
+        }
+    }
+
+    /// Logs and keeps a gap that begins, is located, lasts or ends.
     fn note(&mut self, now: Timestamp, state: &FeederState) {
         let before = self.standing.remove(&state.name);
         let record = match (&state.gap, before) {
@@ -177,10 +200,15 @@ impl Feeders {
                 AnomalyRecord { ended_at: Some(now), ..before }
             }
             (Some(gap), before) => {
-                let news = before.is_none();
+                let found = match state.located {
+                    Some(whose) => Found::LocatedGap(gap.clone(), whose),
+                    None => Found::Feeder(gap.clone()),
+                };
+                let was_located = before.as_ref().and_then(|before| before.found.located());
+                let news = before.is_none() || was_located != state.located;
                 let record = AnomalyRecord {
                     of: state.name.clone(),
-                    found: Found::Feeder(gap.clone()),
+                    found,
                     began_at: before.as_ref().map_or(now, |before| before.began_at),
                     seen_at: now,
                     count: before.map_or(1, |before| before.count.saturating_add(1)),
@@ -190,7 +218,8 @@ impl Feeders {
                     warn!(
                         target: "boltgrid::event::anomaly",
                         of = %record.of, kind = record.kind(), blocks_orders = false,
-                        found = %record.found, "anomaly began"
+                        found = %record.found, located = state.located.is_some(),
+                        "feeder gap stands"
                     );
                 }
                 self.standing.insert(state.name.clone(), record.clone());
@@ -204,4 +233,4 @@ impl Feeders {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -49,5 +49,6 @@ mod settling;
 pub mod site;
 pub mod status;
 pub mod store;
+pub mod substitutes;
 mod tasks;
 pub mod trading;

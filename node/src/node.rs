@@ -284,7 +284,7 @@ async fn open_measuring(
     let (participant, grid) = (from.1, || (Arc::clone(&charter), rosters.clone()));
     let kept = (store.journal(), store.archive());
     let (site, shows) = Site::open(config, from, grid(), kept, (reading_sender, commands)).await?;
-    let (watching, feeders) = Feeders::new(grid(), store.archive());
+    let (watching, feeders) = Feeders::new(grid(), participant, store.archive());
     let (aimed, targets) = watch::channel(Targets::new());
     let (dispatcher, DispatcherEnds { desk: dispatch, mining }) =
         Dispatcher::new(mining, participant, grid(), (shows.clone(), targets));

@@ -9,11 +9,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use boltgrid::store::{
-    BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord, DisputeRecord,
-    JournalError, Store, StoreError,
+    BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord, DayRecord,
+    DisputeRecord, JournalError, Store, StoreError,
 };
 use boltgrid_market::effect::{JournalEntry, Slot};
 use boltgrid_market::payments::{Dispute, DueId, Payment, Stage, Why};
+use boltgrid_metering::substitute::Flow;
 use boltgrid_protocol::id::{BookHash, ClearingDigest, ParticipantId};
 use boltgrid_protocol::invoice::Cause;
 use boltgrid_protocol::lightning::PaymentHash;
@@ -457,4 +458,52 @@ fn noise_in_an_archive_that_was_not_closed_neither_stops_the_start_nor_comes_up_
         archive.prune_before(at(55)).unwrap();
         archive.flush().unwrap();
     }
+}
+
+/// Ten years of one site, by five minutes.
+#[test]
+fn ten_years_of_a_site_fit_on_a_disk() {
+    const YEARS_DAYS: u64 = 3_653;
+    const DAY_INTERVALS: u64 = 288;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let archive = store.archive();
+    // As much as a meter's flows may differ; what repeats would be no test of a disk.
+    let mut chance = 1_u64;
+    let mut flow = || {
+        chance =
+            chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (import, export) = ((chance >> 40) % 900_000, (chance >> 20) % 900_000);
+        let [import_mwh, export_mwh] = [import, export].map(Energy::from_milliwatt_hours);
+        Some(Flow { import_mwh, export_mwh, substitute: None })
+    };
+    for day in 0..YEARS_DAYS {
+        let flows = (0..DAY_INTERVALS).map(|_| flow()).collect();
+        archive.put_day(day, &DayRecord { first: at(day * DAY_INTERVALS), flows }).unwrap();
+    }
+    archive.flush().unwrap();
+    drop((archive, store));
+    let size: u64 = walk(dir.path());
+    println!("ten years: {} KiB on disk", size / 1024);
+    assert!(size < 200 * 1024 * 1024, "{size} bytes");
+
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let mut slowest = std::time::Duration::ZERO;
+    for day in (0..YEARS_DAYS).step_by(29) {
+        let began = std::time::Instant::now();
+        let known = archive.day(day).unwrap().unwrap().known().count();
+        slowest = slowest.max(began.elapsed());
+        assert_eq!(u64::try_from(known).unwrap(), DAY_INTERVALS);
+    }
+    println!("the slowest day of {} was read in {slowest:?}", YEARS_DAYS.div_ceil(29));
+}
+
+/// The bytes of all files of a folder.
+fn walk(dir: &Path) -> u64 {
+    let files = fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let sizes = files.map(|file| match file.file_type().unwrap().is_dir() {
+        true => walk(&file.path()),
+        false => file.metadata().unwrap().len(),
+    });
+    sizes.sum()
 }

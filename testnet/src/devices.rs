@@ -39,7 +39,7 @@ use tracing::{debug, error, warn};
 
 use crate::plant::{Nameplate, Plant};
 pub use kind::{MeterKind, Meters};
-use server::{Connection, SiteControls, SiteServer};
+use server::{Connection, Measured, SiteControls, SiteServer};
 
 /// The unit id of the grid meter.
 pub const METER_UNIT: u8 = 1;
@@ -92,7 +92,7 @@ pub enum FarmError {
 #[derive(Debug)]
 pub struct DeviceFarm {
     sites: Vec<SiteDescription>,
-    feeder: SiteDescription,
+    cables: Vec<SiteDescription>,
     stop: CancellationToken,
     listeners: JoinSet<()>,
 }
@@ -112,16 +112,22 @@ impl DeviceFarm {
         clock: Clock,
         meters: Meters,
     ) -> Result<Self, FarmError> {
-        let nameplates: Vec<(Option<usize>, Nameplate)> = {
+        let nameplates: Vec<(Measured, Nameplate)> = {
             let plant = plant.lock().expect("a panic in the plant ends the testnet");
-            let sites = (0..plant.len()).map(|site| (Some(site), plant.nameplate(site).clone()));
-            sites.chain([(None, plant.feeder_nameplate())]).collect()
+            let sites =
+                (0..plant.len()).map(|site| (Measured::Site(site), plant.nameplate(site).clone()));
+            let cables = (0..plant.cables().len())
+                .map(|cable| (Measured::Cable(cable), plant.cable_nameplate(cable)));
+            sites.chain(cables).collect()
         };
         let mut bound = Vec::new();
-        for (site, nameplate) in nameplates {
+        for (of, nameplate) in nameplates {
             let failed = |source| FarmError::Bind { site: nameplate.name.clone(), source };
             let (listener, address) = bind().await.map_err(failed)?;
-            let kind = site.map_or(MeterKind::SunSpec, |site| MeterKind::of(meters, site));
+            let kind = match of {
+                Measured::Site(site) => MeterKind::of(meters, site),
+                Measured::Cable(_) => MeterKind::SunSpec,
+            };
             let of_meter = match kind {
                 MeterKind::SunSpec | MeterKind::Sdm630 => None,
                 MeterKind::HomeWizard | MeterKind::P1 | MeterKind::Shelly => {
@@ -130,23 +136,27 @@ impl DeviceFarm {
             };
             let (plant, clock) = (Arc::clone(&plant), Arc::clone(&clock));
             let controls = Mutex::new(SiteControls::new());
-            let server = SiteServer { plant, clock, site, nameplate, controls };
+            let server = SiteServer { plant, clock, of, nameplate, controls };
             bound.push(((address, listener), (kind, of_meter), Arc::new(server)));
         }
         let stop = CancellationToken::new();
         let mut listeners = JoinSet::new();
-        let mut sites = Vec::new();
+        let (mut sites, mut cables) = (Vec::new(), Vec::new());
         for ((address, listener), (kind, of_meter), server) in bound {
             let meter = (kind, of_meter.as_ref().map_or(address, |(_, address)| *address));
-            sites.push(SiteDescription { address, meter, nameplate: server.nameplate.clone() });
+            let nameplate = server.nameplate.clone();
+            let described = SiteDescription { address, meter, nameplate };
+            match server.of {
+                Measured::Site(_) => sites.push(described),
+                Measured::Cable(_) => cables.push(described),
+            }
             if let Some((listener, _)) = of_meter {
                 let meter = (Arc::clone(&server), kind);
                 listeners.spawn(text::serve(listener, meter, stop.clone()));
             }
             listeners.spawn(serve(listener, server, stop.clone()));
         }
-        let feeder = sites.pop().expect("the feeder comes last");
-        Ok(Self { sites, feeder, stop, listeners })
+        Ok(Self { sites, cables, stop, listeners })
     }
 
     /// The sites in the order of the plant.
@@ -155,10 +165,10 @@ impl DeviceFarm {
         &self.sites
     }
 
-    /// The meter at the transformers, which belongs to no site.
+    /// The meters of the cables at the busbar, which belong to no site, in the order of the plant.
     #[must_use]
-    pub const fn feeder(&self) -> &SiteDescription {
-        &self.feeder
+    pub fn cables(&self) -> &[SiteDescription] {
+        &self.cables
     }
 
     /// Stops listening, closes every connection and returns when all are closed.

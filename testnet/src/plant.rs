@@ -5,8 +5,9 @@
 //!
 //! Time is compressed honestly: one row of the profiles lasts one market interval, power stays what
 //! it is, so energy shrinks along, and battery capacity is scaled by the same factor. State moves in
-//! ticks aligned to the edges of intervals, like a meter that refreshes once a second: registers
-//! change at the end of a tick, and a command is heeded from the next tick on.
+//! ticks aligned to the edges of intervals: powers change at the end of a tick, and a command is heeded
+//! from the next tick on. Grid meters count on within a tick, since a second of a real meter is some
+//! milliseconds here; all other registers change at its end.
 
 mod battery;
 mod machine;
@@ -20,17 +21,17 @@ mod wires;
 
 use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc};
 
-use boltgrid_protocol::units::{Power, Timestamp};
+use boltgrid_protocol::units::{Energy, Power, Timestamp};
 
 pub use battery::BatteryRange;
 use machine::MachinePlant;
 pub use machine::{MachineCommand, MachineRating, MachineTruth};
 pub use nameplate::{BatteryNameplate, Nameplate, PvNameplate};
 use site::SitePlant;
-pub use truth::{FEEDER, GridState, LineOverload, SiteRegisters, SiteTruth};
+pub use truth::{GridState, LineOverload, SiteRegisters, SiteTruth};
 use wires::Wires;
 
-use crate::scenario::Scenario;
+use crate::scenario::{Cable, Scenario};
 
 /// Ticks of an interval, where nothing else is wanted.
 pub const TICKS_PER_INTERVAL: u64 = 10;
@@ -133,7 +134,10 @@ pub struct Plant {
     moves: bool,
     /// Ticks since the epoch that are over; the next one is running.
     ticks: u64,
+    /// How far into the running tick it was looked at last.
+    into_tick_ms: u64,
     sites: Vec<SitePlant>,
+    cables: Vec<Cable>,
     wires: Wires,
     /// Registers at past edges, the newest last.
     edges: VecDeque<(Timestamp, Vec<SiteRegisters>)>,
@@ -155,10 +159,22 @@ impl Plant {
             .collect();
         let copies = sites.iter().map(|site| site.site.copy + 1).max().unwrap_or(1);
         let wires = Wires::new(&scenario.grid, copies);
+        let cables = scenario.cables(nodes, seed);
         let tick_ms = interval_ms / options.ticks_per_interval;
         let edges = VecDeque::new();
         let moves = false;
-        let mut plant = Self { scenario, options, tick_ms, moves, ticks: 0, sites, wires, edges };
+        let mut plant = Self {
+            scenario,
+            options,
+            tick_ms,
+            moves,
+            ticks: 0,
+            into_tick_ms: 0,
+            sites,
+            cables,
+            wires,
+            edges,
+        };
         plant.record_edge();
         plant.begin_tick();
         Ok(plant)
@@ -168,6 +184,12 @@ impl Plant {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.sites.len()
+    }
+
+    /// The cables that leave the busbar.
+    #[must_use]
+    pub fn cables(&self) -> &[Cable] {
+        &self.cables
     }
 
     /// Never: a plant has at least one site.
@@ -193,6 +215,8 @@ impl Plant {
             }
             self.begin_tick();
         }
+        let into_ms = if self.moves { now.ms_since(self.now()) } else { 0 };
+        self.into_tick_ms = into_ms.min(self.tick_ms);
     }
 
     /// Tells a site's equipment something at `now`; it is heeded from the next tick on.
@@ -253,14 +277,24 @@ impl Plant {
         self.sites[site].machines[machine].truth()
     }
 
-    /// Lets a site's grid meter show this share of what flows, from now on; 100 is the truth.
+    /// Lets a site's grid meter show this share of what flows, from the next tick on; 100 is the truth.
     ///
     /// # Panics
     ///
     /// If there is no such site.
     pub fn falsify(&mut self, now: Timestamp, site: usize, shown_percent: u32) {
         self.step_to(now);
-        self.sites[site].metered_percent = shown_percent;
+        self.sites[site].metered_percent_next = shown_percent;
+    }
+
+    /// Lets a site's grid meter show so much less than it has counted, from now on; nothing is the truth.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such site.
+    pub fn turn_back(&mut self, now: Timestamp, site: usize, by: Energy) {
+        self.step_to(now);
+        self.sites[site].turned_back = by;
     }
 
     /// The row of the profiles that is running, counted on beyond the last.
@@ -290,7 +324,7 @@ impl Plant {
         if self.edges.len() == EDGES_KEPT {
             self.edges.pop_front();
         }
-        let registers = (0..self.sites.len()).map(|site| self.registers(site)).collect();
+        let registers = (0..self.sites.len()).map(|site| self.registers(site, 0)).collect();
         self.edges.push_back((self.now(), registers));
     }
 }

@@ -27,6 +27,7 @@ pub mod hostile;
 pub mod hostility;
 pub mod invariants;
 pub mod links;
+pub mod located;
 pub mod money;
 pub mod observation;
 pub mod overheard;
@@ -191,7 +192,7 @@ pub async fn run_and_tell(options: &RunOptions) -> Result<(Report, Vec<Settlemen
     display.row(&format!("starting {} nodes in {folder}", stage.places.len()));
     let roles = stage.rogues();
     let tell = |node, pid| stage.node_is(node, pid);
-    let places = (stage.places.clone(), stage.feeder.clone());
+    let places = (stage.places.clone(), stage.feeders.clone());
     let fleet = Fleet::start(program, places, &roles, &tell)?;
     let rogues = Rogues::start(&stage, options.seed, roles)?;
     let money = money(&stage, &fleet, options.seed)?;

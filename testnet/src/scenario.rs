@@ -3,6 +3,7 @@
 //! Loading checks everything, so that what holds a [`Scenario`] never has to. Nothing moves here:
 //! the physics is in [`crate::plant`].
 
+mod cable;
 mod civil;
 mod device;
 mod error;
@@ -16,6 +17,7 @@ mod tests;
 
 use std::{fs, path::Path};
 
+pub use cable::Cable;
 pub use civil::CivilTime;
 pub use device::{Device, Kind};
 pub use error::{ScenarioError, TimeError};

@@ -3,7 +3,8 @@
 //! A meter that shows a fixed share of the truth leaves a gap that is in proportion to what it shows.
 //! So for every member of the feeder the share is sought that fits best (least squares over the
 //! intervals of the gap); it could be the one where that leaves no interval with more than the
-//! tolerance, and explains nine tenths of the squares of the gap. Flows that rise and fall together, or
+//! tolerance, and explains nine tenths of the squares of the gap. Of the first interval only a part need
+//! be explained, since a meter begins to lie when it likes. Flows that rise and fall together, or
 //! do not change at all, cannot be told apart; then several are named.
 //! A site whose connection could not carry so much is left out. The feeder's own meter is one of those
 //! that may be wrong.
@@ -16,7 +17,7 @@ use super::{Balance, FeederFlow, PPM, SiteFlow};
 use crate::register::RATING_MARGIN_PERCENT;
 
 /// Values are brought down to so many bits before squares are summed, so that nothing overflows.
-const BITS: u32 = 30;
+pub(super) const BITS: u32 = 30;
 
 /// One part in so many of the squares of a gap may stay unexplained.
 const UNEXPLAINED_PART: i128 = 10;
@@ -79,7 +80,7 @@ fn shown(
     row.iter().map(in_one).collect()
 }
 
-fn site_of(flow: &FeederFlow, participant: ParticipantId) -> Option<&SiteFlow> {
+pub(super) fn site_of(flow: &FeederFlow, participant: ParticipantId) -> Option<&SiteFlow> {
     flow.sites.iter().find(|site| site.participant == participant)
 }
 
@@ -116,20 +117,25 @@ impl Fit {
             values.iter().map(|it| i128::from(*it >> shift)).collect()
         };
         let (shown, gaps) = (scaled(shown), scaled(gaps));
-        let pairs = || shown.iter().zip(&gaps);
-        let under: i128 = shown.iter().map(|x| x * x).sum();
+        // The first interval is looked at by itself.
+        let pairs = || shown.iter().zip(&gaps).skip(1);
+        let under: i128 = pairs().map(|(x, _)| x * x).sum();
         let over: i128 = pairs().map(|(x, gap)| x * gap).sum();
         if under == 0 {
             return None;
         }
         // Scaled by `under`, so that no division rounds: below 2 to the 96th.
-        let left: Vec<i128> = pairs().map(|(x, gap)| gap * under - over * x).collect();
+        let first = shown.iter().zip(&gaps).take(1).map(|(x, gap)| {
+            let (gap, all) = (gap * under, over * x);
+            gap - gap.clamp(all.min(0), all.max(0))
+        });
+        let left: Vec<i128> = first.chain(pairs().map(|(x, gap)| gap * under - over * x)).collect();
         let explains = left.iter().zip(tolerances).all(|(left, tolerance)| {
             // One more for what the shift took off.
             left.abs() <= (i128::from(*tolerance >> shift) + 1).saturating_mul(under)
         });
         let unexplained: i128 = left.iter().map(|left| (left / under).pow(2)).sum();
-        let all: i128 = gaps.iter().map(|gap| gap * gap).sum();
+        let all: i128 = pairs().map(|(_, gap)| gap * gap).sum();
         let explains = explains && unexplained <= all / UNEXPLAINED_PART;
         explains.then_some(Self { over, under, unexplained })
     }

@@ -37,6 +37,7 @@ fn flow(number: u64, truth: &[i64], liar: Option<(usize, i64)>) -> FeederFlow {
         interval: Interval::from_number(number),
         feeder: NetEnergy::from_milliwatt_hours(truth.iter().sum::<i64>() + lost),
         sites: sites.collect(),
+        elsewhere: Vec::new(),
     }
 }
 
@@ -152,6 +153,95 @@ fn who_could_not_have_carried_it_is_no_suspect() {
     assert!(found(Some(300_000)).contains(&member(1)));
 }
 
+/// So many honest intervals, then so many in which a meter shows half, with the flow of a site on
+/// another feeder beside them. Two PV sites follow the same sun and a third site is what it is.
+fn under_one_sun(honest: usize, false_ones: usize, liar: usize) -> Vec<(FeederFlow, Balance)> {
+    let sun = [300_000, 340_000, 290_000, 380_000, 350_000, 420_000, 390_000, 450_000];
+    let load = [30_000, 34_000, 28_000, 33_000, 31_000, 35_000, 29_000, 32_000];
+    let days = (0..).zip(sun.into_iter().zip(load)).take(honest + false_ones);
+    let flows = days.map(|(number, (sun, load))| {
+        let truth = [-sun, load, -sun / 3];
+        let is_false = usize::try_from(number).unwrap() >= honest;
+        let mut flow = flow(number, &truth, is_false.then_some((liar, 500)));
+        flow.elsewhere = vec![(member(100), NetEnergy::from_milliwatt_hours(-sun / 2))];
+        let balance = balance(&flow, LOSS_PPM, INTERVAL_MS).unwrap();
+        (flow, balance)
+    });
+    flows.collect()
+}
+
+#[test]
+fn of_flows_that_go_together_the_one_is_named_that_stepped_when_the_gap_began() {
+    for liar in [0, 2] {
+        let flows = under_one_sun(4, 3, liar);
+        let gap = standing_gap(member(FEEDER), &flows).unwrap();
+        assert!(gap.suspects.len() > 1, "{gap:?}");
+        let liar = member(u8::try_from(liar).unwrap());
+        assert_eq!(located(member(FEEDER), &flows), Some(liar), "{gap:?}");
+    }
+}
+
+#[test]
+fn without_other_feeders_a_step_is_what_a_flow_does_not_do_by_itself() {
+    let losses = [LOSS_PPM, 0];
+    losses.into_iter().for_each(a_step_is_seen_where_lines_may_lose);
+}
+
+fn a_step_is_seen_where_lines_may_lose(loss_ppm: u32) {
+    let flows = (0_u64..7).map(|number| {
+        let wobble = i64::try_from(number % 3).unwrap() * 2_000;
+        let truth = [80_000 + wobble, 60_000 - wobble, -40_000];
+        let mut flow = flow(number, &truth, (number >= 4).then_some((0, 500)));
+        if loss_ppm == 0 {
+            flow.feeder = NetEnergy::from_milliwatt_hours(truth.iter().sum());
+        }
+        let balance = balance(&flow, loss_ppm, INTERVAL_MS).unwrap();
+        (flow, balance)
+    });
+    let flows: Vec<_> = flows.collect();
+    let gap = standing_gap(member(FEEDER), &flows).unwrap();
+    assert_eq!(gap.intervals, 3);
+    assert_eq!(located(member(FEEDER), &flows), Some(member(0)), "{gap:?}");
+}
+
+#[test]
+fn nobody_is_named_whose_meter_was_false_before_anybody_looked() {
+    let flows = under_one_sun(0, 5, 0);
+    assert!(standing_gap(member(FEEDER), &flows).is_some());
+    assert_eq!(located(member(FEEDER), &flows), None);
+    let too_early = under_one_sun(4, 2, 0);
+    assert_eq!(located(member(FEEDER), &too_early), None, "two intervals may be chance");
+}
+
+#[test]
+fn nobody_is_named_for_what_no_meter_sees() {
+    let flows =
+        under_one_sun(5, 0, 0).into_iter().chain(under_one_sun(8, 0, 0).into_iter().skip(5));
+    let flows = flows.enumerate().map(|(number, (mut flow, _))| {
+        if number >= 5 {
+            let feeder = flow.feeder.to_milliwatt_hours() + 200_000;
+            flow.feeder = NetEnergy::from_milliwatt_hours(feeder);
+        }
+        let balance = balance(&flow, LOSS_PPM, INTERVAL_MS).unwrap();
+        (flow, balance)
+    });
+    let flows: Vec<_> = flows.collect();
+    let gap = standing_gap(member(FEEDER), &flows).unwrap();
+    assert_eq!(located(member(FEEDER), &flows), None, "{gap:?}");
+}
+
+#[test]
+fn nobody_is_named_for_what_the_feeders_own_meter_says() {
+    let mut flows = under_one_sun(8, 0, 0);
+    for (flow, balanced) in flows.iter_mut().skip(5) {
+        flow.feeder = NetEnergy::from_milliwatt_hours(flow.feeder.to_milliwatt_hours() / 2);
+        *balanced = balance(flow, LOSS_PPM, INTERVAL_MS).unwrap();
+    }
+    let gap = standing_gap(member(FEEDER), &flows).unwrap();
+    assert_eq!(gap.intervals, 3, "{gap:?}");
+    assert_eq!(located(member(FEEDER), &flows), None, "{gap:?}");
+}
+
 #[test]
 fn a_gap_that_comes_and_goes_stands_not() {
     let flows = (0..)
@@ -195,12 +285,15 @@ proptest! {
         let balanced: Vec<_> = (0..).zip(flows).filter_map(|(number, (feeder, one, other))| {
             let sites = vec![site(1, one), site(2, other)];
             let interval = Interval::from_number(number);
-            let flow = FeederFlow { interval, feeder: net(feeder), sites };
+            let elsewhere = vec![(member(3), net(one.rotate_left(7))), (member(4), net(other))];
+            let flow = FeederFlow { interval, feeder: net(feeder), sites, elsewhere };
             let balance = balance(&flow, loss_ppm, interval_ms)?;
             Some((flow, balance))
         }).collect();
         if let Some(gap) = standing_gap(member(FEEDER), &balanced) {
             prop_assert!(gap.suspects.len() <= 3);
         }
+        let located = located(member(FEEDER), &balanced);
+        prop_assert!(located.is_none_or(|who| who == member(1) || who == member(2)));
     }
 }

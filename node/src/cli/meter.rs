@@ -3,6 +3,7 @@
 
 mod checks;
 mod discover;
+mod flows;
 mod test;
 
 use std::io::Write;
@@ -38,6 +39,11 @@ pub(super) enum Meter {
     Quality(checks::Since),
     /// Hold each feeder's meter against those of its sites
     Balance(Node),
+    /// Show what passed the meter that settles in each interval, with what stands in for missing
+    /// readings marked as a substitute
+    Flows(flows::Span),
+    /// Show what was shown of an interval and corrected later: old value, new value and difference
+    Corrections(flows::Span),
     /// Look for meters at addresses in your network: Modbus, HTTP and P1. Prints what to put into the
     /// config file; only the addresses that you name are looked at
     Discover(discover::Discover),
@@ -65,6 +71,8 @@ impl Meter {
             Self::Anomalies(since) => checks::anomalies(&since, out),
             Self::Quality(since) => checks::quality(&since, out),
             Self::Balance(node) => checks::balance(&node, out),
+            Self::Flows(span) => flows::flows(&span, out),
+            Self::Corrections(span) => flows::corrections(&span, out),
             Self::Discover(discover) => discover.run(out),
         }
     }

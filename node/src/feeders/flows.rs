@@ -84,12 +84,13 @@ impl Flows {
             }
             net.unwrap_or(NetEnergy::ZERO)
         };
+        let is_here = |point: &String| feeder.connection_points.contains(point);
         let interval_ms = charter.interval.interval_ms;
         // Ratings are at most a gigawatt, so that this fits.
         let most = |rated: Power| rated.energy_over_floor(interval_ms).unwrap_or(Energy::ZERO);
         let into = net(meter);
         let sites = members()
-            .filter(|it| !it.outside && feeder.connection_points.contains(&it.connection_point))
+            .filter(|it| !it.outside && is_here(&it.connection_point))
             .map(|it| SiteFlow {
                 participant: it.participant,
                 net: net(it.participant),
@@ -97,7 +98,14 @@ impl Flows {
                 export_most: most(it.rated_export_mw),
             })
             .collect();
-        let flow = FeederFlow { interval, feeder: into, sites };
+        let others = members().filter(|it| {
+            let point = &it.connection_point;
+            !it.outside && !is_here(point) && charter.feeder_metered_at(point).is_none()
+        });
+        let elsewhere = others
+            .filter_map(|it| Some((it.participant, self.net(&it.participant, interval)?)))
+            .collect();
+        let flow = FeederFlow { interval, feeder: into, sites, elsewhere };
         let loss_ppm = charter.connection.loss_ppm;
         let added = balance(&flow, loss_ppm, interval_ms).map(|balance| (flow, balance));
         // Sums beyond 63 bits are nobody's in particular.

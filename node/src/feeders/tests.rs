@@ -13,7 +13,7 @@ use crate::site::charter_for_tests;
 use crate::store::Store;
 
 /// The feeder's meter, then its sites.
-const MEMBERS: [u8; 4] = [10, 20, 30, 40];
+pub(crate) const MEMBERS: [u8; 4] = [10, 20, 30, 40];
 /// What the sites take in each interval, in mWh; the third one gives.
 const TRUTH: [[i64; 3]; 5] = [
     [80_000, 30_000, -20_000],
@@ -23,20 +23,20 @@ const TRUTH: [[i64; 3]; 5] = [
     [85_000, 70_000, -30_000],
 ];
 
-fn key(seed: u8) -> Keypair {
+pub(crate) fn key(seed: u8) -> Keypair {
     Keypair::from_seed(&[seed; 32])
 }
 
-struct Grid {
-    store: Store,
-    charter: Arc<Charter>,
-    rosters: Rosters,
-    first: Interval,
+pub(crate) struct Grid {
+    pub(crate) store: Store,
+    pub(crate) charter: Arc<Charter>,
+    pub(crate) rosters: Rosters,
+    pub(crate) first: Interval,
     _dir: tempfile::TempDir,
 }
 
 impl Grid {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut charter = charter_for_tests(300_000);
         let connection_points =
             vec!["house 1".to_owned(), "house 2".to_owned(), "house 3".to_owned()];
@@ -71,11 +71,13 @@ impl Grid {
     }
 
     fn feeders(&self) -> Feeders {
-        Feeders::new((Arc::clone(&self.charter), self.rosters.clone()), self.store.archive()).0
+        let me = key(MEMBERS[1]).participant_id();
+        let grid = (Arc::clone(&self.charter), self.rosters.clone());
+        Feeders::new(grid, me, self.store.archive()).0
     }
 
     /// Signs what a member's meter shows after so many intervals, and puts it into the archive.
-    fn show(&mut self, member: usize, after: u64, net_mwh: i64) {
+    pub(crate) fn show(&mut self, member: usize, after: u64, net_mwh: i64) {
         let edge = self.first.plus(after);
         let (seed, moved) = (MEMBERS[member], Energy::from_milliwatt_hours(net_mwh.unsigned_abs()));
         let (taken, given) =
@@ -155,6 +157,41 @@ fn a_falsified_meter_is_noticed_in_the_third_interval_and_named() {
     assert_eq!((record.kind(), &*record.of, record.ended_at), ("feeder-gap", "mill lane", None));
     let said = record.found.to_string();
     assert!(said.contains("in 3 intervals") && said.contains("it could be"), "{said}");
+}
+
+#[test]
+fn a_meter_that_begins_to_lie_is_located_and_stays_so_while_the_gap_stands() {
+    let mut grid = Grid::new();
+    let mut sums = [0_i64; 4];
+    let mut feeders = grid.feeders();
+    let liar = key(MEMBERS[1]).participant_id();
+    for after in 0..=30_u64 {
+        for (member, sum) in sums.into_iter().enumerate() {
+            grid.show(member, after, sum);
+        }
+        let Some(past) = after.checked_sub(1) else { continue };
+        let interval = grid.first.plus(past);
+        feeders.look(feeders.due(interval), interval);
+        let state = feeders.states.borrow()[0].clone();
+        match past {
+            0..=5 => assert_eq!((state.gap, state.located), (None, None), "{past}"),
+            6.. => {
+                let gap = state.gap.unwrap_or_else(|| panic!("no gap in {past}"));
+                assert_eq!(state.located, Some(liar), "{past}: {gap:?}");
+            }
+        }
+        let wobble = i64::try_from(after % 3).unwrap() * 2_000;
+        let truth = [80_000 + wobble, 60_000 - wobble, -40_000];
+        sums[0] += truth.iter().sum::<i64>();
+        // From the fifth interval on.
+        let shown = if after >= 4 { truth[0] / 2 } else { truth[0] };
+        for (sum, shown) in sums.iter_mut().skip(1).zip([shown, truth[1], truth[2]]) {
+            *sum += shown;
+        }
+    }
+    let [record] = &grid.kept()[..] else { panic!("{:?}", grid.kept()) };
+    let said = record.found.to_string();
+    assert!(said.contains("stepped when the gap began"), "{said}");
 }
 
 #[test]

@@ -67,6 +67,9 @@ pub struct AnomalyReport {
     pub ended_at_unix_ms: Option<u64>,
     /// Whose meter could be wrong; of a feeder's gap only.
     pub suspects: Vec<SuspectReport>,
+    /// Whose meter it is, where that can be told; of a feeder's gap only.
+    #[serde(default)]
+    pub located: Option<String>,
 }
 
 /// A member whose meter alone would explain a feeder's gap.
@@ -188,6 +191,10 @@ pub struct GapReport {
     pub gap_ppm: i64,
     /// Whose meter could be wrong, the likeliest first; empty where no single one explains it.
     pub suspects: Vec<SuspectReport>,
+    /// Whose meter it is: the one whose flow stepped when the gap began. Null where two could be it, or
+    /// nobody saw it begin.
+    #[serde(default)]
+    pub located: Option<String>,
 }
 
 impl From<&Suspect> for SuspectReport {
@@ -200,7 +207,9 @@ impl From<&AnomalyRecord> for AnomalyReport {
     fn from(it: &AnomalyRecord) -> Self {
         let suspects = match &it.found {
             Found::Site(_) => Vec::new(),
-            Found::Feeder(gap) => gap.suspects.iter().map(SuspectReport::from).collect(),
+            Found::Feeder(gap) | Found::LocatedGap(gap, _) => {
+                gap.suspects.iter().map(SuspectReport::from).collect()
+            }
         };
         Self {
             of: it.of.clone(),
@@ -212,6 +221,7 @@ impl From<&AnomalyRecord> for AnomalyReport {
             count: it.count,
             ended_at_unix_ms: it.ended_at.map(Timestamp::to_unix_ms),
             suspects,
+            located: it.found.located().map(|whose| whose.to_string()),
         }
     }
 }
@@ -275,6 +285,7 @@ impl From<&FeederState> for FeederReport {
                 gap_mwh: NetEnergy::to_milliwatt_hours(gap.gap_mwh),
                 gap_ppm: gap.gap_ppm,
                 suspects: gap.suspects.iter().map(SuspectReport::from).collect(),
+                located: it.located.map(|whose| whose.to_string()),
             }),
             unseen: it.unseen,
             missing: missing.map(ToString::to_string).collect(),
@@ -282,7 +293,7 @@ impl From<&FeederState> for FeederReport {
     }
 }
 
-fn time(text: &str) -> Result<Timestamp, ErrorObjectOwned> {
+pub(super) fn time(text: &str) -> Result<Timestamp, ErrorObjectOwned> {
     text.parse().map(Timestamp::from_unix_ms).map_err(|_| {
         let message = "a time is Unix milliseconds in a string, such as \"1795000000000\"";
         Code::BadParameter.because(message)

@@ -5,7 +5,7 @@ use crate::access::Role;
 
 /// Every method by name with the least role that may call it. A node compares it with what it serves
 /// when it starts, and no caller reaches a method that is not here.
-pub(super) const METHODS: [(&str, Role); 39] = [
+pub(super) const METHODS: [(&str, Role); 41] = [
     ("alert.list", Role::Read),
     ("alert.test", Role::Admin),
     ("channel.close", Role::Admin),
@@ -30,6 +30,8 @@ pub(super) const METHODS: [(&str, Role); 39] = [
     ("market.interval", Role::Read),
     ("meter.anomalies", Role::Read),
     ("meter.balance", Role::Read),
+    ("meter.corrections", Role::Read),
+    ("meter.flows", Role::Read),
     ("meter.list", Role::Read),
     ("meter.quality", Role::Read),
     ("node.status", Role::Read),

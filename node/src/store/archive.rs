@@ -10,10 +10,12 @@
 //! Not for: what this node signed (the journal).
 
 mod checks;
+mod days;
 mod money;
 mod open;
 mod payments;
 mod record;
+mod substitutes;
 
 use std::fmt;
 use std::io;
@@ -29,6 +31,7 @@ use serde::de::DeserializeOwned;
 use sled::{Batch, IVec, Tree};
 
 use super::FolderLock;
+pub use days::DayRecord;
 pub use money::{BalanceRecord, ChannelChange, ChannelRecord};
 pub use payments::DisputeRecord;
 pub use record::{BookRecord, ClearingRecord};
@@ -70,6 +73,12 @@ pub struct Archive {
     quality_events: Tree,
     /// `[from] → Window`
     quality_windows: Tree,
+    /// `[interval] → Flow`
+    substitutes: Tree,
+    /// `[interval, at] → CorrectionRecord`
+    corrections: Tree,
+    /// `[day] → DayRecord`; kept for good
+    days: Tree,
     // Declared after the trees: the folder is given up when they are closed.
     database: sled::Db,
     _lock: Arc<FolderLock>,
@@ -366,7 +375,8 @@ impl Archive {
     pub fn prune_before(&self, interval: Interval) -> Result<usize, ArchiveError> {
         let mut pruned = 0_usize;
         let trees = [&self.readings, &self.books, &self.clearings, &self.settlements];
-        for tree in trees.into_iter().chain([&self.payments, &self.balances]) {
+        let others = [&self.payments, &self.balances, &self.substitutes, &self.corrections];
+        for tree in trees.into_iter().chain(others) {
             pruned += prune(tree, interval)?;
         }
         Ok(pruned)

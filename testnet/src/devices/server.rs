@@ -26,11 +26,20 @@ const WRITE_MAX: usize = 123;
 pub(super) struct SiteServer {
     pub(super) plant: SharedPlant,
     pub(super) clock: Clock,
-    /// Which site; `None` for the meter of the feeder, which has nothing else behind it.
-    pub(super) site: Option<usize>,
+    /// What is measured.
+    pub(super) of: Measured,
     pub(super) nameplate: Nameplate,
     /// Locked before the plant where both are.
     pub(super) controls: Mutex<SiteControls>,
+}
+
+/// What a grid meter is connected to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Measured {
+    /// A site.
+    Site(usize),
+    /// A cable at the busbar: there is nothing but the meter.
+    Cable(usize),
 }
 
 /// What the equipment has been told.
@@ -115,7 +124,10 @@ impl SiteServer {
     pub(super) fn truth(&self) -> SiteTruth {
         let mut plant = self.plant.lock().expect("a panic in the plant ends the testnet");
         plant.step_to((self.clock)());
-        self.site.map_or_else(|| plant.feeder_truth(), |site| plant.site_truth(site))
+        match self.of {
+            Measured::Site(site) => plant.site_truth(site),
+            Measured::Cable(cable) => plant.cable_truth(cable),
+        }
     }
 
     /// The registers of a unit as they are now.
@@ -136,7 +148,7 @@ impl SiteServer {
     }
 
     fn command(&self, command: Command) -> Result<(), ExceptionCode> {
-        let site = self.site.ok_or(ExceptionCode::IllegalFunction)?;
+        let Measured::Site(site) = self.of else { return Err(ExceptionCode::IllegalFunction) };
         let mut plant = self.plant.lock().expect("a panic in the plant ends the testnet");
         plant.command((self.clock)(), site, command).map_err(|_| ExceptionCode::ServerDeviceFailure)
     }

@@ -31,6 +31,11 @@ impl Register {
         shown(self.mw_ms)
     }
 
+    /// What the register shows once `mw` have flowed for `ms` more.
+    pub(super) fn shown_after(&self, mw: i64, ms: u64) -> Energy {
+        shown(self.mw_ms + energy_mw_ms(mw, ms))
+    }
+
     /// The exact state, in mW·ms.
     #[cfg(test)]
     pub(super) const fn exact_mw_ms(&self) -> u128 {

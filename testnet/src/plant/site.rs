@@ -42,7 +42,11 @@ pub(super) struct SitePlant {
     /// Its mining machines, in the order in which they were installed.
     pub(super) machines: Vec<MachinePlant>,
     /// What its grid meter shows of what flows: all of it, unless it is falsified.
-    pub(super) metered_percent: u32,
+    metered_percent: u32,
+    /// Told during this tick and shown from the next one on.
+    pub(super) metered_percent_next: u32,
+    /// By so much its registers were turned back.
+    pub(super) turned_back: Energy,
     /// The tick that is running.
     pub(super) flows: Flows,
     /// Of the grid meter, like the next.
@@ -63,6 +67,8 @@ impl SitePlant {
             battery,
             machines: Vec::new(),
             metered_percent: METERED_PERCENT,
+            metered_percent_next: METERED_PERCENT,
+            turned_back: Energy::ZERO,
             flows: Flows::default(),
             imported: Register::new(),
             exported: Register::new(),
@@ -72,6 +78,7 @@ impl SitePlant {
 
     /// Begins a tick of `ms` during `row` of the profiles, heeding what was told.
     pub(super) fn begin_tick(&mut self, profiles: &Profiles, row: usize, ms: u64) {
+        self.metered_percent = self.metered_percent_next;
         let row = row + self.site.shift_rows;
         let of_row = |sources: &[Source]| -> i64 {
             sources.iter().map(|source| power_mw(source, profiles, row)).sum()

@@ -4,10 +4,8 @@ use boltgrid_protocol::units::{Energy, Power, Timestamp};
 
 use super::battery::Battery;
 use super::{Nameplate, Plant};
-use crate::scenario::{CivilTime, splitmix64};
+use crate::scenario::{Cable, CivilTime, splitmix64};
 
-/// The name of the line that feeds all sites.
-pub const FEEDER: &str = "transformer";
 /// Nominal frequency in mHz.
 const FREQUENCY_MHZ: u64 = 50_000;
 /// The frequency stays this close to nominal, in mHz.
@@ -115,14 +113,22 @@ impl Plant {
         &self.sites[site].nameplate
     }
 
-    /// What stands on the meter at the transformers.
+    /// What stands on the meter of a cable at the busbar: it measures whatever its sites can do.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such cable.
     #[must_use]
-    pub fn feeder_nameplate(&self) -> Nameplate {
-        let rated = self.wires.transformer_limit();
+    pub fn cable_nameplate(&self, cable: usize) -> Nameplate {
+        let Cable { name, sites, .. } = &self.cables[cable];
+        let sum = |rated: fn(&Nameplate) -> Power| {
+            let mw = sites.iter().map(|site| rated(&self.sites[*site].nameplate).to_milliwatts());
+            Power::from_milliwatts(mw.sum())
+        };
         Nameplate {
-            name: FEEDER.to_owned(),
-            rated_import: rated,
-            rated_export: rated,
+            name: name.clone(),
+            rated_import: sum(|site| site.rated_import),
+            rated_export: sum(|site| site.rated_export),
             pv: None,
             battery: None,
         }
@@ -135,7 +141,7 @@ impl Plant {
     /// If there is no such site.
     #[must_use]
     pub fn site_truth(&self, site: usize) -> SiteTruth {
-        let registers = self.registers(site);
+        let registers = self.registers(site, self.into_tick_ms);
         let site = &self.sites[site];
         let flows = site.flows;
         let energy =
@@ -158,11 +164,16 @@ impl Plant {
         }
     }
 
-    /// What a meter at the transformers sees, as if all sites were one.
+    /// What a meter at the busbar's end of a cable sees, as if all its sites were one.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such cable.
     #[must_use]
-    pub fn feeder_truth(&self) -> SiteTruth {
-        let net = self.wires.transformer();
-        let (imported, exported) = (self.wires.imported.shown(), self.wires.exported.shown());
+    pub fn cable_truth(&self, cable: usize) -> SiteTruth {
+        let Cable { copy, line, .. } = self.cables[cable];
+        let net = self.wires.line_flow(copy, line);
+        let (imported, exported) = self.wires.line_registers((copy, line), self.into_tick_ms);
         SiteTruth {
             net,
             metered: net,
@@ -211,9 +222,14 @@ impl Plant {
         }
     }
 
-    pub(super) fn registers(&self, site: usize) -> SiteRegisters {
+    /// The registers of a site `ms` into the tick.
+    pub(super) fn registers(&self, site: usize, ms: u64) -> SiteRegisters {
         let site = &self.sites[site];
-        SiteRegisters { imported: site.imported.shown(), exported: site.exported.shown() }
+        let shown = |counted: Energy| counted.saturating_sub(site.turned_back);
+        SiteRegisters {
+            imported: shown(site.imported.shown_after(site.metered_mw(), ms)),
+            exported: shown(site.exported.shown_after(-site.metered_mw(), ms)),
+        }
     }
 
     /// A frequency that differs from tick to tick and not from run to run.

@@ -4,7 +4,7 @@
 //! of the power, the drop along a line is R·P/U at nominal voltage, and lines lose nothing. Good for
 //! seeing overloads and for meters that report a believable voltage; not for network planning.
 
-use boltgrid_protocol::units::Power;
+use boltgrid_protocol::units::{Energy, Power};
 
 use super::register::Register;
 use crate::scenario::Grid;
@@ -38,6 +38,8 @@ struct GridCopy {
     phase_uv: Vec<i64>,
     /// By line: ticks above rated current so far.
     overload_ticks: Vec<u64>,
+    /// By line: taken from its end towards the transformer, and given to it.
+    passed: Vec<(Register, Register)>,
 }
 
 impl Wires {
@@ -51,6 +53,7 @@ impl Wires {
             flow_mw: vec![0; grid.buses.len()],
             phase_uv: vec![nominal_phase_uv; grid.buses.len()],
             overload_ticks: vec![0; grid.lines.len()],
+            passed: vec![(Register::new(), Register::new()); grid.lines.len()],
         };
         let transformers = i64::try_from(copies).expect("copies are counted in memory");
         Self {
@@ -103,11 +106,27 @@ impl Wires {
         }
         for copy in &mut self.copies {
             for (index, limit_mw) in self.line_limits_mw.iter().enumerate() {
-                if copy.flow_mw[index + 1].abs() > *limit_mw {
+                let mw = copy.flow_mw[index + 1];
+                if mw.abs() > *limit_mw {
                     copy.overload_ticks[index] += 1;
                 }
+                let (taken, given) = &mut copy.passed[index];
+                taken.add(mw, ms);
+                given.add(-mw, ms);
             }
         }
+    }
+
+    /// What flows into a line at its end towards the transformer.
+    pub(super) fn line_flow(&self, copy: usize, line: usize) -> Power {
+        Power::from_milliwatts(self.copies[copy].flow_mw[line + 1])
+    }
+
+    /// What a line took at its end towards the transformer, and what it gave there, `ms` into the tick.
+    pub(super) fn line_registers(&self, (copy, line): (usize, usize), ms: u64) -> (Energy, Energy) {
+        let (taken, given) = &self.copies[copy].passed[line];
+        let mw = self.copies[copy].flow_mw[line + 1];
+        (taken.shown_after(mw, ms), given.shown_after(-mw, ms))
     }
 
     /// Phase voltage of a bus in mV.
@@ -191,6 +210,23 @@ mod tests {
         wires.flow([(0, 2, -6_000_000)].into_iter());
         assert_eq!(volts(&wires), [230_940, 231_806, 233_538]);
         assert_eq!(wires.transformer(), Power::from_milliwatts(-6_000_000));
+    }
+
+    #[test]
+    fn a_line_counts_what_passes_it_each_way() {
+        let mut wires = wires(2);
+        wires.flow([(1, 1, 3_600_000), (1, 2, 1_800_000)].into_iter());
+        wires.count_tick(1000);
+        wires.flow([(1, 1, 1_800_000), (1, 2, -7_200_000)].into_iter());
+        wires.count_tick(1000);
+        let passed = |copy, line| {
+            let (taken, given) = wires.line_registers((copy, line), 0);
+            // Less what was on the registers before.
+            [taken, given].map(|it| it.to_milliwatt_hours() - 1_000_000)
+        };
+        assert_eq!([passed(1, 0), passed(1, 1)], [[1_500, 1_500], [500, 2_000]]);
+        assert_eq!(passed(0, 0), [0, 0]);
+        assert_eq!(wires.line_flow(1, 0), Power::from_milliwatts(-5_400_000));
     }
 
     #[test]

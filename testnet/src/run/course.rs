@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use boltgrid::clock;
+use boltgrid::rpc::checks::FeederReport;
 use boltgrid::status::IntervalReport;
 use boltgrid_protocol::message::INTERVALS_AHEAD;
 use boltgrid_protocol::units::{Energy, Interval, Timestamp};
@@ -25,6 +26,7 @@ use super::fraud::{Disputes, Frauds};
 use super::hostility::Hostility;
 use super::invariants::{Invariants, Tally};
 use super::links::Links;
+use super::located::Located;
 use super::money::Money;
 use super::observation::{Observation, SiteObservation};
 use super::overheard;
@@ -104,6 +106,8 @@ pub(super) struct Course<'a> {
     exposures: Exposures,
     /// What nodes had to do with rogues.
     frauds: Frauds,
+    /// What nodes had to say of falsified meters.
+    located: Located,
     /// What is in dispute at the end.
     disputes: Disputes,
     /// Whether all coins are still there at the end.
@@ -149,6 +153,7 @@ impl<'a> Course<'a> {
             payments: Payments::default(),
             exposures: Exposures::default(),
             frauds: Frauds::default(),
+            located: Located::default(),
             disputes: Disputes::default(),
             conserved: None,
             rogues,
@@ -284,9 +289,11 @@ impl<'a> Course<'a> {
             .present()
             .any(|site| site.report.as_ref().is_none_or(|report| report.settlement.is_none()));
         let patience = self.settled_at(interval).plus_ms(self.percent_ms(SETTLE_WAIT_PERCENT));
-        if unsettled && now < patience {
+        let feeders = self.balances().await;
+        if (unsettled || self.located.is_waiting(interval, &feeders)) && now < patience {
             return;
         }
+        self.located.note(interval, &feeders);
         let remarks = Remarks {
             transformer_mw: self.transformer_mw(&observation),
             down: self.down.remove(&interval).unwrap_or_default(),
@@ -306,6 +313,11 @@ impl<'a> Course<'a> {
         self.hear_of_payments().await;
         self.next = interval.next();
         self.last_words.retain(|(of, _), _| *of > interval);
+    }
+
+    /// What nodes tell of the feeders, where there are any.
+    async fn balances(&self) -> Vec<(String, Vec<FeederReport>)> {
+        if self.stage.feeders.is_empty() { Vec::new() } else { self.fleet.balances().await }
     }
 
     fn observation(&self, interval: Interval, reports: Vec<Option<IntervalReport>>) -> Observation {
@@ -433,6 +445,7 @@ impl<'a> Course<'a> {
         let readings = self.stage.charter.readings;
         invariants.extend(overheard::verdict(readings, self.rogues.overheard()));
         invariants.extend(self.conserved.clone());
+        invariants.extend(self.located.verdicts());
         invariants.extend(self.verdicts());
         Report {
             scenario: self.stage.scenario.name.clone(),
@@ -447,6 +460,7 @@ impl<'a> Course<'a> {
             links: self.stage.links.as_ref().map(Links::row),
             resumed_within_intervals: self.resumed_within(),
             rogues: self.rogue_rows(),
+            falsified: self.located.rows(),
         }
     }
 

@@ -149,6 +149,8 @@ pub enum FaultKind {
         node: usize,
         /// What it shows of 100.
         shown_percent: u32,
+        /// In so many intervals every node must have located it.
+        located_within_intervals: Option<u64>,
     },
     /// The last blocks of the chain are undone, and others come in their place.
     Reorg {

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use boltgrid::rpc::checks::FeederReport;
 use boltgrid::rpc::client::client;
 use boltgrid::rpc::payment::{AccountReport, DisputeReport, PaymentReport, PaymentRpcClient};
-use boltgrid::rpc::{DisputeRpcClient, MarketRpcClient, NodeRpcClient};
+use boltgrid::rpc::{ChecksRpcClient, DisputeRpcClient, MarketRpcClient, NodeRpcClient};
 use boltgrid::status::{IntervalReport, NodeStatus};
 use boltgrid_protocol::units::{Interval, Timestamp};
-use futures::future::{OptionFuture, join, join_all};
+use futures::future::{join, join_all};
 
 use super::founding::Place;
 use super::process::NodeProcess;
@@ -74,8 +75,8 @@ pub struct Fleet {
     program: PathBuf,
     /// In the order of the scenario's sites.
     pub members: Vec<Member>,
-    /// The node of the feeder's meter, which trades nothing.
-    feeder: Option<(Place, NodeProcess)>,
+    /// The nodes of the cables' meters, which trade nothing.
+    feeders: Vec<(Place, NodeProcess)>,
     honest: usize,
 }
 
@@ -90,12 +91,12 @@ impl Fleet {
     /// [`FleetError`]; those that were started are killed then.
     pub fn start(
         program: PathBuf,
-        (places, feeder): (Vec<Place>, Option<Place>),
+        (places, feeders): (Vec<Place>, Vec<Place>),
         rogues: &BTreeMap<usize, Role>,
         tell: Told<'_>,
     ) -> Result<Self, FleetError> {
         let honest = places.len().saturating_sub(rogues.len());
-        let mut fleet = Self { program, members: Vec::new(), feeder: None, honest };
+        let mut fleet = Self { program, members: Vec::new(), feeders: Vec::new(), honest };
         for (number, place) in places.into_iter().enumerate() {
             let failed =
                 |source| FleetError::Client { name: place.name.clone(), source: Box::new(source) };
@@ -107,9 +108,9 @@ impl Fleet {
             }
             fleet.members.push(Member::new(place, client, process));
         }
-        if let Some(place) = feeder {
+        for place in feeders {
             let process = fleet.spawn(&place)?;
-            fleet.feeder = Some((place, process));
+            fleet.feeders.push((place, process));
         }
         Ok(fleet)
     }
@@ -144,12 +145,13 @@ impl Fleet {
     ///
     /// [`FleetError::Died`], with the end of its log.
     pub fn check_alive(&mut self) -> Result<(), FleetError> {
-        if let Some((place, process)) = &mut self.feeder
-            && let ended = process.ended()
-            && let Some(status) =
-                ended.map_err(|source| FleetError::Process { name: place.name.clone(), source })?
-        {
-            return Err(FleetError::Died { name: place.name.clone(), status, log: tail(place) });
+        for (place, process) in &mut self.feeders {
+            let name = || place.name.clone();
+            let ended = process.ended();
+            let ended = ended.map_err(|source| FleetError::Process { name: name(), source })?;
+            if let Some(status) = ended {
+                return Err(FleetError::Died { name: name(), status, log: tail(place) });
+            }
         }
         for member in &mut self.members {
             let Some(process) = &mut member.process else { continue };
@@ -234,6 +236,16 @@ impl Fleet {
         join_all(up.map(ask)).await.into_iter().flatten().collect()
     }
 
+    /// Asks every node that is up, by its site, how the feeders stand.
+    pub async fn balances(&self) -> Vec<(String, Vec<FeederReport>)> {
+        let ask = |member: &Member| {
+            let (client, name) = (member.client.clone(), member.place.name.clone());
+            async move { Some((name, client.balance().await.ok()?)) }
+        };
+        let up = self.members.iter().filter(|member| member.answers());
+        join_all(up.map(ask)).await.into_iter().flatten().collect()
+    }
+
     /// Kills a node at once. One that is down already stays so.
     ///
     /// # Errors
@@ -303,13 +315,13 @@ impl Fleet {
             let name = member.place.name.clone();
             Some(async move { (name, process.stopped().await) })
         });
-        let feeder = self.feeder.take().map(|(place, process)| {
+        let feeders = self.feeders.drain(..).map(|(place, process)| {
             process.ask_to_stop();
             async move { (place.name, process.stopped().await) }
         });
-        let (members, feeder) = join(join_all(stopping), OptionFuture::from(feeder)).await;
+        let (members, feeders) = join(join_all(stopping), join_all(feeders)).await;
         let mut slow = Vec::new();
-        for (name, stopped) in members.into_iter().chain(feeder) {
+        for (name, stopped) in members.into_iter().chain(feeders) {
             match stopped {
                 Ok(Some(_)) => {}
                 Ok(None) => slow.push(name),

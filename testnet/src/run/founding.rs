@@ -186,18 +186,20 @@ impl Founding<'_> {
         Ok(places)
     }
 
-    /// Writes what the feeder's meter needs to start, which has no vote and nothing to pay.
+    /// Writes what the meters of cables need to start, which have no vote and nothing to pay: as many
+    /// as there are ports for.
     ///
     /// # Errors
     ///
     /// [`FoundingError`], naming the file.
-    pub fn write_feeder(
+    pub fn write_feeders(
         &self,
-        (number, feeder): (usize, &SiteDescription),
-        ports: NodePorts,
-        first: &Place,
-    ) -> Result<Place, FoundingError> {
-        self.place((number, feeder), ports, Some(first), None)
+        cables: &[SiteDescription],
+        ports: &[NodePorts],
+        places: &[Place],
+    ) -> Result<Vec<Place>, FoundingError> {
+        let numbered = (places.len()..).zip(cables).zip(ports);
+        numbered.map(|(cable, ports)| self.place(cable, *ports, places.first(), None)).collect()
     }
 
     fn place(

@@ -61,6 +61,9 @@ pub struct Report {
     /// The rogues, in the order of their sites; what their nodes' rows say is nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rogues: Vec<RogueRow>,
+    /// The falsified meters, in the order in which they began to lie.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub falsified: Vec<FalsifiedRow>,
 }
 
 /// One interval over all nodes.
@@ -177,6 +180,19 @@ pub struct RogueRow {
     /// How many disputes nodes have with it.
     #[serde(default)]
     pub disputes: u32,
+}
+
+/// One falsified meter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FalsifiedRow {
+    /// Its site.
+    pub site: String,
+    /// What it showed of 100 that flowed.
+    pub shown_percent: u32,
+    /// In how many intervals every node saw a gap that it would explain; none where that never came.
+    pub caught_within_intervals: Option<u32>,
+    /// In how many intervals every node had told it from all others; none where that never came.
+    pub located_within_intervals: Option<u32>,
 }
 
 /// One invariant over the whole run.

@@ -24,7 +24,7 @@ use super::timeline::{Timeline, startup_ms};
 use super::{RunError, RunOptions};
 use crate::chain::{Source, SourceError};
 use crate::devices::{DeviceFarm, FarmError, Meters, SharedPlant};
-use crate::plant::{FEEDER, Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
+use crate::plant::{Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
 use crate::rogue::Role as RogueRole;
 use crate::scenario::{Scenario, ScenarioError, TimeError};
 
@@ -162,8 +162,8 @@ pub struct Stage {
     pub farm: DeviceFarm,
     /// A place for every node.
     pub places: Vec<Place>,
-    /// The place of the feeder's meter, where there is one.
-    pub feeder: Option<Place>,
+    /// A place for the meter of every cable, where they have meters.
+    pub feeders: Vec<Place>,
     /// What is to go wrong.
     pub faults: Vec<Fault>,
     /// The links between nodes, where faults concern them.
@@ -209,7 +209,7 @@ impl Stage {
             pays,
             readings: options.readings,
             pay_within_intervals: options.pay_within_intervals,
-            has_feeder: faults.iter().any(|it| matches!(it.kind, FaultKind::Falsify { .. })),
+            has_feeders: faults.iter().any(|it| matches!(it.kind, FaultKind::Falsify { .. })),
         };
         // Refuses what cannot be before anything is made.
         plan.charter(Timestamp::from_unix_ms(0))?;
@@ -219,9 +219,9 @@ impl Stage {
             Some(choice) => Some(Source::start(choice, &folder.path().join(CHAIN_DIR)).await?),
             None => None,
         };
-        let held = ports::hold((nodes + 1) * 3).map_err(StageError::Ports)?;
+        let held = ports::hold((nodes + plan.feeders().len()) * 3).map_err(StageError::Ports)?;
         let mut ports = ports_of(&held);
-        let of_feeder = ports.pop().filter(|_| plan.has_feeder);
+        let of_feeders = ports.split_off(nodes);
         let links = links(&faults, &mut ports, seed).await?;
         let timeline = plan.timeline()?;
         let charter = plan.charter(plan.timing()?.start_of(timeline.first))?;
@@ -236,12 +236,7 @@ impl Stage {
             chain: chain.as_ref().map(Source::access),
         };
         let places = founding.write(farm.sites(), &ports)?;
-        let feeder = match (of_feeder, places.first()) {
-            (Some(ports), Some(first)) => {
-                Some(founding.write_feeder((nodes, farm.feeder()), ports, first)?)
-            }
-            (Some(_) | None, _) => None,
-        };
+        let feeders = founding.write_feeders(farm.cables(), &of_feeders, &places)?;
         let disks = Disks::mount(to_be_full(&faults, &places))?;
         Ok(Self {
             scenario,
@@ -251,7 +246,7 @@ impl Stage {
             plant,
             farm,
             places,
-            feeder,
+            feeders,
             faults,
             links,
             chain,
@@ -314,7 +309,7 @@ struct Plan<'a> {
     pays: bool,
     readings: Disclosure,
     pay_within_intervals: NonZeroU64,
-    has_feeder: bool,
+    has_feeders: bool,
 }
 
 impl Plan<'_> {
@@ -344,13 +339,21 @@ impl Plan<'_> {
         })
     }
 
-    /// The one feeder of all sites, where it has a meter.
+    /// The cables that leave the busbar, where they have meters.
     fn feeders(&self) -> Vec<Feeder> {
+        if !self.has_feeders {
+            return Vec::new();
+        }
         let nodes = NonZeroUsize::new(self.nodes).unwrap_or(NonZeroUsize::MIN);
-        let sites = self.scenario.sites(nodes, self.seed);
-        let connection_points = sites.into_iter().map(|site| site.name).collect();
-        let feeder = Feeder { name: FEEDER.to_owned(), connection_points };
-        if self.has_feeder { vec![feeder] } else { Vec::new() }
+        let names: Vec<_> =
+            self.scenario.sites(nodes, self.seed).into_iter().map(|site| site.name).collect();
+        let points = |sites: Vec<usize>| {
+            sites.into_iter().filter_map(|site| names.get(site).cloned()).collect()
+        };
+        let cables = self.scenario.cables(nodes, self.seed).into_iter();
+        cables
+            .map(|cable| Feeder { name: cable.name, connection_points: points(cable.sites) })
+            .collect()
     }
 
     fn timing(&self) -> Result<Timing, StageError> {

@@ -7,7 +7,7 @@ use boltgrid::status::{IntervalOutcome, IntervalReport};
 use boltgrid_protocol::charter::Timing;
 use boltgrid_protocol::units::{Interval, Timestamp};
 
-use super::report::{IntervalRow, Report, RogueRow};
+use super::report::{FalsifiedRow, IntervalRow, Report, RogueRow};
 
 /// A number of thousandths with this many decimals, cut off: `-1.500` for -1500 and three.
 #[must_use]
@@ -185,6 +185,19 @@ pub fn summary(report: &Report) -> String {
         let sent: Vec<String> =
             sent.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         write!(text, "\n{site} was a rogue, {role}, and sent {}", sent.join(", ")).expect(WRITTEN);
+    }
+    for row in &report.falsified {
+        let within = |intervals: Option<u32>| {
+            intervals.map_or_else(|| "never".to_owned(), |it| format!("within {it} intervals"))
+        };
+        let FalsifiedRow { site, shown_percent, .. } = row;
+        write!(
+            text,
+            "\nthe meter of {site} showed {shown_percent} %: caught {}, located {}",
+            within(row.caught_within_intervals),
+            within(row.located_within_intervals),
+        )
+        .expect(WRITTEN);
     }
     let checked: u64 = report.invariants.iter().map(|it| u64::from(it.checked)).sum();
     if report.is_clean() {

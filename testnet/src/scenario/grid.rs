@@ -84,6 +84,17 @@ impl Grid {
         self.buses.iter().position(|bus| bus == name)
     }
 
+    /// The line through which the slack bus feeds a bus, if it is another one.
+    #[must_use]
+    pub fn cable_of(&self, bus: usize) -> Option<usize> {
+        let mut line = bus.checked_sub(1)?;
+        // Every line hangs on one with a smaller number.
+        while let Some(above) = self.lines.get(line)?.upstream.checked_sub(1) {
+            line = above;
+        }
+        Some(line)
+    }
+
     /// The name of a line: its two ends, the one towards the transformer first.
     #[must_use]
     pub fn line_name(&self, line: usize) -> String {

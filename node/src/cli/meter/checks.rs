@@ -163,7 +163,13 @@ fn gap(it: &GapReport) -> String {
         format!("{} (if its meter shows {} ppm of the truth)", it.participant, it.shows_ppm)
     };
     let suspects: Vec<_> = it.suspects.iter().map(suspect).collect();
-    let whose = if suspects.is_empty() {
+    let whose = if let Some(whose) = &it.located {
+        let shown = it.suspects.iter().find(|it| it.participant == *whose);
+        let shown = shown.map_or_else(String::new, |it| {
+            format!(", and it shows {} ppm of the truth", it.shows_ppm)
+        });
+        format!("it comes from {whose}, whose flow stepped when the gap began{shown}")
+    } else if suspects.is_empty() {
         "no single meter explains it".to_owned()
     } else {
         format!("it could be {}", suspects.join(" or "))
@@ -188,6 +194,7 @@ mod tests {
             count: 3,
             ended_at_unix_ms: None,
             suspects: Vec::new(),
+            located: None,
         };
         let line = anomaly(&it);
         assert!(line.contains("lasting  meter (frozen, seen 3 times)"), "{line}");
@@ -223,6 +230,7 @@ mod tests {
                 gap_mwh: 450_000,
                 gap_ppm: 93_000,
                 suspects,
+                located: None,
             }),
             unseen: false,
             missing: Vec::new(),
@@ -231,5 +239,8 @@ mod tests {
         assert!(unseen.contains("not checked"), "{unseen}");
         let line = feeder(&it);
         assert!(line.contains("A GAP STANDS") && line.contains("it could be ab"), "{line}");
+        let gap = it.gap.clone().map(|gap| GapReport { located: Some("ab".to_owned()), ..gap });
+        let line = feeder(&FeederReport { gap, ..it });
+        assert!(line.contains("it comes from ab") && line.contains("700000 ppm"), "{line}");
     }
 }

@@ -83,6 +83,9 @@ impl Archive {
             anomalies: tree("anomalies")?,
             quality_events: tree("quality_events")?,
             quality_windows: tree("quality_windows")?,
+            substitutes: tree("substitutes")?,
+            corrections: tree("corrections")?,
+            days: tree("days")?,
             database,
             _lock: Arc::clone(lock),
         };
@@ -98,7 +101,8 @@ impl Archive {
         let others = [&self.payments, &self.disputes, &self.evidence, &self.peers];
         let money = [&self.balances, &self.channel_log];
         let checks = [&self.anomalies, &self.quality_events, &self.quality_windows];
-        for tree in intervals.into_iter().chain(others).chain(money).chain(checks) {
+        let missing = [&self.substitutes, &self.corrections, &self.days];
+        for tree in intervals.into_iter().chain(others).chain(money).chain(checks).chain(missing) {
             for entry in tree {
                 entry?;
             }

@@ -10,6 +10,7 @@ use crate::run::disks;
 use crate::run::faults::{FaultKind, LinkChoice, LinkEffect, Who};
 use crate::run::fleet::Member;
 use crate::run::hostile::{Flood, Hostile};
+use crate::run::located::Lie;
 use crate::scenario::splitmix64;
 
 /// Who can hear fewer than one in so many of the others is eclipsed (P25).
@@ -74,8 +75,8 @@ impl Course<'_> {
                 }
                 None => None,
             },
-            FaultKind::Falsify { node, shown_percent } => {
-                Some(self.falsify(node, shown_percent, now))
+            FaultKind::Falsify { node, shown_percent, located_within_intervals } => {
+                Some(self.falsify(node, (shown_percent, located_within_intervals), now))
             }
             FaultKind::Hostile => {
                 self.invite();
@@ -135,9 +136,23 @@ impl Course<'_> {
         Ok(said)
     }
 
-    fn falsify(&self, node: usize, shown_percent: u32, now: Timestamp) -> String {
+    fn falsify(
+        &mut self,
+        node: usize,
+        (shown_percent, must_be_within): (u32, Option<u64>),
+        now: Timestamp,
+    ) -> String {
         let mut plant = self.stage.plant.lock().expect("a panic in the plant ends the testnet");
         plant.falsify(now, node, shown_percent);
+        if let Some(member) = self.fleet.members.get(node) {
+            self.located.begin(Lie {
+                site: member.place.name.clone(),
+                participant: member.place.participant.to_string(),
+                shown_percent,
+                began: self.stage.charter.interval.interval_at(now),
+                must_be_within,
+            });
+        }
         format!("{}: meter shows {shown_percent} % of what flows", self.name(node))
     }
 

@@ -22,6 +22,8 @@ const MESSAGES_PER_S: RangeInclusive<u64> = 1..=1_000_000;
 const DEPTH: RangeInclusive<u64> = 1..=100;
 /// What a falsified meter may show of 100 that flow.
 const SHOWN_PERCENT: RangeInclusive<u64> = 0..=200;
+/// In how many intervals a falsified meter may be asked to be located.
+const LOCATED_WITHIN: RangeInclusive<u64> = 3..=12;
 /// How far a clock may be stepped either way: up to a day.
 const SKEW_MS: RangeInclusive<u64> = 1..=86_400_000;
 
@@ -175,7 +177,13 @@ fn falsify(raw: &RawFault, named: &[usize]) -> Result<Vec<FaultKind>, Problem> {
     if named.is_empty() {
         return Err("name the site of a falsified meter, as in `node = 3`".into());
     }
-    Ok(named.iter().map(|node| FaultKind::Falsify { node: *node, shown_percent }).collect())
+    let located_within_intervals = raw.located_within_intervals;
+    if let Some(within) = located_within_intervals {
+        inside("located_within_intervals", within, &LOCATED_WITHIN)?;
+    }
+    let falsify =
+        |node: &usize| FaultKind::Falsify { node: *node, shown_percent, located_within_intervals };
+    Ok(named.iter().map(falsify).collect())
 }
 
 /// A rogue at each of the nodes, the roles dealt round.

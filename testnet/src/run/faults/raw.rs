@@ -36,6 +36,7 @@ pub(super) struct RawFault {
     pub restart_after_ms: Option<u64>,
     pub depth: Option<u32>,
     pub shown_percent: Option<u32>,
+    pub located_within_intervals: Option<u64>,
     pub role: Option<String>,
     pub roles: Option<Vec<String>>,
 }
@@ -82,7 +83,7 @@ impl RawKind {
 
 impl RawFault {
     /// The keys that only some kinds have: each with whether it is given, and with which kinds it goes.
-    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 15] {
+    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 16] {
         use RawKind::{
             Cut, Delay, DiskFull, Drop, Falsify, Flood, Kill, Pause, Reorg, Restart, Rogue, Skew,
         };
@@ -100,6 +101,7 @@ impl RawFault {
             ("restart_after_ms", self.restart_after_ms.is_some(), &[Restart]),
             ("depth", self.depth.is_some(), &[Reorg]),
             ("shown_percent", self.shown_percent.is_some(), &[Falsify]),
+            ("located_within_intervals", self.located_within_intervals.is_some(), &[Falsify]),
             ("role", self.role.is_some(), &[Rogue]),
             ("roles", self.roles.is_some(), &[Rogue]),
         ]

@@ -139,8 +139,16 @@ fn a_falsified_meter_says_whose_and_what_it_shows() {
     check(&with("falsify", "shown_percent = 60"), &["name the site"]);
     check(&with("kill", "node = 1\nshown_percent = 60"), &["goes with kind = \"falsify\""]);
     let text = "[[fault]]\nat_interval = 1\nkind = \"falsify\"\nnode = 3\nshown_percent = 60\n";
-    let kind = FaultKind::Falsify { node: 3, shown_percent: 60 };
-    assert_eq!(loaded(text).unwrap(), [Fault { at_interval: 1, at_ms: 0, kind }]);
+    let kind = |located_within_intervals| FaultKind::Falsify {
+        node: 3,
+        shown_percent: 60,
+        located_within_intervals,
+    };
+    assert_eq!(loaded(text).unwrap(), [Fault { at_interval: 1, at_ms: 0, kind: kind(None) }]);
+    let text = format!("{text}located_within_intervals = 3\n");
+    assert_eq!(loaded(&text).unwrap(), [Fault { at_interval: 1, at_ms: 0, kind: kind(Some(3)) }]);
+    let in_two = "node = 1\nshown_percent = 60\nlocated_within_intervals = 2";
+    check(&with("falsify", in_two), &["located_within_intervals must be 3 to 12", "is 2"]);
 }
 
 #[test]

@@ -91,6 +91,7 @@ fn the_json_has_strings_for_long_integers_and_reads_back() {
         links: Some(LinksRow { datagrams_cut: 9, ..LinksRow::default() }),
         resumed_within_intervals: Some(2),
         rogues: Vec::new(),
+        falsified: Vec::new(),
     };
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["seed"], u64::MAX.to_string());
