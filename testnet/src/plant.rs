@@ -210,13 +210,15 @@ impl Plant {
         let due = now.ms_since(self.options.epoch) / self.tick_ms;
         while self.ticks < due {
             self.end_tick();
+            self.into_tick_ms = 0;
             if self.ticks.is_multiple_of(self.options.ticks_per_interval) {
                 self.record_edge();
             }
             self.begin_tick();
         }
         let into_ms = if self.moves { now.ms_since(self.now()) } else { 0 };
-        self.into_tick_ms = into_ms.min(self.tick_ms);
+        // Whoever took the time before others and looks after them sees no register go back.
+        self.into_tick_ms = self.into_tick_ms.max(into_ms.min(self.tick_ms));
     }
 
     /// Tells a site's equipment something at `now`; it is heeded from the next tick on.

@@ -66,7 +66,7 @@ fn what_the_sites_take_and_give_passes_the_transformer_to_the_milliwatt_millisec
 fn a_falsified_meter_shows_its_share_and_what_flows_stays_what_it_is() {
     let (mut honest, mut false_one) =
         (plant(3, "2016-05-25T09:00:00"), plant(3, "2016-05-25T09:00:00"));
-    false_one.falsify(at(0), BUS2, 60);
+    false_one.falsify(Timestamp::from_unix_ms(EPOCH_MS - 1), BUS2, 60);
     for plant in [&mut honest, &mut false_one] {
         plant.step_to(at(10 * INTERVAL_MS));
     }
@@ -154,12 +154,16 @@ fn a_limit_curtails_what_can_be_curtailed_and_leaves_the_potential() {
 }
 
 #[test]
-fn commands_are_heeded_and_registers_move_at_the_edges_of_ticks_only() {
+fn commands_are_heeded_at_the_edges_of_ticks_and_grid_meters_count_within_them() {
     let mut plant = plant(13, "2016-05-25T06:00:00");
     let start = plant.site_truth(BUS6);
     plant.command(at(1), BUS6, charge(5_000_000)).unwrap();
     plant.step_to(at(TICK_MS - 1));
-    assert_eq!(plant.site_truth(BUS6), start);
+    let within = plant.site_truth(BUS6);
+    assert!(within.registers.imported > start.registers.imported);
+    assert_eq!(SiteTruth { registers: start.registers, ..within }, start);
+    plant.step_to(at(0));
+    assert_eq!(plant.site_truth(BUS6), within, "a late look sees nothing go back");
     plant.step_to(at(TICK_MS));
     let next = plant.site_truth(BUS6);
     assert_eq!(next.battery.to_milliwatts(), 5_000_000);
