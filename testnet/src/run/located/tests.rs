@@ -18,6 +18,7 @@ fn feeder(suspects: &[&str], located: Option<&str>) -> FeederReport {
             suspects: suspects.iter().map(suspect).collect(),
             located: located.map(str::to_owned),
         }),
+        unseen: false,
         missing: Vec::new(),
     }
 }
