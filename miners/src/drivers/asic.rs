@@ -2,7 +2,7 @@
 //!
 //! What the library says of a machine is taken with care: that it is mining is its default and no
 //! news, that a command was taken may be a guess, and a machine that answers nothing looks like one
-//! that shows nothing. See [`guard`] for what bounds it.
+//! that shows nothing. See `guard` for what bounds it.
 //! A WhatsMiner that refuses to be told is opened to be told by the library with its maker's password;
 //! the owner allows that by naming the machine here.
 //! Not for: pools, passwords and firmware of a machine. They are never touched.
