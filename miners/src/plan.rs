@@ -130,6 +130,21 @@ pub fn plan(conditions: &Conditions, machines: &[Machine<'_>]) -> Vec<Decision> 
     decisions.into_iter().map(|it| it.unwrap_or(undecided)).chain(rest).collect()
 }
 
+/// What a plan leaves, of budget and ceiling, for a machine that runs by itself as soon as it has power.
+#[must_use]
+pub fn room(conditions: &Conditions, machines: &[Machine<'_>], decisions: &[Decision]) -> Power {
+    if conditions.emergency {
+        return Power::ZERO;
+    }
+    let takes = |(machine, decision): (&Machine<'_>, &Decision)| match decision.set_point {
+        Some(set_point) => machine.above_idle_mw(set_point),
+        None => machine.undecided_mw(),
+    };
+    let taken = machines.iter().zip(decisions).map(takes).fold(0_i64, i64::saturating_add);
+    let whole = conditions.budget_least.min(conditions.ceiling).to_milliwatts();
+    Power::from_milliwatts(whole.saturating_sub(taken).max(0))
+}
+
 /// The places of machines, best first: those whose heat is wanted, then by what power is worth to
 /// them, then those that run, then as they come.
 fn best_first(machines: &[Machine<'_>]) -> Vec<usize> {

@@ -12,12 +12,9 @@ pub(super) fn decide(
 ) -> Option<Decision> {
     let looked_at = machine.abilities.control == Control::Nothing;
     let (set_point, reason, mw) = match machine.standing {
-        Standing::Unresponsive { draws } => {
-            let idle = machine.abilities.idle.to_milliwatts();
-            (None, Reason::Unresponsive, draws.to_milliwatts().saturating_sub(idle).max(0))
-        }
+        Standing::Unresponsive { .. } => (None, Reason::Unresponsive, machine.undecided_mw()),
         Standing::Ready | Standing::Owner { .. } if looked_at => {
-            (None, Reason::OnlyLookedAt, machine.told_mw())
+            (None, Reason::OnlyLookedAt, machine.undecided_mw())
         }
         Standing::Ready | Standing::Owner { .. } if conditions.emergency => {
             (Some(SetPoint::Off), Reason::Emergency, 0)

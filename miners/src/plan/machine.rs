@@ -78,6 +78,17 @@ impl Machine<'_> {
         self.above_idle_mw(self.told)
     }
 
+    /// What it draws where no plan decides, in mW beyond what it draws asleep.
+    pub(super) fn undecided_mw(&self) -> i64 {
+        match self.standing {
+            Standing::Unresponsive { draws } => {
+                let idle = self.abilities.idle.to_milliwatts();
+                draws.to_milliwatts().saturating_sub(idle).max(0)
+            }
+            Standing::Ready | Standing::Owner { .. } => self.told_mw(),
+        }
+    }
+
     /// What a set point draws, in mW beyond what the machine draws asleep; never negative. What it
     /// draws asleep is load like any other, which no plan changes.
     pub(super) fn above_idle_mw(&self, set_point: SetPoint) -> i64 {

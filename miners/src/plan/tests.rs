@@ -240,6 +240,23 @@ fn a_machine_on_its_way_is_kept_and_its_power_not_promised_to_another() {
 }
 
 #[test]
+fn a_machine_that_runs_by_itself_gets_power_only_where_budget_and_ceiling_leave_it() {
+    let able = switch(3_000);
+    let left = |conditions: &Conditions, machines: &[Machine<'_>]| {
+        room(conditions, machines, &plan(conditions, machines))
+    };
+    let lost = Standing::Unresponsive { draws: watts(1_000) };
+    let machines = [running(&able, 120, 3_000), Machine { standing: lost, ..standing(&able, 120) }];
+    assert_eq!(left(&budget(9_000), &machines), watts(5_000));
+    let weak = Conditions { ceiling: watts(5_500), ..budget(9_000) };
+    assert_eq!(left(&weak, &machines), watts(1_500));
+    assert_eq!(left(&budget(3_500), &machines), Power::ZERO, "the first takes more than there is");
+    assert_eq!(left(&budget(2_000), &machines), watts(1_000), "it is shed");
+    let stopped = Conditions { emergency: true, ..budget(9_000) };
+    assert_eq!(left(&stopped, &machines), Power::ZERO);
+}
+
+#[test]
 fn frequency_sheds_and_takes_by_machines_that_follow_at_once() {
     let mut relay = switch(3_000);
     relay.settle_ms = 500;

@@ -75,6 +75,8 @@ pub(super) struct Hand {
     pub(super) place: usize,
     pub(super) miner: MinerConfig,
     pub(super) wanted: watch::Receiver<Wanted>,
+    /// Whether the plan has room for it, should it be cut off and get power again.
+    pub(super) may_restart: watch::Receiver<bool>,
     pub(super) meters: watch::Receiver<Arc<[MeterState]>>,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) stop: CancellationToken,
@@ -186,7 +188,8 @@ impl Hand {
     fn tick(&self, found: &mut Found) -> Vec<Action> {
         let now = clock::now();
         let mut actions = found.check.tick(now);
-        if found.check.is_trial_due(now) {
+        // One that gets power runs by itself, so there must be room for it.
+        if found.check.is_trial_due(now) && *self.may_restart.borrow() {
             actions.extend(found.check.try_again(now));
         }
         actions

@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub(super) miner: MinerConfig,
     pub(super) habits: Habits,
     pub(super) wanted: watch::Sender<Wanted>,
+    /// Whether it may have power again, should it be cut off.
+    restart: watch::Sender<bool>,
     /// What is known of it; none until it is found.
     pub(super) known: Option<Known>,
     /// What the last plan that changed anything wants of it.
@@ -47,11 +49,16 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(miner: MinerConfig, habits: Habits, wanted: watch::Sender<Wanted>) -> Self {
+    pub(super) fn new(
+        miner: MinerConfig,
+        habits: Habits,
+        (wanted, restart): (watch::Sender<Wanted>, watch::Sender<bool>),
+    ) -> Self {
         Self {
             miner,
             habits,
             wanted,
+            restart,
             known: None,
             ordered: None,
             switched_at: None,
@@ -172,6 +179,16 @@ impl Member {
         let known = self.known.as_ref()?;
         let is_in_plan = known.standing.is_in_plan() && known.abilities.control != Control::Nothing;
         is_in_plan.then_some(&known.abilities)
+    }
+
+    /// Lets it have power again where it is cut off and all that it can draw has room in `left`; says
+    /// what is left then for others.
+    pub(super) fn grant(&self, left: Power) -> Power {
+        let cut_off = self.known.as_ref().filter(|it| matches!(it.standing, Effect::CutOff { .. }));
+        let most = cut_off.map(|it| it.abilities.rated.max(it.abilities.most()));
+        let rest = most.and_then(|most| left.checked_sub(most)).filter(|it| *it >= Power::ZERO);
+        self.restart.send_replace(rest.is_some());
+        rest.unwrap_or(left)
     }
 
     /// Takes a decision; says whether it is another than before.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use boltgrid_miners::effect::Notice;
 use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::machine::{Control, SetPoint};
-use boltgrid_miners::plan::{Conditions, plan};
+use boltgrid_miners::plan::{Conditions, plan, room};
 use boltgrid_miners::react::{self, Draws, Limits, Shown, Target};
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::ParticipantId;
@@ -92,15 +92,17 @@ impl Dispatcher {
             .enumerate()
             .map(|(place, miner)| {
                 let (wanted, wanted_watch) = watch::channel(Wanted::default());
+                let (restart, may_restart) = watch::channel(false);
                 let hand = Hand {
                     place,
                     miner: miner.clone(),
                     wanted: wanted_watch,
+                    may_restart,
                     meters: site.meters.clone(),
                     reports: report.clone(),
                     stop: stop_hands.clone(),
                 };
-                (Member::new(miner.clone(), mining.habits, wanted), hand)
+                (Member::new(miner.clone(), mining.habits, (wanted, restart)), hand)
             })
             .unzip();
         let ends = DispatcherEnds {
@@ -249,6 +251,7 @@ impl Dispatcher {
         let machines: Vec<_> =
             self.members.iter().filter_map(|member| member.planned(now)).collect();
         let decisions = plan(&conditions, &machines);
+        let mut left = room(&conditions, &machines, &decisions);
         for (place, decision) in places.into_iter().zip(decisions) {
             let Some(member) = self.members.get_mut(place) else { continue };
             if member.follow(now, cause_at, decision) {
@@ -263,6 +266,9 @@ impl Dispatcher {
                 let at_unix_ms = now.to_unix_ms();
                 self.decisions.push_back(Log { at_unix_ms, machine, set_point_mw, reason });
             }
+        }
+        for member in &self.members {
+            left = member.grant(left);
         }
         while self.decisions.len() > DECISIONS_MAX {
             self.decisions.pop_front();
