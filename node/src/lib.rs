@@ -19,6 +19,8 @@
 pub mod access;
 pub mod alerts;
 pub mod anomalies;
+#[cfg(test)]
+mod broker_for_tests;
 pub mod catch_up;
 pub mod channels;
 pub mod cli;

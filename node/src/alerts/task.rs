@@ -3,6 +3,9 @@
 //! What is new is on disk before it is told; what was told is on disk soon after, so that after a crash
 //! an alert may be told twice, and none is lost.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;

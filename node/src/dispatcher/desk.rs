@@ -55,6 +55,13 @@ pub struct DispatchDesk {
 }
 
 impl DispatchDesk {
+    /// The desk of a node without machines, for tests of others.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        let ((wishes, _), (_, status)) = (mpsc::channel(1), watch::channel(Arc::default()));
+        Self { wishes, status }
+    }
+
     /// How the machines are.
     #[must_use]
     pub fn status(&self) -> Arc<DispatchStatus> {

@@ -1,103 +1,17 @@
-//! The task against a broker of a few lines that keeps what it is told.
+//! The task against a broker of a few lines that tells what it was told.
 
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Power, Timestamp};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::broker_for_tests::{Heard, Manners, broker};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// First bytes of packets.
-const PUBLISH: u8 = 0x30;
-const SUBSCRIBE: u8 = 0x80;
-/// CONNACK: taken, no session.
-const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
-
-/// What a broker is told.
-#[derive(Debug, PartialEq)]
-enum Heard {
-    /// A connection with its last will: topic, message and whether it is retained.
-    Connected(String, String, bool),
-    /// A message: topic, message and whether it is retained.
-    Published(String, String, bool),
-}
-
-/// A broker that keeps what it is told, until its one connection ends, `lives` packets later at most. It
-/// says that Home Assistant was started once it has heard `start_at` messages.
-async fn broker(
-    listener: &TcpListener,
-    heard: &mpsc::Sender<Heard>,
-    lives: usize,
-    start_at: usize,
-) {
-    let (mut stream, _) = listener.accept().await.unwrap();
-    let mut published = 0;
-    for _ in 0..lives {
-        let Ok((kind, body)) = packet(&mut stream).await else { return };
-        match kind & 0xF0 {
-            0x10 => {
-                // Protocol name, level, flags and keep-alive are ten bytes.
-                let retained = body[7] & 0x20 != 0;
-                let mut rest = &body[10..];
-                let _client = text(&mut rest);
-                let (topic, message) = (text(&mut rest), text(&mut rest));
-                heard.send(Heard::Connected(topic, message, retained)).await.unwrap();
-                stream.write_all(&CONNACK).await.unwrap();
-            }
-            SUBSCRIBE => {
-                stream.write_all(&[0x90, 3, body[0], body[1], 1]).await.unwrap();
-            }
-            PUBLISH => {
-                let mut rest = body.as_slice();
-                let topic = text(&mut rest);
-                if kind & 0x06 != 0 {
-                    stream.write_all(&[0x40, 2, rest[0], rest[1]]).await.unwrap();
-                    rest = &rest[2..];
-                }
-                let message = String::from_utf8(rest.to_vec()).unwrap();
-                heard.send(Heard::Published(topic, message, kind & 1 != 0)).await.unwrap();
-                published += 1;
-                if published == start_at {
-                    let topic = b"\x00\x14homeassistant/status";
-                    let length = u8::try_from(topic.len() + 6).unwrap();
-                    let said = [&[PUBLISH, length], topic.as_slice(), b"online"].concat();
-                    stream.write_all(&said).await.unwrap();
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-async fn packet(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
-    let kind = stream.read_u8().await?;
-    let (mut length, mut shift) = (0, 0);
-    loop {
-        let byte = stream.read_u8().await?;
-        length |= usize::from(byte & 0x7F) << shift;
-        shift += 7;
-        if byte < 0x80 {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).await?;
-    Ok((kind, body))
-}
-
-/// The text at the beginning of `rest`, behind its length.
-fn text(rest: &mut &[u8]) -> String {
-    let length = usize::from(u16::from_be_bytes([rest[0], rest[1]]));
-    let (text, behind) = rest[2..].split_at(length);
-    *rest = behind;
-    String::from_utf8(text.to_vec()).unwrap()
-}
-
 fn site(power_w: i64) -> SiteState {
     let (power_mw, nothing) = (Power::from_watts(power_w).unwrap(), Power::ZERO);
     SiteState {
@@ -159,7 +73,7 @@ impl Bench {
             Heard::Published(topic, message, retained) if topic.ends_with(topic_end) => {
                 (message, retained)
             }
-            other @ (Heard::Connected(..) | Heard::Published(..)) => {
+            other @ (Heard::Connected { .. } | Heard::Published(..)) => {
                 panic!("{other:?}, not in a topic that ends with {topic_end}")
             }
         }
@@ -178,9 +92,14 @@ async fn home_assistant_hears_of_everything_of_changes_and_of_the_end() {
     let mut bench = Bench::start().await;
     let (listener, tell) =
         (std::mem::replace(&mut bench.listener, unused().await), bench.tell.clone());
-    bench.running.spawn(async move { broker(&listener, &tell, usize::MAX, 4).await });
+    bench.running.spawn(async move {
+        let manners = Manners { started_after: Some(4), ..Manners::GOOD };
+        broker(&listener, &tell, manners).await;
+    });
 
-    let Heard::Connected(topic, message, true) = bench.next().await else { panic!("no last will") };
+    let Heard::Connected { will: Some((topic, message, true)), .. } = bench.next().await else {
+        panic!("no last will")
+    };
     assert!(topic.starts_with("boltgrid/boltgrid-") && topic.ends_with("/availability"), "{topic}");
     assert_eq!(message, "offline");
     let (config, retained) = bench.message("/config").await;
@@ -220,12 +139,12 @@ async fn a_broker_that_is_lost_is_found_again() {
         (std::mem::replace(&mut bench.listener, unused().await), bench.tell.clone());
     bench.running.spawn(async move {
         // Lost in the middle, and then there again.
-        broker(&listener, &tell, 3, 0).await;
-        broker(&listener, &tell, usize::MAX, 0).await;
+        broker(&listener, &tell, Manners { lives: 3, ..Manners::GOOD }).await;
+        broker(&listener, &tell, Manners::GOOD).await;
     });
     let mut connections = 0;
     while connections < 2 {
-        connections += usize::from(matches!(bench.next().await, Heard::Connected(..)));
+        connections += usize::from(matches!(bench.next().await, Heard::Connected { .. }));
     }
     bench.message("/config").await;
     bench.power().await;

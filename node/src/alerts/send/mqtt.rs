@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use boltgrid_metering::drivers::Host;
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use rumqttc::{AsyncClient, ConnectionError, Event, MqttOptions, Packet, QoS};
 
 use super::{SendError, credentials};
 
@@ -38,7 +38,13 @@ pub(super) async fn publish(
     let published = client.publish(topic, QoS::AtLeastOnce, false, json).await;
     published.map_err(|error| unreached(error.to_string()))?;
     loop {
-        let event = events.poll().await.map_err(|error| unreached(error.to_string()))?;
+        let event = events.poll().await.map_err(|error| {
+            if let ConnectionError::ConnectionRefused(code) = error {
+                SendError::Refused(format!("the broker refuses the connection: {code:?}"))
+            } else {
+                unreached(error.to_string())
+            }
+        })?;
         if matches!(event, Event::Incoming(Packet::PubAck(_))) {
             return Ok(());
         }

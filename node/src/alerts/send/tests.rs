@@ -1,4 +1,4 @@
-//! Receivers against servers that speak HTTP and SMTP over real sockets.
+//! Receivers against servers that speak HTTP, MQTT and SMTP over real sockets.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,8 +7,10 @@ use boltgrid_protocol::units::Timestamp;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 
 use super::*;
+use crate::broker_for_tests::{Heard, Manners, broker};
 
 fn alert(urgent: bool) -> Alert {
     Alert {
@@ -183,6 +185,52 @@ async fn a_mail_server_takes_the_alert() {
 async fn what_a_mail_server_refuses_is_told() {
     let (_, sent) = mailed("550 nobody of that name\r\n").await;
     assert!(matches!(sent, Err(SendError::Refused(why)) if why.contains("nobody of that name")));
+}
+
+/// Tells an alert to a broker; returns what it heard and what came of it.
+async fn published(manners: Manners) -> (Vec<Heard>, Result<(), SendError>) {
+    // As `main` does; another test may have been first.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = Destination::Mqtt {
+        broker: listener.local_addr().unwrap().to_string().parse().unwrap(),
+        topic: "house/alerts".to_owned(),
+        credentials_file: Some(secret_file(&dir, "node:s3cret\n")),
+    };
+    let receiver = Receiver::open(ReceiverConfig { name: "broker".to_owned(), to }).unwrap();
+    let (tell, mut told) = mpsc::channel(16);
+    let alert = alert(true);
+    let ((), sent) = tokio::join!(broker(&listener, &tell, manners), receiver.tell("bus7", &alert));
+    drop(tell);
+    let mut heard = Vec::new();
+    while let Some(it) = told.recv().await {
+        heard.push(it);
+    }
+    (heard, sent)
+}
+
+#[tokio::test]
+async fn a_broker_gets_the_alert_as_json_in_its_topic() {
+    let (heard, sent) = published(Manners::GOOD).await;
+    sent.unwrap();
+    let json = "{\"node\":\"bus7\",\"rule\":\"too much power\",\"turn\":\"begins\",\
+        \"text\":\"9500 W taken from the grid\",\"urgent\":true,\"at_unix_ms\":\"1800000000000\"}";
+    let login = Some(("node".to_owned(), "s3cret".to_owned()));
+    let message = Heard::Published("house/alerts".to_owned(), json.to_owned(), false);
+    assert_eq!(heard, [Heard::Connected { will: None, login }, message]);
+}
+
+#[tokio::test]
+async fn an_alert_is_told_only_once_the_broker_says_that_it_has_it() {
+    // It hangs up after the message, and before its word on it.
+    let (heard, sent) = published(Manners { lives: 2, acknowledges: false, ..Manners::GOOD }).await;
+    assert!(matches!(&heard[1], Heard::Published(..)), "{heard:?}");
+    assert!(matches!(sent, Err(SendError::Unreached(_))), "{sent:?}");
+    let (_, sent) = published(Manners { lives: 1, lets_in: false, ..Manners::GOOD }).await;
+    let why = sent.unwrap_err();
+    assert!(matches!(why, SendError::Refused(_)), "{why:?}");
+    assert!(why.to_string().contains("NotAuthorized") && !why.to_string().contains("s3cret"));
 }
 
 #[test]
