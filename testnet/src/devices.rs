@@ -12,6 +12,7 @@ mod inverter;
 mod kind;
 mod meter;
 pub mod miners;
+mod mqtt;
 mod scale;
 mod sdm630;
 mod server;
@@ -130,7 +131,7 @@ impl DeviceFarm {
             };
             let of_meter = match kind {
                 MeterKind::SunSpec | MeterKind::Sdm630 => None,
-                MeterKind::HomeWizard | MeterKind::P1 | MeterKind::Shelly => {
+                MeterKind::HomeWizard | MeterKind::P1 | MeterKind::Shelly | MeterKind::Mqtt => {
                     Some(bind().await.map_err(failed)?)
                 }
             };
@@ -151,8 +152,12 @@ impl DeviceFarm {
                 Measured::Cable(_) => cables.push(described),
             }
             if let Some((listener, _)) = of_meter {
-                let meter = (Arc::clone(&server), kind);
-                listeners.spawn(text::serve(listener, meter, stop.clone()));
+                let meter = Arc::clone(&server);
+                if kind == MeterKind::Mqtt {
+                    listeners.spawn(mqtt::serve(listener, meter, stop.clone()));
+                } else {
+                    listeners.spawn(text::serve(listener, (meter, kind), stop.clone()));
+                }
             }
             listeners.spawn(serve(listener, server, stop.clone()));
         }

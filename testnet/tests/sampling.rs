@@ -1,4 +1,4 @@
-//! What it costs a node to sample twenty meters of five kinds every second. Nothing is asserted about
+//! What it costs a node to sample twenty meters of six kinds every second. Nothing is asserted about
 //! time, since machines differ; the numbers are for docs/meters.md.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]

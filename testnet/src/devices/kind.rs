@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{MAPPED_UNIT, METER_UNIT};
+use super::{MAPPED_UNIT, METER_UNIT, mqtt};
 
 /// The grid meters of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -27,12 +27,14 @@ pub enum MeterKind {
     P1,
     /// The JSON of a Shelly Pro 3EM, which has no registers that net the phases.
     Shelly,
+    /// Messages to the MQTT broker of the house, as a reading head with Tasmota sends them.
+    Mqtt,
 }
 
 impl MeterKind {
     /// All, in the order in which sites get them.
-    pub const ALL: [Self; 5] =
-        [Self::SunSpec, Self::Sdm630, Self::HomeWizard, Self::P1, Self::Shelly];
+    pub const ALL: [Self; 6] =
+        [Self::SunSpec, Self::Sdm630, Self::HomeWizard, Self::P1, Self::Shelly, Self::Mqtt];
 
     /// That of the `site`th site.
     #[must_use]
@@ -40,6 +42,15 @@ impl MeterKind {
         match meters {
             Meters::Sunspec => Self::SunSpec,
             Meters::Mixed => Self::ALL[site % Self::ALL.len()],
+        }
+    }
+
+    /// The broker that the site has where its meter is at `address`.
+    #[must_use]
+    pub const fn broker(self, address: SocketAddr) -> Option<SocketAddr> {
+        match self {
+            Self::Mqtt => Some(address),
+            Self::SunSpec | Self::Sdm630 | Self::HomeWizard | Self::P1 | Self::Shelly => None,
         }
     }
 
@@ -54,6 +65,7 @@ impl MeterKind {
             Self::HomeWizard => "driver = \"http\"\nmap = \"homewizard\"".to_owned(),
             Self::P1 => "driver = \"p1\"".to_owned(),
             Self::Shelly => "driver = \"http\"\nmap = \"shelly-em\"".to_owned(),
+            Self::Mqtt => return mqtt::settings(address),
         };
         format!("address = \"{address}\"\n{rest}\n")
     }

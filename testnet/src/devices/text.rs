@@ -166,7 +166,7 @@ fn padded(text: &str, width: usize) -> String {
 }
 
 /// An energy in kWh with 3 or 6 decimals, rounded down.
-fn kwh(energy: Energy, decimals: u32) -> String {
+pub(super) fn kwh(energy: Energy, decimals: u32) -> String {
     let mwh = i64::try_from(energy.to_milliwatt_hours()).unwrap_or(i64::MAX);
     if decimals == 3 { decimal(mwh / 1_000, 3) } else { decimal(mwh, 6) }
 }

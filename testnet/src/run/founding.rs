@@ -13,7 +13,9 @@ use boltgrid::access;
 use boltgrid::access::secret::Secret;
 use boltgrid::access::tokens::{TokenFile, TokenFileError, Wish};
 use boltgrid::clock;
-use boltgrid::config::{CONFIG_FILE, RawConfig, RawLightning, RawLog, RawNetwork, RawRpc};
+use boltgrid::config::{
+    CONFIG_FILE, RawConfig, RawHomeAssistant, RawLightning, RawLog, RawNetwork, RawRpc,
+};
 use boltgrid::grid::ENROLMENT_EXTENSION;
 use boltgrid::keys::{self, KeyError};
 use boltgrid::lightning::seed::{Seed, SeedError};
@@ -302,6 +304,10 @@ impl Founding<'_> {
             },
             rpc: RawRpc { listen: Some(place.rpc.to_string()), ..RawRpc::default() },
             log: RawLog::default(),
+            home_assistant: RawHomeAssistant {
+                broker: kind.broker(address).map(|broker| broker.to_string()),
+                ..RawHomeAssistant::default()
+            },
             site: Some(SiteConfig {
                 sample_every_ms: Some(tick_ms.clamp(*SAMPLE_MS.start(), *SAMPLE_MS.end())),
                 meter: Some(meter),
