@@ -13,7 +13,9 @@ pub mod json;
 mod meter;
 pub mod modbus_map;
 pub mod mqtt;
+mod obis;
 pub mod p1;
+pub mod sml;
 mod stream;
 pub mod sunspec;
 

@@ -170,7 +170,7 @@ fn water_is_no_gas_and_of_two_gas_meters_the_newer_counts() {
 
 fn config(address: &str) -> P1Config {
     let address: StreamAddress = address.parse().unwrap();
-    P1Config { address, dsmr2: false, stale_after_ms: Some(2_000) }
+    P1Config { address, dsmr2: false, key_file: None, stale_after_ms: Some(2_000) }
 }
 
 /// A serial server that serves one connection after the other with `serve`.
@@ -263,6 +263,53 @@ async fn a_gateway_that_repeats_its_last_telegram_has_nothing_new() {
         Ok(_) | Err(_) => None,
     };
     assert!(until(&mut meter, silent).await >= 2_000);
+}
+
+#[tokio::test]
+async fn encrypted_telegrams_are_read_with_the_key_in_a_file() {
+    const ENCRYPTED: &[u8] = include_bytes!("captures/p1/at-sagemcom-t210-encrypted.bin");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("p1.key");
+    std::fs::write(&key_file, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n").unwrap();
+    let config = config(&listener.local_addr().unwrap().to_string());
+    let open = async |key_file: &std::path::Path| {
+        let config = P1Config { key_file: Some(key_file.to_owned()), ..config.clone() };
+        P1Meter::open(&config, "meter", None).await
+    };
+    let mut meter = open(&key_file).await.unwrap();
+    let mut running = tokio::task::JoinSet::new();
+    running.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // The same telegram again and again is one telegram.
+            while stream.write_all(ENCRYPTED).await.is_ok() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    let shown = meter.read().await.unwrap();
+    assert_eq!(said(&shown).power_mw, Some(286_000));
+    let deadline = Instant::now() + PATIENCE;
+    while meter.read().await.is_ok() {
+        assert!(Instant::now() < deadline, "an old telegram stays fresh");
+        sleep(Duration::from_millis(50)).await;
+    }
+    drop(meter);
+    let mut without = P1Meter::open(&config, "meter", None).await.unwrap();
+    loop {
+        match without.read().await {
+            Err(DeviceError::Garbled { what, .. }) if what.contains("key_file") => break,
+            Err(_) => sleep(Duration::from_millis(50)).await,
+            Ok(shown) => unreachable!("{shown:?}"),
+        }
+        assert!(Instant::now() < deadline, "nobody says that it is encrypted");
+    }
+    std::fs::write(&key_file, "my key\n").unwrap();
+    let error = open(&key_file).await.unwrap_err();
+    assert!(error.is_misconfiguration() && !error.to_string().contains("my key"), "{error}");
+    let error = open(&folder.path().join("missing")).await.unwrap_err();
+    assert!(matches!(error, DeviceError::Io { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use super::http::{HttpConfig, HttpMeter};
 use super::modbus_map::{ModbusMapConfig, ModbusMeter};
 use super::mqtt::{MqttConfig, MqttMeter};
 use super::p1::{P1Config, P1Meter};
+use super::sml::{SmlConfig, SmlMeter};
 use super::sunspec::SunSpecMeter;
 use super::{Bus, BusAddress, DeviceError};
 use crate::shown::Shown;
@@ -33,6 +34,8 @@ pub enum MeterConfig {
     Mqtt(MqttConfig),
     /// A P1 port, which sends telegrams.
     P1(P1Config),
+    /// A meter that speaks SML, which sends files.
+    Sml(SmlConfig),
 }
 
 impl MeterConfig {
@@ -46,11 +49,12 @@ impl MeterConfig {
                 at(&mut it.credentials_file);
             }
             Self::Mqtt(it) => at(&mut it.credentials_file),
+            Self::P1(it) => at(&mut it.key_file),
             // A name without a path is that of a map that is shipped.
             Self::ModbusMap(it) if it.map.contains(['/', '\\']) || it.map.ends_with(".toml") => {
                 it.map = folder.join(&it.map).display().to_string();
             }
-            Self::ModbusMap(_) | Self::Sunspec(_) | Self::P1(_) => {}
+            Self::ModbusMap(_) | Self::Sunspec(_) | Self::Sml(_) => {}
         }
         self
     }
@@ -123,6 +127,8 @@ pub enum Meter {
     Mqtt(MqttMeter),
     /// P1.
     P1(P1Meter),
+    /// SML.
+    Sml(SmlMeter),
 }
 
 impl Meter {
@@ -153,6 +159,7 @@ impl Meter {
             }
             MeterConfig::Mqtt(it) => Self::Mqtt(MqttMeter::open(it, name, rated).await?),
             MeterConfig::P1(it) => Self::P1(P1Meter::open(it, name, rated).await?),
+            MeterConfig::Sml(it) => Self::Sml(SmlMeter::open(it, name, rated).await?),
         })
     }
 
@@ -168,6 +175,7 @@ impl Meter {
             Self::ModbusMap(meter) => meter.read().await,
             Self::Mqtt(meter) => meter.read().await,
             Self::P1(meter) => meter.read().await,
+            Self::Sml(meter) => meter.read().await,
         }
     }
 }

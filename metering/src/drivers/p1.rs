@@ -1,12 +1,15 @@
 //! Meters with a P1 port (DSMR, eMUCS, Swedish and Luxembourg ones alike), over a serial line or a
 //! serial server, as they speak of their own accord once every one to ten seconds.
 //!
-//! Not for: telegrams that are encrypted, as they are in Luxembourg and Austria where nobody asked for
-//! another way: an adapter must decrypt them first.
+//! Where telegrams are encrypted, as in Luxembourg and Austria, the key is in a file.
+//! Not for: meters that are encrypted and speak DLMS instead of text.
 
 mod frame;
+mod secret;
 mod telegram;
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use boltgrid_protocol::units::Power;
@@ -18,6 +21,7 @@ use super::stream::{LineSettings, StreamAddress};
 use crate::shown::Shown;
 
 pub use frame::TELEGRAM_MAX;
+use secret::{Keys, Opener};
 pub use telegram::{Checksum, TelegramRejected, read as read_telegram};
 
 /// How old a telegram may be where nothing is said: the slowest meters send every ten seconds.
@@ -35,6 +39,10 @@ pub struct P1Config {
     /// a serial line it speaks at 9600 baud, seven bits and even parity instead of 115 200.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dsmr2: bool,
+    /// The file with the key of its telegrams, where they are encrypted: 32 hexadecimal digits in the
+    /// first line; in the second its authentication key, where it is not the one that all meters share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
     /// How old its last telegram may be; 1 000 to 600 000, default 25 000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_after_ms: Option<u32>,
@@ -52,7 +60,7 @@ impl P1Meter {
     ///
     /// # Errors
     ///
-    /// [`DeviceError::Setting`].
+    /// [`DeviceError::Setting`], [`DeviceError::Io`] where the file with the key cannot be read.
     #[expect(clippy::unused_async, reason = "all drivers are opened alike")]
     pub async fn open(
         config: &P1Config,
@@ -66,7 +74,13 @@ impl P1Meter {
         }
         let stale_after = Duration::from_millis(stale_after_ms.into());
         let (address, line, checksum) = (config.address.clone(), line(config), checksum(config));
-        let words = Telegrams { frames: frame::Frames::default(), last: None, checksum, rated };
+        let frames = match &config.key_file {
+            Some(path) => {
+                Frames::Encrypted(Box::new(Opener::new(Keys::read(&Arc::from(name), path)?)))
+            }
+            None => Frames::Plain(frame::Frames::default()),
+        };
+        let words = Telegrams { frames, last: None, checksum, rated };
         let ear =
             Ear::start(name, stale_after, |heard| listen(address, line, stale_after, words, heard));
         Ok(Self { ear })
@@ -94,14 +108,20 @@ const fn checksum(config: &P1Config) -> Checksum {
 /// What a stream of bytes shows, telegram by telegram, as a meter would be heard: for trying out.
 #[must_use]
 pub fn read_stream(bytes: &[u8], checksum: Checksum, rated: Option<Power>) -> Vec<Shown> {
-    let frames = frame::Frames::default();
+    let frames = Frames::Plain(frame::Frames::default());
     let mut words = Telegrams { frames, last: None, checksum, rated };
     words.push(bytes).into_iter().filter_map(|word| word.ok().flatten()).collect()
 }
 
+/// Where telegrams come from in a stream.
+enum Frames {
+    Plain(frame::Frames),
+    Encrypted(Box<Opener>),
+}
+
 /// Telegrams as words of a stream.
 struct Telegrams {
-    frames: frame::Frames,
+    frames: Frames,
     /// The last good one: a gateway that repeats it has nothing new.
     last: Option<Vec<u8>>,
     checksum: Checksum,
@@ -110,12 +130,20 @@ struct Telegrams {
 
 impl Words for Telegrams {
     fn push(&mut self, bytes: &[u8]) -> Vec<Result<Option<Shown>, Trouble>> {
-        let ended = self.frames.push(bytes);
-        ended.into_iter().map(|frame| self.word(frame?)).collect()
+        let ended = match &mut self.frames {
+            Frames::Plain(frames) => {
+                frames.push(bytes).into_iter().map(|frame| frame.map(Some)).collect()
+            }
+            Frames::Encrypted(opener) => opener.push(bytes),
+        };
+        ended.into_iter().map(|frame| frame?.map_or(Ok(None), |it| self.word(it))).collect()
     }
 
     fn restart(&mut self) {
-        self.frames.restart();
+        match &mut self.frames {
+            Frames::Plain(frames) => frames.restart(),
+            Frames::Encrypted(opener) => opener.restart(),
+        }
     }
 }
 

@@ -1,13 +1,12 @@
 //! Telegrams in a stream of bytes: from the `/` that begins a line to the end of the line with the `!`.
 //!
-//! Not for: what a telegram says (see [`super::telegram`]).
+//! Not for: what a telegram says (see [`super::telegram`]), or encrypted ones (see [`super::secret`]).
 
 use super::super::heard::Trouble;
+use super::secret::holds_encrypted;
 
 /// Longest telegram; Belgian ones carry thirteen months of peaks and have two thousand bytes.
 pub const TELEGRAM_MAX: usize = 16_384;
-/// What telegrams of Luxembourg and Austria begin with when they are encrypted.
-const ENCRYPTED: u8 = 0xDB;
 
 /// Collects telegrams.
 #[derive(Debug, Default)]
@@ -27,24 +26,33 @@ impl Frames {
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Result<Vec<u8>, Trouble>> {
         self.buffer.extend_from_slice(bytes);
         let mut ended = Vec::new();
+        // Before anything in it is taken for a telegram's beginning.
+        if holds_encrypted(&self.buffer) {
+            self.buffer.clear();
+            self.complain(
+                &mut ended,
+                "its telegrams are encrypted; ask the grid's operator for the key, and name its file \
+                 in `key_file`",
+            );
+        }
         while let Some(telegram) = self.next() {
             self.complained = false;
             ended.push(Ok(telegram));
         }
         if self.buffer.len() > TELEGRAM_MAX {
-            let encrypted = self.buffer.contains(&ENCRYPTED) && !self.buffer.is_ascii();
             self.buffer.clear();
-            if !self.complained {
-                self.complained = true;
-                ended.push(Err(Trouble::Garbled(if encrypted {
-                    "its telegrams are encrypted; put an adapter between that decrypts them"
-                        .to_owned()
-                } else {
-                    format!("{TELEGRAM_MAX} bytes without a telegram; is the line set up right?")
-                })));
-            }
+            let what =
+                format!("{TELEGRAM_MAX} bytes without a telegram; is the line set up right?");
+            self.complain(&mut ended, &what);
         }
         ended
+    }
+
+    fn complain(&mut self, ended: &mut Vec<Result<Vec<u8>, Trouble>>, what: &str) {
+        if !self.complained {
+            self.complained = true;
+            ended.push(Err(Trouble::Garbled(what.to_owned())));
+        }
     }
 
     /// The first telegram that is whole; what is before it is dropped.
@@ -70,7 +78,7 @@ mod tests {
         let ended = chunks.iter().flat_map(|chunk| frames.push(chunk));
         ended
             .map(|frame| match frame {
-                Ok(frame) => String::from_utf8(frame).unwrap(),
+                Ok(frame) => String::from_utf8_lossy(&frame).into_owned(),
                 Err(Trouble::Garbled(what)) => what,
                 Err(other) => panic!("{other:?}"),
             })
@@ -101,7 +109,7 @@ mod tests {
         let said = frames(&chunks);
         assert_eq!(said.len(), 1);
         assert!(said[0].contains("without a telegram"), "{said:?}");
-        let secret: Vec<u8> = (0..=255).cycle().filter(|byte| *byte != b'/').take(20_000).collect();
-        assert!(frames(&[&secret])[0].contains("encrypted"));
+        let secret = include_bytes!("../../../tests/captures/p1/at-sagemcom-t210-encrypted.bin");
+        assert!(frames(&[secret])[0].contains("encrypted"));
     }
 }

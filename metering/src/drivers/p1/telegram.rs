@@ -11,14 +11,12 @@ use boltgrid_protocol::units::Power;
 
 use crate::decimal::{Decimal, DecimalRejected};
 use crate::drivers::PointRejected;
+use crate::drivers::obis::{self, Code, GAS, Refused, Values, dimension};
 use crate::quantity::{Dimension, Quantity, Unit};
-use crate::register::Width;
 use crate::shown::Shown;
 
 /// Most lines of one telegram.
 const LINES_MAX: usize = 256;
-/// Energy may be told for as many tariffs.
-const TARIFFS: std::ops::RangeInclusive<u8> = 1..=4;
 /// The kind of meter that counts gas, as it is told in 24.1.0.
 const GAS_METER: u32 = 3;
 /// The polynomial of CRC-16/ARC, its bits in reverse.
@@ -70,12 +68,6 @@ pub enum TelegramRejected {
     },
 }
 
-/// The first five numbers of an OBIS code: medium, channel, quantity, way of measuring, tariff.
-type Code = [u8; 5];
-
-/// The values of a telegram by code, in base units.
-type Values = BTreeMap<Code, Decimal>;
-
 /// What a telegram shows: `bytes` from its `/` to its end.
 ///
 /// # Errors
@@ -91,19 +83,14 @@ pub fn read(
     let (body, told) = bytes.split_at(mark + 1);
     check(body, told, checksum)?;
     let text = str::from_utf8(body).map_err(|_| TelegramRejected::Malformed("it is not text"))?;
-    let lines = values(text)?;
-    let mut shown = Shown::default();
-    for (quantity, value) in quantities(&lines)? {
-        let thousandths =
-            value.to_thousandths_floor().map_err(|error| refused(quantity, &error))?;
-        let put = shown.put(quantity, thousandths, Width::Float, rated);
-        put.map_err(|source| TelegramRejected::Impossible { quantity, source })?;
-    }
-    Ok(shown)
-}
-
-fn refused(quantity: Quantity, error: &DecimalRejected) -> TelegramRejected {
-    TelegramRejected::Value { code: quantity.name().to_owned(), what: error.to_string() }
+    obis::show(&values(text)?, rated).map_err(|refused| match refused {
+        Refused::Number { quantity, source } => {
+            TelegramRejected::Value { code: quantity.name().to_owned(), what: source.to_string() }
+        }
+        Refused::Impossible { quantity, source } => {
+            TelegramRejected::Impossible { quantity, source }
+        }
+    })
 }
 
 /// Checks the checksum over everything up to and with the `!`.
@@ -187,18 +174,6 @@ fn code(line: &str) -> Option<(Code, &str)> {
     Some((code, rest))
 }
 
-/// The dimension of a code that means something here, of the electricity meter itself.
-const fn dimension(code: Code) -> Option<Dimension> {
-    match code {
-        [1, 0, 1 | 2, 8, 0..=4] => Some(Dimension::Energy),
-        [1, 0, 1 | 2 | 16 | 21 | 22 | 41 | 42 | 61 | 62, 7, 0] => Some(Dimension::Power),
-        [1, 0, 31 | 51 | 71, 7, 0] => Some(Dimension::Current),
-        [1, 0, 32 | 52 | 72, 7, 0] => Some(Dimension::Voltage),
-        [1, 0, 14, 7, 0] => Some(Dimension::Frequency),
-        _ => None,
-    }
-}
-
 fn values(text: &str) -> Result<Values, TelegramRejected> {
     let mut values = Values::new();
     let mut gas = Gas::default();
@@ -229,9 +204,6 @@ fn with_unit(line: &Line<'_>, text: &str, wanted: Dimension) -> Result<Decimal, 
     }
     Decimal::parse(number, unit.exponent).map_err(|error| line.wrong(error.to_string()))
 }
-
-/// Where the gas is put among the values: no meter of electricity has this code.
-const GAS: Code = [0, 0, 24, 2, 1];
 
 /// Meters of other things behind the electricity meter, by channel. The last reading of the one whose
 /// reading is the latest counts: one that was replaced keeps telling its last.
@@ -276,50 +248,6 @@ impl Gas {
         let gas = self.readings.iter().filter(|(it, _)| self.kinds.get(it) == Some(&GAS_METER));
         gas.max_by_key(|(_, (at, _))| at).map(|(_, (_, volume))| *volume)
     }
-}
-
-/// What the values mean.
-fn quantities(values: &Values) -> Result<Vec<(Quantity, Decimal)>, TelegramRejected> {
-    let all = |quantity, codes: &[u8]| Some((quantity, sum(values, codes)?));
-    let at = |quantity, it| Some((quantity, *values.get(&[1, 0, it, 7, 0])?));
-    let energy = |quantity, direction| Some((quantity, energy(values, direction)?));
-    let gas = values.get(&GAS).map(|volume| (Quantity::Gas, Ok(*volume)));
-    let told = [
-        all(Quantity::Power, &[1, 2]).or_else(|| all(Quantity::Power, &[16])),
-        all(Quantity::PowerL1, &[21, 22]),
-        all(Quantity::PowerL2, &[41, 42]),
-        all(Quantity::PowerL3, &[61, 62]),
-        energy(Quantity::Import, 1),
-        energy(Quantity::Export, 2),
-        gas,
-    ];
-    let plain = [
-        at(Quantity::VoltageL1, 32),
-        at(Quantity::VoltageL2, 52),
-        at(Quantity::VoltageL3, 72),
-        at(Quantity::CurrentL1, 31),
-        at(Quantity::CurrentL2, 51),
-        at(Quantity::CurrentL3, 71),
-        at(Quantity::Frequency, 14),
-    ];
-    let plain = plain.into_iter().map(|it| it.map(|(quantity, value)| (quantity, Ok(value))));
-    let checked = |(quantity, value): (Quantity, Result<Decimal, DecimalRejected>)| {
-        value.map(|value| (quantity, value)).map_err(|error| refused(quantity, &error))
-    };
-    told.into_iter().chain(plain).flatten().map(checked).collect()
-}
-
-/// What is taken less what is given; a meter that tells only one of them knows no other.
-fn sum(values: &Values, codes: &[u8]) -> Option<Result<Decimal, DecimalRejected>> {
-    let signed = |(it, factor)| Some(values.get(&[1, 0, it, 7, 0])?.times(factor, 1));
-    codes.iter().copied().zip([1, -1]).filter_map(signed).reduce(|one, other| one?.plus(other?))
-}
-
-/// All energy of a direction: what is told as a whole, or else the sum of the tariffs.
-fn energy(values: &Values, direction: u8) -> Option<Result<Decimal, DecimalRejected>> {
-    let register = |tariff| values.get(&[1, 0, direction, 8, tariff]).map(|value| Ok(*value));
-    let tariffs = || TARIFFS.filter_map(register).reduce(|one, other| one?.plus(other?));
-    register(0).or_else(tariffs)
 }
 
 /// Whether a telegram says when it was sent, so that two that are alike are one.
