@@ -20,11 +20,12 @@ pub enum Effect {
     Persist(JournalEntry),
     /// Publish to everyone.
     Gossip(Topic, Arc<[u8]>),
-    /// Send a confirm to the other side of a trade.
-    SendConfirm {
+    /// Send a confirm to the other side of a trade, or an open reading of ours to somebody who trades
+    /// with us; again until it is taken or counts no more.
+    SendTo {
         /// The other side.
         to: ParticipantId,
-        /// The signed confirm.
+        /// The signed message.
         bytes: Arc<[u8]>,
     },
     /// Show a reading of ours to somebody who trades with us, until it is taken or counts no more.

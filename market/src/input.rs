@@ -48,6 +48,8 @@ pub enum Input {
     },
     /// The site's own signed reading, already stored by whoever signed it.
     Metered(Box<Verified<Reading>>),
+    /// The site's last reading once more, after a restart: it went out before, as far as anybody knows.
+    MeteredBefore(Box<Verified<Reading>>),
     /// A reading that another member showed us (P40).
     Shown(Box<Opened>),
     /// The site's own offer, in place of an earlier one of the same product and day.

@@ -128,7 +128,8 @@ impl Market {
             }
             Input::Replied(reply) => self.forwards.hear_reply(&reply),
             Input::Heard { message, token } => self.hear(now, *message, token),
-            Input::Metered(reading) => self.meter(*reading),
+            Input::Metered(reading) => self.meter(now, *reading),
+            Input::MeteredBefore(reading) => self.say_metered(*reading),
             Input::Shown(opened) => self.hear_shown(now, &opened),
             Input::Certificate(certificate) => {
                 self.rounds.get_mut(&certificate.interval).map_or_else(

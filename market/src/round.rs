@@ -370,9 +370,7 @@ fn not_taken(why: &'static str) -> Vec<Effect> {
 
 fn resend(contract: &Contract, to: ParticipantId) -> Vec<Effect> {
     let ours = contract.ours.as_ref();
-    ours.map(|ours| Effect::SendConfirm { to, bytes: Arc::clone(ours.bytes()) })
-        .into_iter()
-        .collect()
+    ours.map(|ours| Effect::SendTo { to, bytes: Arc::clone(ours.bytes()) }).into_iter().collect()
 }
 
 /// Stores and then publishes what was signed (P21).

@@ -36,6 +36,7 @@ use crate::clock::{self, Steadiness};
 use crate::history::History;
 use crate::network::{NetworkEvent, NetworkHandle, NetworkUnavailable};
 use crate::planner::Planner;
+use crate::site::OwnReading;
 use crate::store::{
     Archive, ArchiveError, BookRecord, ClearingRecord, JournalError, JournalHandle,
 };
@@ -66,7 +67,7 @@ pub(crate) struct MarketTask {
     pub(crate) events: mpsc::Receiver<NetworkEvent>,
     pub(crate) chores: Chores,
     /// The site's own signed readings.
-    pub(crate) readings: mpsc::Receiver<Verified<Reading>>,
+    pub(crate) readings: mpsc::Receiver<OwnReading>,
     /// To the catch-up task, what is about history.
     pub(crate) of_history: mpsc::Sender<NetworkEvent>,
     /// To the escrow task, what is about an escrow.
@@ -247,9 +248,13 @@ impl MarketTask {
         }
     }
 
-    async fn meter(&mut self, reading: Verified<Reading>) -> Result<(), MarketError> {
-        self.keep_reading(&reading);
-        self.put(Input::Metered(Box::new(reading))).await
+    async fn meter(&mut self, reading: OwnReading) -> Result<(), MarketError> {
+        self.keep_reading(reading.reading());
+        self.put(match reading {
+            OwnReading::Made(reading) => Input::Metered(Box::new(reading)),
+            OwnReading::Again(reading) => Input::MeteredBefore(Box::new(reading)),
+        })
+        .await
     }
 
     fn answer(&self, question: &Question) -> Option<Answer> {
@@ -326,7 +331,7 @@ impl MarketTask {
             .filter_map(|effect| match effect {
                 Effect::Persist(entry) => Some(entry.clone()),
                 Effect::Gossip(..)
-                | Effect::SendConfirm { .. }
+                | Effect::SendTo { .. }
                 | Effect::Show { .. }
                 | Effect::Judge { .. }
                 | Effect::FetchOrders { .. }
@@ -350,7 +355,7 @@ impl MarketTask {
         match effect {
             Effect::Persist(_) => {}
             Effect::Gossip(topic, bytes) => self.tell_network(|it| it.gossip(topic, bytes)),
-            Effect::SendConfirm { to, bytes } => self.tell_network(|it| it.confirm(to, bytes)),
+            Effect::SendTo { to, bytes } => self.tell_network(|it| it.send_to(to, bytes)),
             Effect::Show { to, shown } => self.tell_network(|it| it.show(to, shown)),
             Effect::Judge { token, verdict } => self.tell_network(|it| it.judge(token, verdict)),
             Effect::FetchOrders { interval, authors, from } => {

@@ -11,11 +11,9 @@ use boltgrid_market::Market;
 use boltgrid_market::effect::JournalEntry;
 use boltgrid_market::payments::Means;
 use boltgrid_protocol::charter::Charter;
-use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Gatekeeper;
 use boltgrid_protocol::peer::LightningContact;
-use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::Rosters;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -50,7 +48,7 @@ use crate::network::{
 use crate::planner::{Planner, PlannerEnds};
 use crate::rpc::Answers;
 use crate::settling::{Books, Settling};
-use crate::site::{Site, SiteConfig, SiteError, SiteWatch};
+use crate::site::{OwnReading, Site, SiteConfig, SiteError, SiteWatch};
 use crate::store::{Archive, JournalError, Store, StoreError};
 use crate::tasks::{TaskError, Tasks};
 use crate::trading::Trading;
@@ -266,7 +264,7 @@ type Measuring = (Site, Feeders, Dispatcher);
 
 /// What others have to do with it.
 struct MeasuringEnds {
-    readings: mpsc::Receiver<Verified<Reading>>,
+    readings: mpsc::Receiver<OwnReading>,
     set_points: PlannerEnds,
     shows: SiteWatch,
     feeders: watch::Receiver<Vec<FeederState>>,

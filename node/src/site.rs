@@ -31,9 +31,7 @@ use boltgrid_metering::plausibility;
 use boltgrid_metering::registers::RegistersRejected;
 use boltgrid_metering::role::Role;
 use boltgrid_protocol::charter::Charter;
-use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::ParticipantId;
-use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::roster::{Roster, Rosters};
 use boltgrid_protocol::units::Power;
 use futures::future::join_all;
@@ -59,6 +57,7 @@ use set_points::{SetPoint, SetPoints, shares_of_batteries, shares_of_pv};
 pub use checks::Checked;
 pub use config::{DeviceConfig, InSite, SiteConfig, VirtualConfig};
 pub use hints::hints;
+pub use readings::OwnReading;
 pub use set_points::DispatchCommand;
 pub use state::{BatteryState, Failure, MeterState, MeterValue, SiteState, Stale};
 pub use trial::Trial;
@@ -132,7 +131,7 @@ impl Site {
         (meter, participant): (MeterKeys, ParticipantId),
         (charter, mut rosters): (Arc<Charter>, Rosters),
         (journal, archive): (JournalHandle, Archive),
-        (outbox, commands): (mpsc::Sender<Verified<Reading>>, mpsc::Receiver<DispatchCommand>),
+        (outbox, commands): (mpsc::Sender<OwnReading>, mpsc::Receiver<DispatchCommand>),
     ) -> Result<(Self, SiteWatch), SiteError> {
         let now = clock::now();
         let timing = charter.interval;

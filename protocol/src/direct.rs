@@ -28,6 +28,8 @@ pub const RESPONSE_MAX: usize = 200 * 1024;
 const FRAME_MAX: usize = 64;
 
 const _: () = assert!(TradeConfirm::LIMIT + FRAME_MAX <= REQUEST_MAX);
+/// A reading goes where a confirm goes.
+const _: () = assert!(Reading::LIMIT == TradeConfirm::LIMIT);
 const _: () = assert!(Acceptance::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(Invoice::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(2 * Deed::LIMIT + FRAME_MAX <= REQUEST_MAX);
@@ -157,8 +159,9 @@ impl Answer {
 pub enum Request {
     /// A question.
     Ask(Question),
-    /// A signed confirm of a trade between the two.
-    Confirm(Vec<u8>),
+    /// A signed message of the asker's own: a confirm of a trade between the two, or an open reading
+    /// (P18).
+    Message(Vec<u8>),
     /// A reading of the asker's own, shown since the two traded (P40).
     Show(Shown),
 }
@@ -243,11 +246,11 @@ impl Request {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecRejected> {
         match codec::decode(bytes, REQUEST_MAX)? {
             Self::Ask(question) if !question.is_bounded() => Err(CodecRejected::Malformed),
-            Self::Confirm(bytes) if bytes.len() > TradeConfirm::LIMIT => {
+            Self::Message(bytes) if bytes.len() > TradeConfirm::LIMIT => {
                 Err(CodecRejected::Malformed)
             }
             Self::Show(shown) if !is_short(&shown) => Err(CodecRejected::Malformed),
-            request @ (Self::Ask(_) | Self::Confirm(_) | Self::Show(_)) => Ok(request),
+            request @ (Self::Ask(_) | Self::Message(_) | Self::Show(_)) => Ok(request),
         }
     }
 
@@ -360,7 +363,7 @@ mod tests {
 
     #[test]
     fn the_largest_requests_survive_the_round_trip() {
-        let confirm = Request::Confirm(vec![7; TradeConfirm::LIMIT]);
+        let confirm = Request::Message(vec![7; TradeConfirm::LIMIT]);
         let reconcile = reconcile(STRETCH_MAX, RECONCILE_MAX);
         let clock = Request::Ask(Question::Clock);
         let acceptance = Request::Ask(Question::Reply { acceptance: vec![7; Acceptance::LIMIT] });
@@ -398,7 +401,7 @@ mod tests {
             reconcile(0, 1),
             reconcile(1, RECONCILE_MAX + 1),
             items(IDS_MAX + 1),
-            Request::Confirm(vec![7; TradeConfirm::LIMIT + 1]),
+            Request::Message(vec![7; TradeConfirm::LIMIT + 1]),
         ] {
             assert!(Request::from_bytes(&request.to_bytes()).is_err(), "{request:?}");
         }

@@ -145,6 +145,7 @@ impl Rogue {
                 Input::Heard { message, token }
             }
             Input::Tick
+            | Input::MeteredBefore(_)
             | Input::Place { .. }
             | Input::Offer(_)
             | Input::Withdraw { .. }
@@ -204,12 +205,12 @@ impl Rogue {
         match effect {
             Effect::Persist(_) => Vec::new(),
             Effect::Gossip(topic, bytes) => self.bend_gossip(now, topic, bytes),
-            Effect::SendConfirm { .. } if self.role == Role::NeverConfirms => Vec::new(),
+            Effect::SendTo { .. } if self.role == Role::NeverConfirms => Vec::new(),
             Effect::Tell(Notice::Settled(ref settlement)) if self.role == Role::FalsePayee => {
                 self.plan_invoices(now, settlement);
                 vec![Deed::Do(effect)]
             }
-            Effect::SendConfirm { .. }
+            Effect::SendTo { .. }
             | Effect::Show { .. }
             | Effect::Judge { .. }
             | Effect::FetchOrders { .. }

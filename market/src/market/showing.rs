@@ -1,7 +1,8 @@
-//! Readings that are not everybody's (P40): a seal for all members, and the reading itself for those
-//! who trade with us in one of the two intervals that it stands between.
+//! Our own readings: what of them is for everybody, and what those who trade with us in one of the two
+//! intervals that a reading stands between are sent directly (P18, P40). Where readings are not
+//! everybody's, all members hear a seal.
 //!
-//! Not for: charters whose readings are open; there, everybody hears everything.
+//! Not for: signing readings; that is the meter's key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,14 +25,24 @@ use crate::seals::Seals;
 #[derive(Debug, Default)]
 pub(super) struct Showing {
     seals: Seals,
-    /// Whom the reading of an edge was shown. Bounded by the edges of open rounds × members.
+    /// Whom the reading of an edge was shown or sent. Bounded by the edges of open rounds × members.
     shown: BTreeSet<(Interval, ParticipantId)>,
 }
 
 impl Market {
+    /// Takes our own reading. One that comes too late for the others (P9), as of a meter that was
+    /// silent for a while, must not count for us either: both sides reckon with the same four.
+    pub(super) fn meter(&mut self, now: Timestamp, reading: Verified<Reading>) -> Vec<Effect> {
+        let counts_for_ms = self.charter.interval.readings_by_after_delivery_ms;
+        if now > reading.body().at.plus_ms(counts_for_ms) {
+            return not_taken("own_reading_late");
+        }
+        self.say_metered(reading)
+    }
+
     /// Publishes our own reading, or its seal. Whoever signed the reading has stored it; a seal is
     /// made of nothing else, so that there is one for each.
-    pub(super) fn meter(&mut self, reading: Verified<Reading>) -> Vec<Effect> {
+    pub(super) fn say_metered(&mut self, reading: Verified<Reading>) -> Vec<Effect> {
         let said = if self.charter.readings.is_open() {
             Some(Arc::clone(reading.bytes()))
         } else {
@@ -84,12 +95,10 @@ impl Market {
         authors.map(|header| header.author).chain(ahead).collect()
     }
 
-    /// Shows our readings to those who trade with us, each once in a life of this node; whoever
-    /// carries it out tries until it arrives or counts no more.
+    /// Sends our readings to those who trade with us, each once in a life of this node; whoever
+    /// carries it out tries until it arrives or counts no more. Open readings are gossiped besides: what
+    /// gossip loses, both sides of a trade still have.
     pub(super) fn show_readings(&mut self, now: Timestamp) -> Vec<Effect> {
-        if self.charter.readings.is_open() {
-            return Vec::new();
-        }
         let mut due: BTreeMap<Interval, BTreeSet<ParticipantId>> = BTreeMap::new();
         for round in self.rounds.values().filter(|it| now >= it.schedule.delivery_starts) {
             let partners = self.partners(round);
@@ -110,9 +119,13 @@ impl Market {
             if news.is_empty() {
                 continue;
             }
-            let Some(shown) = self.show(&reading) else { continue };
-            let show = |to| Effect::Show { to, shown: Box::new(shown.clone()) };
-            effects.extend(news.into_iter().map(show));
+            if self.charter.readings.is_open() {
+                let send = |to| Effect::SendTo { to, bytes: Arc::clone(reading.bytes()) };
+                effects.extend(news.into_iter().map(send));
+            } else if let Some(shown) = self.show(&reading) {
+                let show = |to| Effect::Show { to, shown: Box::new(shown.clone()) };
+                effects.extend(news.into_iter().map(show));
+            }
         }
         effects
     }

@@ -84,6 +84,8 @@ pub(crate) struct Grid {
     pub(crate) sent: u64,
     /// Whether sites are asked for orders in vain.
     pub(crate) no_orders: bool,
+    /// A kind of message that gossip loses.
+    pub(crate) loses: Option<Kind>,
     /// Which readings were shown: whose, to whom, and of which edge.
     pub(crate) shown: BTreeSet<(usize, usize, Interval)>,
     /// How many messages of each kind were gossiped.
@@ -142,6 +144,7 @@ impl Grid {
             mail: BTreeMap::new(),
             sent: 0,
             no_orders: false,
+            loses: None,
             shown: BTreeSet::new(),
             gossiped: BTreeMap::new(),
             means,
@@ -238,10 +241,14 @@ impl Grid {
                 assert!(earlier.is_none_or(|it| it == entry), "{:?} filled twice", entry.slot);
             }
             Effect::Gossip(_, bytes) => {
-                *self.gossiped.entry(Header::peek(&bytes).unwrap().kind).or_default() += 1;
+                let kind = Header::peek(&bytes).unwrap().kind;
+                *self.gossiped.entry(kind).or_default() += 1;
+                if self.loses == Some(kind) {
+                    return;
+                }
                 (0..self.nodes.len()).for_each(|to| self.post(index, to, &bytes));
             }
-            Effect::SendConfirm { to, bytes } => {
+            Effect::SendTo { to, bytes } => {
                 let to = self.index_of(&to);
                 self.send(index, to, Parcel::Bytes(bytes, None));
             }

@@ -16,7 +16,8 @@ use boltgrid_protocol::units::{Energy, Interval, Msat, Power};
 use crate::grid::Grid;
 
 const CREDIT: CreditTerms = CreditTerms { first_msat: Msat::ZERO, most_msat: Msat::MAX };
-const BUYER: usize = 1;
+/// The node whose meter shows that it takes something; all others give.
+pub(crate) const BUYER: usize = 1;
 /// The first node sells a watt-hour to the second one, whose bid for a little more sets the price.
 const DUE_MSAT: i64 = 300;
 

@@ -195,7 +195,7 @@ impl World {
             Effect::Tell(notice) => self.nodes[index].notices.push(notice),
             Effect::Persist(_)
             | Effect::Gossip(..)
-            | Effect::SendConfirm { .. }
+            | Effect::SendTo { .. }
             | Effect::Show { .. }
             | Effect::Judge { .. }
             | Effect::FetchOrders { .. }

@@ -271,7 +271,7 @@ impl World {
                 Effect::Tell(Notice::Payment(told)) => self.nodes[node].told.push(*told),
                 Effect::Tell(_) => {}
                 other @ (Effect::Gossip(..)
-                | Effect::SendConfirm { .. }
+                | Effect::SendTo { .. }
                 | Effect::Show { .. }
                 | Effect::Judge { .. }
                 | Effect::FetchOrders { .. }

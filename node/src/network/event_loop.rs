@@ -214,7 +214,7 @@ impl Network {
         match command {
             Command::Gossip(topic, bytes) => self.publish(topic, bytes),
             Command::Judge { token, verdict } => self.judge(token, verdict),
-            Command::Confirm { to, bytes } => self.confirm(to, bytes),
+            Command::SendTo { to, bytes } => self.send_to(to, bytes),
             Command::Show { to, shown } => self.show(to, shown),
             Command::Ask { whom, question } => self.ask(whom, question),
             Command::Answer { token, answer } => self.answer(token, answer),

@@ -97,7 +97,7 @@ pub enum NetworkEvent {
 pub(super) enum Command {
     Gossip(Topic, Arc<[u8]>),
     Judge { token: u64, verdict: Verdict },
-    Confirm { to: ParticipantId, bytes: Arc<[u8]> },
+    SendTo { to: ParticipantId, bytes: Arc<[u8]> },
     Show { to: ParticipantId, shown: Box<Shown> },
     Ask { whom: ParticipantId, question: Question },
     Answer { token: u64, answer: Answer },
@@ -160,8 +160,8 @@ impl NetworkHandle {
     /// # Errors
     ///
     /// [`NetworkUnavailable`].
-    pub fn confirm(&self, to: ParticipantId, bytes: Arc<[u8]>) -> Result<(), NetworkUnavailable> {
-        self.send(Command::Confirm { to, bytes })
+    pub fn send_to(&self, to: ParticipantId, bytes: Arc<[u8]>) -> Result<(), NetworkUnavailable> {
+        self.send(Command::SendTo { to, bytes })
     }
 
     /// Shows a reading of ours to somebody we trade with; tried again until readings of its instant no

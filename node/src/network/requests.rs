@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boltgrid_protocol::direct::{Answer, Question, Request, Response};
-use boltgrid_protocol::envelope::Header;
+use boltgrid_protocol::envelope::{Header, Kind};
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
 use boltgrid_protocol::seal::Shown;
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -42,7 +42,7 @@ struct Open {
 #[derive(Clone, Debug)]
 enum Sent {
     Ask { whom: ParticipantId, question: Question },
-    Confirm { to: ParticipantId, bytes: Arc<[u8]>, until: Timestamp },
+    Message { to: ParticipantId, bytes: Arc<[u8]>, until: Timestamp },
     Show { to: ParticipantId, shown: Box<Shown>, until: Timestamp },
 }
 
@@ -69,12 +69,17 @@ impl Network {
         self.send(Sent::Ask { whom, question });
     }
 
-    /// Sends a confirm, and sends it again until confirms no longer count.
-    pub(super) fn confirm(&mut self, to: ParticipantId, bytes: Arc<[u8]>) {
+    /// Sends a confirm or a reading, and sends it again until its like no longer counts.
+    pub(super) fn send_to(&mut self, to: ParticipantId, bytes: Arc<[u8]>) {
+        let timing = &self.charter.interval;
         let until = Header::peek(&bytes).map_or((self.clock)(), |header| {
-            self.charter.interval.schedule(header.interval).confirm_by
+            if header.kind == Kind::Reading {
+                timing.schedule(header.interval.previous()).readings_by
+            } else {
+                timing.schedule(header.interval).confirm_by
+            }
         });
-        self.send(Sent::Confirm { to, bytes, until });
+        self.send(Sent::Message { to, bytes, until });
     }
 
     /// Shows a reading of ours, and again until readings of its instant no longer count.
@@ -88,7 +93,7 @@ impl Network {
     fn send(&mut self, sent: Sent) {
         let (to, request) = match &sent {
             Sent::Ask { whom, question } => (whom, Request::Ask(question.clone())),
-            Sent::Confirm { to, bytes, .. } => (to, Request::Confirm(bytes.to_vec())),
+            Sent::Message { to, bytes, .. } => (to, Request::Message(bytes.to_vec())),
             Sent::Show { to, shown, .. } => (to, Request::Show((**shown).clone())),
         };
         match self.peers.find(to) {
@@ -114,12 +119,12 @@ impl Network {
                     self.tally.refuse(DIRECT, Refused::Overloaded);
                 }
             }
-            Sent::Confirm { until, .. } | Sent::Show { until, .. }
+            Sent::Message { until, .. } | Sent::Show { until, .. }
                 if (self.clock)() < until && self.requests.again.len() < SENT_MAX =>
             {
                 self.requests.again.push(sent);
             }
-            Sent::Confirm { .. } | Sent::Show { .. } => {
+            Sent::Message { .. } | Sent::Show { .. } => {
                 self.tally.unsent = self.tally.unsent.saturating_add(1);
             }
         }
@@ -129,10 +134,10 @@ impl Network {
     pub(super) fn settle_requests(&mut self, now: Instant, wall: Timestamp) {
         for sent in std::mem::take(&mut self.requests.again) {
             match &sent {
-                Sent::Confirm { until, .. } | Sent::Show { until, .. } if *until <= wall => {
+                Sent::Message { until, .. } | Sent::Show { until, .. } if *until <= wall => {
                     self.failed(sent);
                 }
-                Sent::Confirm { .. } | Sent::Show { .. } | Sent::Ask { .. } => self.send(sent),
+                Sent::Message { .. } | Sent::Show { .. } | Sent::Ask { .. } => self.send(sent),
             }
         }
         // Tokens are given in the order of asking.
@@ -205,7 +210,7 @@ impl Network {
             Err(refused) => return Err((channel, refused)),
         };
         match request {
-            Request::Confirm(bytes) => match self.take_confirm(&from, &bytes) {
+            Request::Message(bytes) => match self.take_message(&from, &bytes) {
                 Ok(()) => {
                     self.respond(channel, Response::Taken);
                     Ok(())
@@ -253,8 +258,8 @@ impl Network {
         Ok((from, Request::from_bytes(request).map_err(|_| Refused::Malformed)?))
     }
 
-    fn take_confirm(&mut self, from: &ParticipantId, bytes: &[u8]) -> Result<(), Refused> {
-        let message = Box::new(self.screening.confirm(from, bytes, (self.clock)())?);
+    fn take_message(&mut self, from: &ParticipantId, bytes: &[u8]) -> Result<(), Refused> {
+        let message = Box::new(self.screening.told(from, bytes, (self.clock)())?);
         self.tell(NetworkEvent::Heard { message, token: None })
     }
 
@@ -269,7 +274,7 @@ impl Network {
             return self.failed(sent);
         };
         match (&sent, response) {
-            (Sent::Confirm { .. } | Sent::Show { .. }, Response::Taken) => {}
+            (Sent::Message { .. } | Sent::Show { .. }, Response::Taken) => {}
             (
                 Sent::Ask { question: Question::Orders { interval, authors }, .. },
                 Response::Answer(Answer::Orders(orders)),

@@ -89,15 +89,16 @@ impl Screening {
         Ok(message)
     }
 
-    /// A confirm that `from` sent about itself.
-    pub(super) fn confirm(
+    /// A confirm, or an open reading, that `from` sent of its own.
+    pub(super) fn told(
         &mut self,
         from: &ParticipantId,
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<Message, Refused> {
         let header = peek(bytes)?;
-        if header.kind != Kind::TradeConfirm {
+        let is_open_reading = header.kind == Kind::Reading && self.readings.is_open();
+        if header.kind != Kind::TradeConfirm && !is_open_reading {
             return Err(Refused::WrongKind);
         }
         if header.author != *from {

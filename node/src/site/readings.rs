@@ -32,12 +32,29 @@ pub(super) struct Signer {
     pub(super) rosters: Rosters,
 }
 
+/// A signed reading of the site's own, already stored.
+#[derive(Debug)]
+pub enum OwnReading {
+    /// Made just now.
+    Made(Verified<Reading>),
+    /// The last one, sent once more after a restart.
+    Again(Verified<Reading>),
+}
+
+impl OwnReading {
+    /// The reading.
+    pub const fn reading(&self) -> &Verified<Reading> {
+        let (Self::Made(reading) | Self::Again(reading)) = self;
+        reading
+    }
+}
+
 /// Makes and sends the site's readings.
 #[derive(Debug)]
 pub(super) struct Readings {
     signer: Signer,
     journal: JournalHandle,
-    outbox: mpsc::Sender<Verified<Reading>>,
+    outbox: mpsc::Sender<OwnReading>,
     chain: ReadingChain,
     /// The key that signs the chain, once it is known to be enrolled.
     key: Option<MeterKey>,
@@ -53,7 +70,7 @@ impl Readings {
     pub(super) async fn resume(
         mut signer: Signer,
         journal: JournalHandle,
-        outbox: mpsc::Sender<Verified<Reading>>,
+        outbox: mpsc::Sender<OwnReading>,
         now: Timestamp,
     ) -> Result<Self, JournalError> {
         let last = journal.last_reading().await?;
@@ -74,7 +91,7 @@ impl Readings {
         let readings = Self { signer, journal, outbox, chain, key, done, before: None };
         if let Some(last) = verified.filter(|last| last.interval().plus(INTERVALS_BACK) >= current)
         {
-            readings.send(last);
+            readings.send(OwnReading::Again(last));
         }
         Ok(readings)
     }
@@ -160,12 +177,12 @@ impl Readings {
             export_mwh = shown.export_register.to_milliwatt_hours(),
             power_mw = shown.power.to_milliwatts(), "reading signed"
         );
-        self.send(reading);
+        self.send(OwnReading::Made(reading));
         Ok(())
     }
 
-    fn send(&self, reading: Verified<Reading>) {
-        let interval = reading.interval();
+    fn send(&self, reading: OwnReading) {
+        let interval = reading.reading().interval();
         match self.outbox.try_send(reading) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => error!(%interval, "the market does not take readings"),

@@ -16,6 +16,9 @@ use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::reading::Reading;
+
 use super::*;
 use crate::store::Store;
 use fake::{
@@ -131,7 +134,7 @@ struct Running {
     state: watch::Receiver<Option<SiteState>>,
     meters: watch::Receiver<Arc<[MeterState]>>,
     checked: watch::Receiver<Checked>,
-    readings: mpsc::Receiver<Verified<Reading>>,
+    readings: mpsc::Receiver<OwnReading>,
     commands: mpsc::Sender<DispatchCommand>,
     shutdown: CancellationToken,
     task: JoinSet<Result<(), SiteError>>,
@@ -163,7 +166,9 @@ impl Running {
     }
 
     async fn reading(&mut self) -> Verified<Reading> {
-        timeout(PATIENCE, self.readings.recv()).await.unwrap().unwrap()
+        let own = timeout(PATIENCE, self.readings.recv()).await.unwrap().unwrap();
+        let (OwnReading::Made(reading) | OwnReading::Again(reading)) = own;
+        reading
     }
 
     async fn state(&mut self, wanted: impl Fn(&SiteState) -> bool) -> SiteState {
@@ -345,7 +350,7 @@ async fn nothing_is_signed_anew_for_an_edge_even_where_the_chain_begins_anew() {
     };
     let sample = |after_ms, import_mwh| sample(edge.plus_ms(after_ms), import_mwh);
     resume(grid()).await.sampled(sample(10, 1)).await.unwrap();
-    assert_eq!(sent.try_recv().unwrap().body().sequence, 0);
+    assert_eq!(sent.try_recv().unwrap().reading().body().sequence, 0);
 
     // Under another roster the stored reading counts for nothing, but it was sent.
     let mut anew = resume(grid_of(&[2, 5])).await;
@@ -353,5 +358,6 @@ async fn nothing_is_signed_anew_for_an_edge_even_where_the_chain_begins_anew() {
     assert!(sent.try_recv().is_err());
     anew.sampled(sample(INTERVAL_MS + 10, 3)).await.unwrap();
     let next = sent.try_recv().unwrap();
-    assert_eq!((next.body().at, next.body().sequence), (edge.plus_ms(INTERVAL_MS), 0));
+    let next = next.reading().body();
+    assert_eq!((next.at, next.sequence), (edge.plus_ms(INTERVAL_MS), 0));
 }

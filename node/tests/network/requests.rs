@@ -151,7 +151,7 @@ async fn a_confirm_reaches_a_member_that_comes_up_later() {
     let sender = world.start(1, &[]).await;
     let receiver = world.grid.people[0].key.participant_id();
     let confirm = open_confirm(&world.grid);
-    sender.handle.confirm(receiver, confirm.bytes().clone()).unwrap();
+    sender.handle.send_to(receiver, confirm.bytes().clone()).unwrap();
     let mut receiver = world.start(0, &[sender.address()]).await;
     let (message, token) = receiver.heard().await;
     assert!(matches!(message, Message::Confirm(taken) if taken.hash() == confirm.hash()));
@@ -165,7 +165,7 @@ async fn a_confirm_that_no_longer_counts_is_given_up() {
     let sender = world.start(1, &[]).await;
     let receiver = world.grid.people[0].key.participant_id();
     let late = world.grid.sign(1, &confirm());
-    sender.handle.confirm(receiver, late.bytes().clone()).unwrap();
+    sender.handle.send_to(receiver, late.bytes().clone()).unwrap();
     eventually("it is given up", || sender.status().unsent == 1).await;
 }
 
@@ -176,7 +176,7 @@ async fn strangers_are_answered_nothing() {
     let (grid, address) = (world.grid.charter.grid_id(), node.address());
     let mut stranger = Raw::connected(&Keypair::from_seed(&[101; 32]), grid, &address).await;
     let confirm = open_confirm(&world.grid).bytes().to_vec();
-    for request in [Request::Ask(orders_of(&[1])), Request::Confirm(confirm)] {
+    for request in [Request::Ask(orders_of(&[1])), Request::Message(confirm)] {
         assert_eq!(stranger.asks(&request).await, Response::Refused);
     }
     node.refuses("direct", "stranger", 2).await;
@@ -197,10 +197,10 @@ async fn a_member_can_neither_confirm_for_others_nor_confirm_junk() {
         ("wrong_kind", world.grid.sign(1, &order(1)).bytes().to_vec()),
         ("malformed", b"junk".to_vec()),
     ] {
-        assert_eq!(member.asks(&Request::Confirm(bytes)).await, Response::Refused);
+        assert_eq!(member.asks(&Request::Message(bytes)).await, Response::Refused);
         node.refuses("direct", reason, 1).await;
     }
-    let good = Request::Confirm(open_confirm(&world.grid).bytes().to_vec());
+    let good = Request::Message(open_confirm(&world.grid).bytes().to_vec());
     assert_eq!(member.asks(&good).await, Response::Taken);
     assert_eq!(node.heard().await.0.kind(), Kind::TradeConfirm);
 }
@@ -211,7 +211,7 @@ async fn a_member_that_asks_too_often_has_to_wait() {
     let node = world.start(0, &[]).await;
     let (grid, address) = (world.grid.charter.grid_id(), node.address());
     let mut member = Raw::connected(&world.grid.people[1].key, grid, &address).await;
-    let confirm = Request::Confirm(open_confirm(&world.grid).bytes().to_vec());
+    let confirm = Request::Message(open_confirm(&world.grid).bytes().to_vec());
     let mut taken = 0;
     while member.asks(&confirm).await == Response::Taken {
         taken += 1;
@@ -227,7 +227,7 @@ async fn a_request_beyond_the_limits_is_malformed() {
     let (grid, address) = (world.grid.charter.grid_id(), node.address());
     let mut member = Raw::connected(&world.grid.people[1].key, grid, &address).await;
     let too_many: Vec<u32> = (0..65).collect();
-    for request in [Request::Confirm(vec![0; 2000]), Request::Ask(orders_of(&too_many))] {
+    for request in [Request::Message(vec![0; 2000]), Request::Ask(orders_of(&too_many))] {
         assert_eq!(member.asks(&request).await, Response::Refused);
     }
     node.refuses("direct", "malformed", 2).await;

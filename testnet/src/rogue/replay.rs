@@ -40,7 +40,7 @@ impl Rogue {
                     None => {
                         let turn = place.checked_rem(others.len()).unwrap_or(0);
                         let Some(to) = others.get(turn).copied() else { continue };
-                        Deed::Do(Effect::SendConfirm { to, bytes })
+                        Deed::Do(Effect::SendTo { to, bytes })
                     }
                 };
                 self.plan(at, deed);

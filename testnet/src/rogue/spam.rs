@@ -142,7 +142,7 @@ impl Rogue {
                 },
             };
             let said = self.said(&confirm, interval);
-            deeds.extend(said.map(|bytes| Deed::Do(Effect::SendConfirm { to, bytes })));
+            deeds.extend(said.map(|bytes| Deed::Do(Effect::SendTo { to, bytes })));
         }
         deeds
     }

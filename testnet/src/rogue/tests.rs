@@ -26,9 +26,7 @@ use grid::{Done, Grid};
 fn said<T: Payload>(grid: &Grid, interval: Interval) -> Vec<(T, Option<Vec<ParticipantId>>)> {
     let author = grid.rogue_id();
     let bytes = grid.deeds.iter().filter_map(|Done { deed, .. }| match deed {
-        Deed::Do(Effect::Gossip(_, bytes) | Effect::SendConfirm { bytes, .. }) => {
-            Some((bytes, None))
-        }
+        Deed::Do(Effect::Gossip(_, bytes) | Effect::SendTo { bytes, .. }) => Some((bytes, None)),
         Deed::Whisper { bytes, to, .. } => Some((bytes, Some(to.clone()))),
         Deed::Do(_) => None,
     });
@@ -244,7 +242,7 @@ fn a_lying_meter_shows_what_never_flowed_or_runs_backwards() {
 #[test]
 fn one_who_never_confirms_sends_no_confirm() {
     let (grid, _) = played(Role::NeverConfirms);
-    let confirmed = |done: &Done| matches!(done.deed, Deed::Do(Effect::SendConfirm { .. }));
+    let confirmed = |done: &Done| matches!(done.deed, Deed::Do(Effect::SendTo { .. }));
     assert!(!grid.deeds.iter().any(confirmed));
     let lapsed = |it: &Notice| matches!(it, Notice::Lapsed { .. });
     assert!(grid.honest().any(|node| node.notices.iter().any(lapsed)));
@@ -258,7 +256,7 @@ fn one_who_never_delivers_confirms_and_shows_a_meter_that_stands_still() {
         .map(|(reading, _)| (reading.import_register_mwh, reading.export_register_mwh))
         .collect();
     assert!(readings.len() >= 2 && readings.windows(2).all(|pair| pair[0] == pair[1]));
-    assert!(grid.deeds.iter().any(|it| matches!(it.deed, Deed::Do(Effect::SendConfirm { .. }))));
+    assert!(grid.deeds.iter().any(|it| matches!(it.deed, Deed::Do(Effect::SendTo { .. }))));
 }
 
 /// The invoices that a false payee sent, with what is wrong with each.

@@ -203,7 +203,7 @@ impl<'a> Wave<'a> {
     /// that could be understood.
     fn ask(&mut self, interval: Interval, sent: &mut Sent) {
         let question = Request::Ask(Question::Certificate { interval });
-        let confirm = Request::Confirm(vec![0; 64]);
+        let confirm = Request::Message(vec![0; 64]);
         let requests = [question.to_bytes(), confirm.to_bytes(), vec![7; 64], vec![7; 4096]];
         let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
         for peer in peers {

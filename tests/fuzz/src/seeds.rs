@@ -145,7 +145,7 @@ fn requests(grid: &Grid) -> Vec<Request> {
             escrow: MessageHash::from_bytes([1; 32]),
             readings: vec![messages[5].clone(); 2],
         })),
-        Request::Confirm(messages[4].clone()),
+        Request::Message(messages[4].clone()),
     ]
 }
 

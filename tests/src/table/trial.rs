@@ -223,7 +223,7 @@ impl Trial<'_> {
             }
             Effect::Tell(_)
             | Effect::Persist(_)
-            | Effect::SendConfirm { .. }
+            | Effect::SendTo { .. }
             | Effect::Show { .. }
             | Effect::FetchCertificate { .. }
             | Effect::PublishOffer(_)

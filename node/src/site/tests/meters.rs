@@ -86,7 +86,7 @@ async fn after_a_gap_the_interval_that_lacks_energy_has_no_two_readings() {
             readings.begin_after_gap(sample.at);
         }
         readings.sampled(sample).await.unwrap();
-        sent.try_recv().ok().map(|reading| reading.interval())
+        sent.try_recv().ok().map(|reading| reading.reading().interval())
     };
     let first = current_at(edge);
     assert_eq!(sampled(10, false).await, Some(first));

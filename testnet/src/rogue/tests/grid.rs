@@ -337,7 +337,7 @@ impl Grid {
                 Effect::Tell(notice) => self.nodes[place].1.notices.push(notice),
                 Effect::Persist(_)
                 | Effect::Gossip(..)
-                | Effect::SendConfirm { .. }
+                | Effect::SendTo { .. }
                 | Effect::Show { .. }
                 | Effect::FetchOrders { .. }
                 | Effect::PublishOffer(_)
@@ -355,7 +355,7 @@ impl Grid {
     fn carry_out(&mut self, who: ParticipantId, effect: Effect) {
         match effect {
             Effect::Gossip(topic, bytes) => self.publish(who, topic, &bytes),
-            Effect::SendConfirm { to, bytes } => self.mail.push_back((to, Parcel::Direct(bytes))),
+            Effect::SendTo { to, bytes } => self.mail.push_back((to, Parcel::Direct(bytes))),
             Effect::FetchOrders { interval, authors, from } => {
                 for from in from {
                     let orders = match self.nodes.iter().find(|(_, node)| node.id == from) {

@@ -104,7 +104,7 @@ impl Player {
                     }
                     Ok(Request::Ask(question)) => self.answer(&question),
                     Ok(Request::Show(shown)) => self.take_shown(now, line, shown),
-                    Ok(Request::Confirm(bytes)) => {
+                    Ok(Request::Message(bytes)) => {
                         self.admit(now, bytes, None);
                         Response::Taken
                     }
@@ -231,8 +231,8 @@ impl Player {
                     self.count(&bytes);
                 }
             }
-            Effect::SendConfirm { to, bytes } => {
-                if self.lines.ask(&to, Request::Confirm(bytes.to_vec()).to_bytes()).is_some() {
+            Effect::SendTo { to, bytes } => {
+                if self.lines.ask(&to, Request::Message(bytes.to_vec()).to_bytes()).is_some() {
                     self.count(&bytes);
                 }
             }

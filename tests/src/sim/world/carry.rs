@@ -98,7 +98,7 @@ impl World {
                 self.leaves(node, id);
                 self.publish(node, topic, &bytes, None);
             }
-            Effect::SendConfirm { to, bytes } => {
+            Effect::SendTo { to, bytes } => {
                 let id = self.message(&bytes);
                 self.leaves(node, id);
                 if let Some(to) = self.founding.node_of(&to) {
@@ -292,7 +292,7 @@ fn persisted(effect: &Effect) -> Option<JournalEntry> {
     match effect {
         Effect::Persist(entry) => Some(entry.clone()),
         Effect::Gossip(..)
-        | Effect::SendConfirm { .. }
+        | Effect::SendTo { .. }
         | Effect::Show { .. }
         | Effect::Judge { .. }
         | Effect::FetchOrders { .. }

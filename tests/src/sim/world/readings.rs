@@ -63,7 +63,7 @@ impl World {
         let last = self.nodes[node].journal.last_reading().cloned();
         let last = last.and_then(|entry| self.reading(&entry));
         if let Some(last) = last.filter(|last| last.interval().plus(INTERVALS_BACK) >= current) {
-            self.input(node, Input::Metered(Box::new(last)), None);
+            self.input(node, Input::MeteredBefore(Box::new(last)), None);
         }
     }
 
