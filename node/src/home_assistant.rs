@@ -26,6 +26,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::dispatcher::DispatchDesk;
 use crate::history::History;
 use crate::lightning::LightningHandle;
 use crate::site::SiteState;
@@ -87,13 +88,14 @@ pub(crate) struct Sources {
     pub(crate) site: watch::Receiver<Option<SiteState>>,
     pub(crate) history: watch::Receiver<History>,
     pub(crate) lightning: Option<LightningHandle>,
+    pub(crate) dispatch: DispatchDesk,
 }
 
 impl Sources {
     fn told(&self) -> Vec<Told> {
         let site = self.site.borrow().clone();
         let lightning = self.lightning.as_ref().map(LightningHandle::status);
-        told(site.as_ref(), &self.history.borrow(), lightning.as_ref())
+        told(site.as_ref(), &self.history.borrow(), lightning.as_ref(), &self.dispatch.status())
     }
 }
 

@@ -382,6 +382,7 @@ async fn tells(
         site: answers.site.state.clone(),
         history: answers.history.clone(),
         lightning: answers.lightning.clone(),
+        dispatch: answers.dispatch.clone(),
     };
     let open = |config| {
         HomeAssistant::open(config, &answers.participant, &answers.charter.name, sources())

@@ -140,7 +140,7 @@ impl DispatchStatus {
 }
 
 /// One machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineStatus {
     /// What it is called.
     pub name: String,

@@ -51,7 +51,8 @@ struct Sensor<'a> {
     platform: &'static str,
     unique_id: String,
     name: &'a str,
-    device_class: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_class: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_class: Option<&'a str>,
     unit_of_measurement: &'a str,
@@ -140,8 +141,13 @@ mod tests {
 
     use super::super::told::told;
     use super::*;
+    use crate::dispatcher::{DispatchStatus, MachineStatus};
     use crate::history::History;
     use crate::lightning::LightningStatus;
+
+    fn machines() -> DispatchStatus {
+        DispatchStatus { machines: vec![MachineStatus::default()], ..DispatchStatus::default() }
+    }
 
     #[test]
     fn home_assistant_is_told_what_each_quantity_is() {
@@ -150,38 +156,44 @@ mod tests {
             device.discovery_topic(),
             "homeassistant/device/boltgrid-ab12cd34ef56ab12/config"
         );
-        let told = told(None, &History::default(), Some(&LightningStatus::default()));
+        let told = told(None, &History::default(), Some(&LightningStatus::default()), &machines());
         let text = device.discovery(&told);
         let found: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(found["device"]["identifiers"], json!(["boltgrid-ab12cd34ef56ab12"]));
         assert_eq!(found["origin"]["name"], "boltgrid");
         assert_eq!(found["state_topic"], "boltgrid/boltgrid-ab12cd34ef56ab12/state");
         assert_eq!(found["availability_topic"], "boltgrid/boltgrid-ab12cd34ef56ab12/availability");
-        let expected = |key, name, class, state_class: Option<&str>, unit| {
+        let expected = |key, name, class: Option<&str>, state_class: Option<&str>, unit| {
             let mut sensor = json!({
                 "platform": "sensor",
                 "unique_id": format!("boltgrid-ab12cd34ef56ab12-{key}"),
                 "name": name,
-                "device_class": class,
                 "unit_of_measurement": unit,
                 "value_template": format!("{{{{ value_json.{key} }}}}"),
             });
+            if let Some(class) = class {
+                sensor["device_class"] = json!(class);
+            }
             if let Some(state_class) = state_class {
                 sensor["state_class"] = json!(state_class);
             }
             assert_eq!(found["components"][key], sensor);
         };
-        expected("power", "Power", "power", Some("measurement"), "W");
-        expected("import_energy", "Energy imported", "energy", Some("total_increasing"), "kWh");
-        expected("export_energy", "Energy exported", "energy", Some("total_increasing"), "kWh");
-        expected("price", "Price", "monetary", None, "sat/kWh");
-        expected("balance", "Balance", "monetary", None, "sat");
+        let (measured, grows) = (Some("measurement"), Some("total_increasing"));
+        expected("power", "Power", Some("power"), measured, "W");
+        expected("import_energy", "Energy imported", Some("energy"), grows, "kWh");
+        expected("export_energy", "Energy exported", Some("energy"), grows, "kWh");
+        expected("surplus_power", "Surplus", Some("power"), measured, "W");
+        expected("miner_power", "Miners", Some("power"), measured, "W");
+        expected("miner_hash_rate", "Hash rate", None, measured, "TH/s");
+        expected("price", "Price", Some("monetary"), None, "sat/kWh");
+        expected("balance", "Balance", Some("monetary"), None, "sat");
         assert_eq!(found["components"].as_object().unwrap().len(), told.len());
     }
 
     #[test]
     fn a_state_has_each_quantity_and_says_what_is_unknown() {
-        let told = told(None, &History::default(), Some(&LightningStatus::default()));
+        let told = told(None, &History::default(), Some(&LightningStatus::default()), &machines());
         let state: Value = serde_json::from_str(&state(&told)).unwrap();
         assert_eq!((&state["power"], &state["balance"]), (&Value::Null, &json!("0")));
         assert_eq!(state.as_object().unwrap().len(), told.len());

@@ -53,7 +53,9 @@ impl Bench {
         };
         let (site, watched_site) = watch::channel(None);
         let (history, watched_history) = watch::channel(History::default());
-        let sources = Sources { site: watched_site, history: watched_history, lightning: None };
+        let dispatch = DispatchDesk::of_nobody();
+        let sources =
+            Sources { site: watched_site, history: watched_history, lightning: None, dispatch };
         let participant = Keypair::from_seed(&[7; 32]).participant_id();
         let task = HomeAssistant::open(&config, &participant, "Kirchberg", sources).unwrap();
         let stop = CancellationToken::new();

@@ -5,6 +5,7 @@
 
 use boltgrid_protocol::units::Power;
 
+use crate::dispatcher::{DispatchStatus, MachineStatus};
 use crate::history::History;
 use crate::lightning::LightningStatus;
 use crate::site::SiteState;
@@ -22,8 +23,8 @@ pub(super) struct Told {
     /// What people call it.
     pub(super) name: &'static str,
     pub(super) unit: &'static str,
-    /// What Home Assistant calls its kind, and how it is counted there.
-    pub(super) device_class: &'static str,
+    /// What Home Assistant calls its kind, where it knows it, and how it is counted there.
+    pub(super) device_class: Option<&'static str>,
     pub(super) state_class: Option<&'static str>,
     /// The number; `None` while it is not known.
     pub(super) value: Option<String>,
@@ -37,6 +38,7 @@ impl Told {
         (unit, device_class): (&'static str, &'static str),
         value: Option<String>,
     ) -> Self {
+        let device_class = Some(device_class);
         Self { key, name, unit, device_class, state_class: Some("measurement"), value }
     }
 
@@ -49,7 +51,7 @@ impl Told {
     fn register(key: &'static str, name: &'static str, energy_mwh: Option<u64>) -> Self {
         let value = energy_mwh.map(|energy_mwh| decimal_unsigned(energy_mwh, MWH_IN_KWH));
         let state_class = Some("total_increasing");
-        Self { key, name, unit: "kWh", device_class: "energy", state_class, value }
+        Self { key, name, unit: "kWh", device_class: Some("energy"), state_class, value }
     }
 
     /// Home Assistant adds nothing up in a currency that it doesn't know.
@@ -59,7 +61,7 @@ impl Told {
         unit: &'static str,
         value: Option<String>,
     ) -> Self {
-        Self { key, name, unit, device_class: "monetary", state_class: None, value }
+        Self { key, name, unit, device_class: Some("monetary"), state_class: None, value }
     }
 }
 
@@ -69,8 +71,10 @@ pub(super) fn told(
     site: Option<&SiteState>,
     history: &History,
     lightning: Option<&LightningStatus>,
+    dispatch: &DispatchStatus,
 ) -> Vec<Told> {
     let mut all = of_site(site);
+    all.extend(of_machines(&dispatch.machines));
     let price = history.last_concluded().and_then(|interval| interval.price_msat_per_kwh);
     let price = price.map(|msat| decimal(msat, THOUSANDTHS));
     all.push(Told::money("price", "Price", "sat/kWh", price));
@@ -135,6 +139,32 @@ fn of_site(site: Option<&SiteState>) -> Vec<Told> {
     all
 }
 
+/// What machines do together. A node without any tells nothing of them, and what one of them does that
+/// is not known leaves the sum unknown.
+fn of_machines(machines: &[MachineStatus]) -> Vec<Told> {
+    if machines.is_empty() {
+        return Vec::new();
+    }
+    let power_mw =
+        machines.iter().map(|it| it.power_mw).try_fold(0_i64, |sum, mw| sum.checked_add(mw?));
+    let rate_gh = machines
+        .iter()
+        .map(|it| it.hash_rate_gh_per_s)
+        .try_fold(0_u64, |sum, gh| sum.checked_add(gh?));
+    let rate = rate_gh.map(|gh| decimal_unsigned(gh, THOUSANDTHS));
+    vec![
+        Told::power("miner_power", "Miners", power_mw.map(Power::from_milliwatts)),
+        Told {
+            key: "miner_hash_rate",
+            name: "Hash rate",
+            unit: "TH/s",
+            device_class: None,
+            state_class: Some("measurement"),
+            value: rate,
+        },
+    ]
+}
+
 /// What the site gives, and could give more, beyond what it uses itself.
 fn surplus(site: &SiteState) -> Option<Power> {
     let curtailed = site.pv_potential_mw.checked_sub(site.pv_mw)?;
@@ -187,7 +217,7 @@ mod tests {
 
     #[test]
     fn numbers_are_exact_and_in_the_units_people_use() {
-        let told = told(Some(&site()), &History::default(), None);
+        let told = told(Some(&site()), &History::default(), None, &DispatchStatus::default());
         let says = |key| value(&told, key).unwrap();
         assert_eq!((says("power"), says("load_power")), ("-1500.000".into(), "500.000".into()));
         assert_eq!(says("import_energy"), "1234.567890");
@@ -195,7 +225,25 @@ mod tests {
         // 1500 W flow out, and 700 W more could.
         assert_eq!((says("surplus_power"), says("voltage")), ("2200.000".into(), "230.100".into()));
         assert_eq!(value(&told, "price"), None);
-        assert!(!told.iter().any(|it| ["battery_power", "frequency", "balance"].contains(&it.key)));
+        let lacks = ["battery_power", "frequency", "balance", "miner_power"];
+        assert!(!told.iter().any(|it| lacks.contains(&it.key)));
+    }
+
+    #[test]
+    fn machines_are_told_of_together_and_not_at_all_while_one_is_unknown() {
+        let machine = |power_mw, hash_rate_gh_per_s| MachineStatus {
+            power_mw,
+            hash_rate_gh_per_s,
+            ..MachineStatus::default()
+        };
+        let mut machines = vec![machine(Some(3_250_500), Some(110_500)), machine(Some(0), Some(0))];
+        let told = of_machines(&machines);
+        assert_eq!(value(&told, "miner_power").unwrap(), "3250.500");
+        assert_eq!(value(&told, "miner_hash_rate").unwrap(), "110.500");
+        machines.push(machine(None, Some(1)));
+        let told = of_machines(&machines);
+        assert_eq!(value(&told, "miner_power"), None);
+        assert_eq!(value(&told, "miner_hash_rate").unwrap(), "110.501");
     }
 
     #[test]
