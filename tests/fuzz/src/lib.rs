@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use boltgrid_metering::drivers::http::{HttpMap, SHIPPED};
 use boltgrid_metering::drivers::modbus_map::{ModbusMap, Span};
 use boltgrid_metering::drivers::p1::{Checksum, read_stream};
+use boltgrid_metering::drivers::sml;
 use boltgrid_metering::quantity::Quantity;
 use boltgrid_metering::shown::Shown;
 use boltgrid_protocol::agreement::{Ack, BookCertificate, Proposal, Vote};
@@ -54,7 +55,7 @@ struct World {
 pub type Target = fn(&[u8]) -> bool;
 
 /// All targets by their names.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("certificate", certificate),
     ("charter", charter),
     ("codec", canonical),
@@ -66,6 +67,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("offers", offers),
     ("p1", p1),
     ("signed_body", signed_body),
+    ("sml", sml),
     ("sunspec", sunspec),
 ];
 
@@ -244,6 +246,19 @@ pub fn p1(input: &[u8]) -> bool {
     let Some((choice, bytes)) = input.split_first() else { return false };
     let checksum = if choice % 2 == 0 { Checksum::Required } else { Checksum::Optional };
     read_stream(bytes, checksum, None).iter().any(|shown| *shown != Shown::default())
+}
+
+/// What comes out of an optical port: by an even first byte as it is sent, else a list of values, with
+/// all that is around it made here, so that what is behind the checksums is reached.
+pub fn sml(input: &[u8]) -> bool {
+    let Some((choice, bytes)) = input.split_first() else { return false };
+    if choice % 2 == 0 {
+        return sml::read_stream(bytes, None).iter().any(|shown| *shown != Shown::default());
+    }
+    let message = [&[0x76, 0x02, 0x31, 0x62, 0, 0x62, 0, 0x72, 0x63, 0x07, 0x01], bytes].concat();
+    let crc = seeds::crc_x25(&message).to_le_bytes();
+    let file = [&message[..], &[0x63], &crc, &[0]].concat();
+    sml::read_file(&file, None).is_ok_and(|shown| shown != Shown::default())
 }
 
 /// Sets of offers, as members and strangers hand them on in the DHT.

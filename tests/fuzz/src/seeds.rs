@@ -33,6 +33,21 @@ const TELEGRAMS: [(bool, &[u8]); 4] = [
     (false, include_bytes!("../../../metering/tests/captures/p1/lu-smarty-sagemcom.txt")),
     (true, include_bytes!("../../../metering/tests/captures/p1/nl-dsmr2-iskra.txt")),
 ];
+/// What real meters sent by SML, and how much of it is the first file.
+const SML_FILES: [(usize, &[u8]); 2] = [
+    (232, include_bytes!("../../../metering/tests/captures/sml/HOLLEY_DTZ541-BDBA_with_PIN.bin")),
+    (
+        232,
+        include_bytes!(
+            "../../../metering/tests/captures/sml/ISKRA_MT631-D1A52-K0z-H01_with_PIN.bin"
+        ),
+    ),
+];
+/// A list with one value: 100 W.
+const SML_LIST: &[u8] = &[
+    0x77, 0x01, 0x02, 0x41, 0x01, 0x01, 0x71, 0x77, 0x07, 1, 0, 16, 7, 0, 0xFF, 0x01, 0x01, 0x62,
+    27, 0x52, 0, 0x62, 100, 0x01, 0x01, 0x01,
+];
 /// Real answers in JSON, and the place of the shipped map that reads them.
 const ANSWERS: [(usize, &[u8]); 5] = [
     (0, include_bytes!("../../../metering/tests/captures/http/fronius-gen24-powerflow.json")),
@@ -75,6 +90,10 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             .into_iter()
             .map(|(kind, body)| with_choice(choice(&grid, kind), &body))
             .collect(),
+        "sml" => {
+            let files = SML_FILES.iter().map(|(length, bytes)| with_choice(0, &bytes[..*length]));
+            files.chain([with_choice(1, SML_LIST)]).collect()
+        }
         "sunspec" => {
             let mut registers = vec![0; METER[1].into()];
             METER_SHOWS.iter().for_each(|(place, shown)| registers[*place] = *shown);
@@ -96,6 +115,17 @@ fn modbus_maps() -> Vec<Vec<u8>> {
         map.text.bytes().chain([0]).chain(words).collect()
     };
     vec![shows("eastron-sdm120", 0x4C, 0x46, 0x4248), shows("carlo-gavazzi-em111", 11, 6, 500)]
+}
+
+/// CRC-16/X.25, as SML's messages have it.
+#[must_use]
+pub fn crc_x25(bytes: &[u8]) -> u16 {
+    let crc = bytes.iter().fold(0xFFFF_u16, |crc, byte| {
+        (0..8).fold(crc ^ u16::from(*byte), |crc, _| {
+            if crc & 1 == 1 { (crc >> 1) ^ 0x8408 } else { crc >> 1 }
+        })
+    });
+    !crc
 }
 
 fn with_choice(choice: usize, bytes: &[u8]) -> Vec<u8> {
