@@ -266,6 +266,22 @@ async fn a_gateway_that_repeats_its_last_telegram_has_nothing_new() {
 }
 
 #[tokio::test]
+async fn a_telegram_is_as_old_as_its_first_byte() {
+    const SLOW: Duration = Duration::from_millis(700);
+    let (mut meter, _server) = server(|_, mut stream| async move {
+        let (first, rest) = ISKRA.split_at(5);
+        send(&mut stream, first).await;
+        sleep(SLOW).await;
+        send(&mut stream, rest).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let age_ms = until(&mut meter, |shown| Some(shown.as_ref().ok()?.age_ms)).await;
+    // What a busy machine adds to it only makes it older.
+    assert!(u128::from(age_ms) >= SLOW.as_millis() - 50, "{age_ms} ms");
+}
+
+#[tokio::test]
 async fn encrypted_telegrams_are_read_with_the_key_in_a_file() {
     const ENCRYPTED: &[u8] = include_bytes!("captures/p1/at-sagemcom-t210-encrypted.bin");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -51,11 +51,6 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// A good word, which arrived just now.
-    pub(super) fn shown(&mut self, shown: Shown) {
-        self.shown_since(Instant::now(), shown);
-    }
-
     /// A good word, whose oldest part arrived at `since`.
     pub(super) fn shown_since(&mut self, since: Instant, shown: Shown) {
         *self = Self { latest: Some((since, shown)), trouble: None };
@@ -177,18 +172,23 @@ async fn until_it_fails(
         Err(error) => return (Trouble::io("connecting", &error), any),
     };
     let mut buffer = vec![0; CHUNK];
+    // When what is being said was begun: a device measures before it speaks, and a slow line takes a
+    // second for a word.
+    let mut begun: Option<Instant> = None;
     loop {
         let count = match timeout(quiet_max, stream.read(&mut buffer)).await {
             Err(_) => return (Trouble::Quiet, any),
             Ok(Err(error)) => return (Trouble::io("listening", &error), any),
             Ok(Ok(count)) => count,
         };
+        let since = *begun.get_or_insert_with(Instant::now);
         for word in words.push(buffer.get(..count).unwrap_or_default()) {
+            begun = None;
             match word {
                 Ok(shown) => {
                     any = true;
                     if let Some(shown) = shown {
-                        heard.send_modify(|heard| heard.shown(shown));
+                        heard.send_modify(|heard| heard.shown_since(since, shown));
                     }
                 }
                 Err(trouble) => heard.send_modify(|heard| heard.trouble(trouble)),
@@ -204,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_old_is_not_handed_out() {
         let mut ear = Ear::start("meter", Duration::from_millis(100), |heard| async move {
-            heard.send_modify(|heard| heard.shown(Shown::default()));
+            heard.send_modify(|heard| heard.shown_since(Instant::now(), Shown::default()));
             std::future::pending().await
         });
         let silent_ms = loop {
@@ -224,7 +224,7 @@ mod tests {
         let mut ear = Ear::start("meter", Duration::from_millis(100), |heard| async move {
             while let Some(word) = said.recv().await {
                 heard.send_modify(|heard| match word {
-                    Some(shown) => heard.shown(shown),
+                    Some(shown) => heard.shown_since(Instant::now(), shown),
                     None => heard.trouble(Trouble::Garbled("noise".to_owned())),
                 });
             }
