@@ -13,6 +13,7 @@ use boltgrid_metering::register::Width;
 use boltgrid_metering::shown::Phase;
 use boltgrid_protocol::units::{Energy, Power};
 use device::{Manners, Registers, Running};
+use sunspec::EnumValue;
 use sunspec::models::model103::Model103;
 use sunspec::models::model113::Model113;
 use sunspec::models::model120::Model120;
@@ -25,7 +26,8 @@ use sunspec::models::model701::Model701;
 use sunspec::models::model702::Model702;
 use sunspec::models::model704::{Model704, WMaxLimPctEna, WSetEna, WSetMod};
 use sunspec::models::model713::Model713;
-use sunspec::models::model802::Model802;
+use sunspec::models::model714::{Model714, Prt, PrtPrtTyp};
+use sunspec::models::model802::{ChaSt as ChaSt802, Model802};
 
 const METER: u8 = 1;
 const PV: u8 = 2;
@@ -311,6 +313,56 @@ async fn a_battery_of_the_newer_models_is_read_and_told_what_to_do() {
     assert_eq!(running.get(BATTERY, Model704::W_SET_ENA), Some(WSetEna::Enabled));
     battery.set_power(None).await.unwrap();
     assert_eq!(running.get(BATTERY, Model704::W_SET_ENA), Some(WSetEna::Disabled));
+}
+
+/// A hybrid of the newer models: what flows through its ports of panels, panels and battery, in W, and
+/// what its battery says that it does.
+fn hybrid(ports: [i16; 3], status: ChaSt802) -> Registers {
+    const PORT: u16 = 25;
+    let mut registers = generator()
+        .with_length::<Model714>(714, 18 + 3 * PORT)
+        .put(Model714::N_PRT, Some(3))
+        .put(Model714::DCW_SF, Some(0))
+        .with::<Model802>()
+        .put(Model802::WH_RTG, 100)
+        .put(Model802::WH_RTG_SF, 2)
+        .put(Model802::SOC, 50)
+        .put(Model802::CHA_ST, Some(status));
+    let kinds = [PrtPrtTyp::Pv, PrtPrtTyp::Pv, PrtPrtTyp::Ess];
+    for ((watts, kind), first) in ports.into_iter().zip(kinds).zip((18..).step_by(PORT.into())) {
+        let dcw = Prt::DCW.offset;
+        registers = registers
+            .put_words::<Model714>(first + Prt::PRT_TYP.offset, &[kind.to_repr()])
+            .put_words::<Model714>(first + dcw, &[watts.cast_unsigned()]);
+    }
+    registers
+}
+
+#[tokio::test]
+async fn a_hybrid_of_the_newer_models_tells_its_panels_from_its_battery() {
+    // The signs of ports are of no meaning, and one that is switched off shows nothing.
+    let running = Running::start([
+        (PV, hybrid([2_000, -500, 900], ChaSt802::Charging)),
+        (BATTERY, hybrid([2_000, i16::MIN, 900], ChaSt802::Discharging)),
+        (METER, hybrid([0, 0, 3], ChaSt802::Holding)),
+    ])
+    .await;
+    let bus = Bus::new(running.bus_address(), TIMEOUT);
+    let read = async |unit| {
+        let pv = SunSpecPv::open(&bus, unit, "pv", None).await.unwrap().read().await.unwrap();
+        let battery = SunSpecBattery::open(&bus, unit, "battery", None, None).await.unwrap();
+        (pv.power, battery.read().await.unwrap().power)
+    };
+    assert_eq!(read(PV).await, (watts(2_500), watts(900)));
+    assert_eq!(read(BATTERY).await, (watts(2_000), watts(-900)));
+    assert_eq!(read(METER).await, (watts(0), watts(0)));
+    // Where the battery does not say what it does, its AC side is all there is.
+    running.change(PV, |it| it.set(Model802::CHA_ST, Some(ChaSt802::Testing)));
+    assert_eq!(read(PV).await, (watts(2_500), watts(-1_500)));
+    running.change(PV, |it| it.set(Model714::DCW_SF, Some(7)));
+    let pv = SunSpecPv::open(&bus, PV, "pv", None).await.unwrap();
+    let error = pv.read().await.unwrap_err();
+    assert!(error.to_string().contains("pv: point DCW"), "{error}");
 }
 
 #[tokio::test]

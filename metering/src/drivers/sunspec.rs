@@ -3,18 +3,19 @@
 //! | kind | needed | used where present |
 //! |---|---|---|
 //! | [`SunSpecMeter`] | one of 201–204, 211–214, 701 | |
-//! | [`SunSpecPv`] | one of 101–103, 111–113, 701 | 120 or 702 rating, 122 potential, 123 or 704 limit, 160 strings of a hybrid |
-//! | [`SunSpecBattery`] | one of 101–103, 111–113, 701; one of 124, 713, 802 | 120, 702, 713 and 802 ratings, 124 or 704 set points, 160 strings of a hybrid |
+//! | [`SunSpecPv`] | one of 101–103, 111–113, 701 | 120 or 702 rating, 122 potential, 123 or 704 limit, 160 strings or 714 ports of a hybrid |
+//! | [`SunSpecBattery`] | one of 101–103, 111–113, 701; one of 124, 713, 802 | 120, 702, 713 and 802 ratings, 124 or 704 set points, 160 strings or 714 ports of a hybrid |
 //!
 //! Integer and floating-point models are read alike, scale factors and "not implemented" are dealt
 //! with here, and a value that cannot be is an error that names device and point.
-//! Not for: reconnecting (open the device again), keeping registers monotone ([`crate::register`]), the
-//! ports of model 714, which do not say what their signs mean, or the cells of a battery (803 to 805).
+//! Not for: reconnecting (open the device again), keeping registers monotone ([`crate::register`]), or
+//! the cells of a battery (803 to 805).
 
 mod ac;
 mod battery;
 mod meter;
 mod point;
+mod ports;
 mod pv;
 mod strings;
 mod unit;

@@ -101,6 +101,13 @@ impl Registers {
         self
     }
 
+    /// Sets registers of a model where no point of its own is, for laying out.
+    pub(crate) fn put_words<M: Model>(mut self, offset: u16, words: &[u16]) -> Self {
+        let start = self.models[&M::ID] + usize::from(offset);
+        self.words[start..start + words.len()].copy_from_slice(words);
+        self
+    }
+
     /// Reads a point.
     pub(crate) fn get<M: Model + Group, T: Value>(&self, point: Point<M, T>) -> T {
         let start = self.models[&M::ID] + usize::from(point.offset);

@@ -11,7 +11,7 @@ use sunspec::models::model802::Model802;
 
 use super::point::{capacity, optional_thousandths, per_cent, power, rating, thousandths};
 use super::unit::Unit;
-use super::{ac, pv, strings};
+use super::{ac, ports, pv, strings};
 use crate::drivers::{Bus, DeviceError, PointRejected};
 use crate::sample::BatterySample;
 use crate::scale::{ScaleFactor, ScaleRejected};
@@ -65,7 +65,11 @@ impl SunSpecBattery {
     /// [`DeviceError`].
     pub async fn read(&self) -> Result<BatterySample, DeviceError> {
         let unit = &self.unit;
-        let power = match strings::of_hybrid(unit, self.rated).await? {
+        let strings = match strings::of_hybrid(unit, self.rated).await? {
+            Some(strings) => Some(strings),
+            None => ports::of_hybrid(unit, self.rated).await?,
+        };
+        let power = match strings {
             Some(strings) => difference(strings.charging, strings.discharging),
             None => difference(Power::ZERO, ac::output(unit, self.rated).await?),
         };

@@ -10,7 +10,7 @@ use sunspec::models::model704::{Model704, WMaxLimPctEna};
 
 use super::point::{optional_thousandths, power, rating, thousandths};
 use super::unit::Unit;
-use super::{ac, strings};
+use super::{ac, ports, strings};
 use crate::drivers::{Bus, DeviceError, PointRejected};
 use crate::sample::PvSample;
 use crate::scale::{ScaleFactor, ScaleRejected};
@@ -51,7 +51,10 @@ impl SunSpecPv {
         let unit = &self.unit;
         let power = match strings::of_hybrid(unit, self.rated).await? {
             Some(strings) => strings.pv,
-            None => ac::output(unit, self.rated).await?,
+            None => match ports::pv_of_hybrid(unit, self.rated).await? {
+                Some(panels) => panels,
+                None => ac::output(unit, self.rated).await?,
+            },
         };
         let limited = is_limited(unit).await?;
         let potential = match self.available().await? {
