@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use boltgrid_miners::break_even::Worth;
 use boltgrid_miners::machine::{Abilities, Control, SetPoint};
-use boltgrid_miners::plan::{Conditions, Habits, Machine, Past, Response, Standing, plan};
+use boltgrid_miners::plan::{Conditions, Habits, Machine, Past, Response, Say, plan};
 use boltgrid_protocol::units::{Power, Price, Timestamp};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
@@ -48,7 +48,7 @@ fn planning(criterion: &mut Criterion) {
                     dead_band: watts(100),
                 },
                 past: Past::default(),
-                standing: Standing::Ready,
+                say: Say::Plan,
             })
             .collect();
         // Two thirds of what they all could draw: some of those that stand still are started.

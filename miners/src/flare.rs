@@ -7,7 +7,7 @@
 
 use boltgrid_protocol::units::{Power, Price, Timestamp};
 
-use crate::generator::{Generator, Standing};
+use crate::generator::{Generator, Since};
 
 /// What there is and what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Asked {
     /// The heat of the gas that the well gives; `None` where the gas meter does not say.
     pub gas: Option<Power>,
     /// What the generator did.
-    pub standing: Standing,
+    pub since: Since,
     /// What the grid buys: what was sold for the interval, or could be.
     pub grid: Power,
     /// What it pays for it.
@@ -90,9 +90,9 @@ pub fn burn(generator: &Generator, asked: &Asked) -> Burnt {
     if output < generator.least() {
         return flare_all(Because::BelowLeast);
     }
-    if !generator.is_warm(asked.standing, asked.now) {
-        let runs = matches!(asked.standing, Standing::On(_));
-        if !runs && !generator.may_start(asked.standing, asked.now) {
+    if !generator.is_warm(asked.since, asked.now) {
+        let runs = matches!(asked.since, Since::On(_));
+        if !runs && !generator.may_start(asked.since, asked.now) {
             return flare_all(Because::Rests);
         }
         // Idling takes little of the gas, and nobody knows how much: it is counted as flared.
@@ -127,7 +127,7 @@ mod tests {
     use crate::generator::Point;
     use proptest::prelude::*;
 
-    const WARM: Standing = Standing::On(Timestamp::from_unix_ms(0));
+    const WARM: Since = Since::On(Timestamp::from_unix_ms(0));
     const NOW: Timestamp = Timestamp::from_unix_ms(3_600_000);
 
     const fn watts(watts: i64) -> Power {
@@ -151,7 +151,7 @@ mod tests {
         Asked {
             now: NOW,
             gas: Some(watts(200_000)),
-            standing: WARM,
+            since: WARM,
             grid: watts(20_000),
             grid_price: sat(150),
             machines: watts(50_000),
@@ -189,13 +189,13 @@ mod tests {
 
     #[test]
     fn it_warms_up_first_and_does_not_start_while_it_rests_or_gas_is_unknown() {
-        let started = Asked { standing: Standing::On(NOW.minus_ms(299_999)), ..asked() };
+        let started = Asked { since: Since::On(NOW.minus_ms(299_999)), ..asked() };
         let burnt = burn(&generator(), &started);
         assert!(burnt.generator_runs && burnt.output == Power::ZERO);
         assert_eq!((burnt.flared, burnt.because), (watts(200_000), Because::WarmsUp));
-        let off = Asked { standing: Standing::Off(None), ..asked() };
+        let off = Asked { since: Since::Off(None), ..asked() };
         assert!(burn(&generator(), &off).generator_runs, "it is started");
-        let stopped = Asked { standing: Standing::Off(Some(NOW)), ..asked() };
+        let stopped = Asked { since: Since::Off(Some(NOW)), ..asked() };
         let burnt = burn(&generator(), &stopped);
         assert_eq!((burnt.generator_runs, burnt.because), (false, Because::Rests));
         let unknown = burn(&generator(), &Asked { gas: None, ..asked() });

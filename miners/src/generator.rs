@@ -52,7 +52,7 @@ const EFFICIENCY_MAX_PPM: u32 = 600_000;
 
 /// When a generator was started or stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Since {
     /// It stands still, since then where that is known.
     Off(Option<Timestamp>),
     /// It was started then.
@@ -144,19 +144,19 @@ impl Generator {
 
     /// Whether it can be under load at `now`: it runs and has warmed up.
     #[must_use]
-    pub const fn is_warm(&self, standing: Standing, now: Timestamp) -> bool {
-        match standing {
-            Standing::Off(_) => false,
-            Standing::On(since) => now.ms_since(since) >= self.warm_up_ms,
+    pub const fn is_warm(&self, was: Since, now: Timestamp) -> bool {
+        match was {
+            Since::Off(_) => false,
+            Since::On(since) => now.ms_since(since) >= self.warm_up_ms,
         }
     }
 
     /// Whether it may be started at `now`.
     #[must_use]
-    pub fn may_start(&self, standing: Standing, now: Timestamp) -> bool {
-        match standing {
-            Standing::Off(since) => since.is_none_or(|since| now.ms_since(since) >= self.rest_ms),
-            Standing::On(_) => false,
+    pub fn may_start(&self, was: Since, now: Timestamp) -> bool {
+        match was {
+            Since::Off(since) => since.is_none_or(|since| now.ms_since(since) >= self.rest_ms),
+            Since::On(_) => false,
         }
     }
 }
@@ -204,11 +204,11 @@ mod tests {
     fn it_warms_up_before_it_is_loaded_and_rests_before_it_starts() {
         let generator = generator();
         let at = |s: u64| Timestamp::from_unix_ms(1_000_000 + s * 1_000);
-        assert!(!generator.is_warm(Standing::On(at(0)), at(299)));
-        assert!(generator.is_warm(Standing::On(at(0)), at(300)));
-        assert!(!generator.may_start(Standing::Off(Some(at(0))), at(599)));
-        assert!(generator.may_start(Standing::Off(Some(at(0))), at(600)));
-        assert!(generator.may_start(Standing::Off(None), at(0)));
+        assert!(!generator.is_warm(Since::On(at(0)), at(299)));
+        assert!(generator.is_warm(Since::On(at(0)), at(300)));
+        assert!(!generator.may_start(Since::Off(Some(at(0))), at(599)));
+        assert!(generator.may_start(Since::Off(Some(at(0))), at(600)));
+        assert!(generator.may_start(Since::Off(None), at(0)));
     }
 
     #[test]

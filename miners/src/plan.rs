@@ -24,7 +24,7 @@ mod tests;
 use boltgrid_protocol::units::{Power, Price, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use machine::{Habits, Machine, Past, Standing};
+pub use machine::{Habits, Machine, Past, Say};
 pub use reason::Reason;
 
 use crate::machine::SetPoint;

@@ -80,7 +80,11 @@ pub fn conditions(
 ) -> Conditions {
     let recent = shown.filter(|shown| now.ms_since(shown.at) <= SAMPLE_MS_MAX);
     let (budget_least, budget_most, ceiling) = recent.map_or_else(
-        || (Power::ZERO, target.mining, target.mining.min(limits.machines_max)),
+        || {
+            // What may not stop yet runs on, but no more than does now.
+            let ceiling = target.mining.max(draws.most).min(limits.machines_max);
+            (Power::ZERO, target.mining, ceiling)
+        },
         |shown| {
             let unsold = minus(target.net, shown.power);
             let headroom = minus(limits.import_max, shown.power);
@@ -193,7 +197,7 @@ mod tests {
         for shown in [None, Some(&old)] {
             let found = conditions(NOW, shown, drawing(3_000, 3_000), &target(0), &limits());
             assert_eq!((found.budget_least, found.budget_most), (watts(0), watts(1_500)));
-            assert_eq!(found.ceiling, watts(1_500));
+            assert_eq!(found.ceiling, watts(3_000), "what may not stop yet runs on");
         }
     }
 }

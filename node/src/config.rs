@@ -37,6 +37,8 @@ pub use raw::{RawCatchUp, RawConfig, RawHsm, RawLog, RawNetwork, RawOwner};
 pub use render::render;
 pub use rpc::{RawRpc, RpcConfig};
 
+/// What is known of machines from before, in the data folder.
+const MACHINES_FILE: &str = "machines.json";
 /// Longest retention, in days.
 const KEEP_DAYS_MAX: u32 = 3_650;
 /// Longest time between two routine visits for history: a week.
@@ -245,8 +247,9 @@ impl Config {
             format!("must be 1 to {KEEP_DAYS_MAX}, is {keep_days}")
         })?;
         let lightning = lightning::check(raw.lightning.clone())?;
+        let data_dir = given(raw.data_dir, "data_dir")?;
         Ok(Self {
-            data_dir: given(raw.data_dir, "data_dir")?,
+            data_dir: data_dir.clone(),
             keep_days,
             catch_up: check_catch_up(&raw.catch_up)?,
             keys: KeysConfig {
@@ -265,7 +268,10 @@ impl Config {
             rpc: raw.rpc.check()?,
             site: raw.site.unwrap_or_default(),
             seed_file: lightning::seed_file(&raw.lightning)?,
-            mining: raw.mining.check(raw.miner, lightning.as_ref())?,
+            mining: MiningConfig {
+                kept_file: Some(data_dir.join(MACHINES_FILE)),
+                ..raw.mining.check(raw.miner, lightning.as_ref())?
+            },
             lightning,
             channels: raw.channels.check()?,
             owner: check_owner(&raw.owner)?,

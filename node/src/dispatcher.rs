@@ -8,6 +8,8 @@
 //! | `hand` | the one who speaks to it, checks what it does, and learns |
 //! | `bids` | what the machines make of the site's next order |
 //! | `reaction` | how soon commands follow samples |
+//! | `kept` | what is known of machines from before the node was started |
+//! | `ruling` | what the owner's rules come to |
 //! | `desk` | the owner's word, and what is shown |
 //!
 //! Two clocks drive it: every sample of the site's meter, and the edge of an interval, before which
@@ -20,8 +22,10 @@ mod config;
 mod desk;
 mod hand;
 mod hashprice;
+mod kept;
 mod member;
 mod reaction;
+mod ruling;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -29,5 +33,6 @@ mod tests;
 pub(crate) use bids::Mining;
 pub use config::{HashpriceSource, MinerConfig, MiningConfig, Owned};
 pub use desk::{DispatchDesk, DispatchStatus, Log, MachineStatus, Refused};
+pub use kept::KeptError;
 pub(crate) use member::STARTS_MAX;
-pub(crate) use task::{Dispatcher, DispatcherEnds, Targets};
+pub(crate) use task::{Aim, Dispatcher, DispatcherEnds, Targets};

@@ -28,7 +28,9 @@ use crate::channels::{ChannelKeeper, ChannelPlans, KeeperEnds, OrderNames};
 use crate::clock::{self, Steadiness};
 use crate::config::lightning::BitcoinNetwork;
 use crate::config::{ChannelsConfig, Config, RpcConfig};
-use crate::dispatcher::{DispatchDesk, Dispatcher, DispatcherEnds, MiningConfig, Targets};
+use crate::dispatcher::{
+    DispatchDesk, Dispatcher, DispatcherEnds, KeptError, MiningConfig, Targets,
+};
 use crate::escrow::{EscrowAround, EscrowEnds, EscrowTask};
 use crate::feeders::{FeederState, Feeders};
 use crate::grid::{Grid, GridError};
@@ -101,6 +103,9 @@ pub enum RunError {
     /// Alerts.
     #[error(transparent)]
     Alerts(#[from] AlertsError),
+    /// What is known of machines.
+    #[error(transparent)]
+    Machines(#[from] KeptError),
     /// A task ended that should have run for as long as the node.
     #[error(transparent)]
     Task(#[from] TaskError<TaskFailure>),
@@ -276,7 +281,7 @@ async fn open_measuring(
     from: (MeterKeys, ParticipantId),
     (charter, rosters): (Arc<Charter>, Rosters),
     store: &Store,
-) -> Result<(Measuring, MeasuringEnds), SiteError> {
+) -> Result<(Measuring, MeasuringEnds), RunError> {
     let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
     let (set_points, commands) = mpsc::channel(COMMANDS_MAX);
     let (participant, grid) = (from.1, || (Arc::clone(&charter), rosters.clone()));
@@ -285,7 +290,7 @@ async fn open_measuring(
     let (watching, feeders) = Feeders::new(grid(), participant, store.archive());
     let (aimed, targets) = watch::channel(Targets::new());
     let (dispatcher, DispatcherEnds { desk: dispatch, mining }) =
-        Dispatcher::new(mining, participant, grid(), (shows.clone(), targets));
+        Dispatcher::new(mining, participant, grid(), (shows.clone(), targets))?;
     let set_points = (set_points, mining, aimed);
     let ends = MeasuringEnds { readings, set_points, shows, feeders, dispatch };
     Ok(((site, watching, dispatcher), ends))

@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 
 use crate::channels::OrderNames;
 use crate::config::OwnerConfig;
-use crate::dispatcher::{Mining, Targets};
+use crate::dispatcher::{Aim, Mining, Targets};
 use crate::site::{BatteryState, DispatchCommand, SiteState};
 
 /// Intervals whose trades and set points are remembered.
@@ -175,7 +175,8 @@ impl Planner {
             self.dispatched.pop_first();
         }
         debug!(%interval, battery = %dispatch.battery, pv_at_most = ?dispatch.pv_at_most, "dispatched");
-        self.aim(interval, &site, &dispatch);
+        let price = prices.iter().find(|(of, _)| *of == interval).map(|(_, price)| *price);
+        self.aim(interval, (&site, &dispatch), price);
         let command = DispatchCommand {
             interval,
             battery_mw: site.battery.map(|_| dispatch.battery),
@@ -187,7 +188,7 @@ impl Planner {
     }
 
     /// Tells the dispatcher what the meter is to show, and what power is worth that it does not.
-    fn aim(&self, interval: Interval, site: &Site, dispatch: &Dispatch) {
+    fn aim(&self, interval: Interval, (site, dispatch): (&Site, &Dispatch), price: Option<Price>) {
         let prices = self.charter.tariff.at(self.charter.interval.start_of(interval));
         let feed_in = prices.feed_in_msat_per_kwh;
         // What may not go out, or need not, brings nothing.
@@ -199,7 +200,8 @@ impl Planner {
             lack_costs: prices.retail_msat_per_kwh,
         };
         self.targets.send_modify(|targets| {
-            targets.insert(interval, target);
+            let price = price.unwrap_or(prices.retail_msat_per_kwh);
+            targets.insert(interval, Aim { target, price });
             while targets.len() > INTERVALS_KEPT {
                 targets.pop_first();
             }

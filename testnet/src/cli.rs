@@ -32,6 +32,8 @@ Examples:
     boltgrid-testnet chain --folder chain --block-every-ms 5000
   How fast trades are paid, beside bare Lightning payments:
     boltgrid-testnet bench --nodes 2,13 --intervals 10
+  Miners that follow the sun at noon, beside the same hours without them:
+    boltgrid-testnet run --miners --compare-without-miners --from 2016-05-25T10:30 --intervals 16
   What happens when nodes die:
     boltgrid-testnet run --faults faults.toml
 
@@ -135,6 +137,12 @@ struct Run {
     /// (`SunSpec`, a register map, `HomeWizard`, P1, Shelly)
     #[arg(long, value_name = "KIND", default_value = "sunspec")]
     meters: Meters,
+    /// Let mining machines stand at three sites, which run where power is worth less than their hashes
+    #[arg(long)]
+    miners: bool,
+    /// Run the same intervals without machines first, and hold what was unsold against it
+    #[arg(long, requires_all = ["miners", "intervals"])]
+    compare_without_miners: bool,
     /// Who sees the members' readings: `open`, everybody, or `counterparty`, those who trade with them
     #[arg(long, value_name = "WHO", default_value = "open", value_parser = disclosure)]
     readings: Disclosure,
@@ -199,6 +207,8 @@ impl From<Run> for RunOptions {
             seed: run.seed,
             chain: (!run.no_lightning).then(|| run.bitcoind.unwrap_or_default()),
             meters: run.meters,
+            miners: run.miners,
+            compare_without_miners: run.compare_without_miners,
             readings: run.readings,
             pay_within_intervals: run.pay_within_intervals,
             faults: run.faults,

@@ -132,6 +132,8 @@ pub struct Plant {
     tick_ms: u64,
     /// Whether the epoch has come.
     moves: bool,
+    /// Before it has: how many ticks were left when it was looked at last.
+    ticks_to_epoch: Option<u64>,
     /// Ticks since the epoch that are over; the next one is running.
     ticks: u64,
     /// How far into the running tick it was looked at last.
@@ -168,6 +170,7 @@ impl Plant {
             options,
             tick_ms,
             moves,
+            ticks_to_epoch: None,
             ticks: 0,
             into_tick_ms: 0,
             sites,
@@ -201,11 +204,14 @@ impl Plant {
     /// Finishes every tick that is over at `now`. Before the epoch and backwards nothing moves.
     /// After the last row of the profiles the first one follows.
     ///
-    /// What was commanded before the epoch is heeded from the epoch on.
+    /// What was commanded before the epoch is heeded from the epoch on, but by mining machines: who
+    /// speaks to them believes only their watts.
     pub fn step_to(&mut self, now: Timestamp) {
         if !self.moves && now >= self.options.epoch {
             self.moves = true;
             self.begin_tick();
+        } else if !self.moves {
+            self.move_machines(now);
         }
         let due = now.ms_since(self.options.epoch) / self.tick_ms;
         while self.ticks < due {
@@ -262,10 +268,24 @@ impl Plant {
     ///
     /// If there is no such site.
     pub fn install(&mut self, site: usize, rating: MachineRating) -> usize {
+        self.install_as(site, MachinePlant::new(rating))
+    }
+
+    /// The same with one that its relay keeps without power.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such site.
+    pub fn install_behind_relay(&mut self, site: usize, rating: MachineRating) -> usize {
+        self.install_as(site, MachinePlant::cut_off(rating))
+    }
+
+    fn install_as(&mut self, site: usize, machine: MachinePlant) -> usize {
+        let rating = machine.truth().rating;
         let site = &mut self.sites[site];
         let import_mw = site.nameplate.rated_import.to_milliwatts() + rating.rated.to_milliwatts();
         site.nameplate.rated_import = Power::from_milliwatts(import_mw);
-        site.machines.push(MachinePlant::new(rating));
+        site.machines.push(machine);
         site.machines.len() - 1
     }
 
@@ -289,6 +309,32 @@ impl Plant {
         self.sites[site].metered_percent_next = shown_percent;
     }
 
+    /// Lets clouds leave this share of what PV could give, at all sites, from the next tick on; 100 is
+    /// what the profiles say.
+    pub fn cloud(&mut self, now: Timestamp, sun_percent: u32) {
+        self.step_to(now);
+        for site in &mut self.sites {
+            site.sun_percent = sun_percent;
+        }
+    }
+
+    /// The mining machines of a site, in the order in which they were installed.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such site.
+    #[must_use]
+    pub fn machines(&self, site: usize) -> Vec<MachineTruth> {
+        self.sites[site].machines.iter().map(MachinePlant::truth).collect()
+    }
+
+    /// What the PV of all sites could have given and did not, since the epoch.
+    #[must_use]
+    pub fn curtailed(&self) -> Energy {
+        let sum = |sum: Energy, site: &SitePlant| sum.saturating_add(site.curtailed.shown());
+        self.sites.iter().fold(Energy::ZERO, sum)
+    }
+
     /// Lets a site's grid meter show so much less than it has counted, from now on; nothing is the truth.
     ///
     /// # Panics
@@ -310,6 +356,22 @@ impl Plant {
         for site in &mut self.sites {
             site.begin_tick(&self.scenario.profiles, row, self.tick_ms);
         }
+        self.flow();
+    }
+
+    /// Lets mining machines move on before the epoch.
+    fn move_machines(&mut self, now: Timestamp) {
+        let left = self.options.epoch.ms_since(now) / self.tick_ms;
+        let before = self.ticks_to_epoch.replace(left).unwrap_or(left);
+        for _ in left..before {
+            for site in &mut self.sites {
+                site.move_machines(self.tick_ms);
+            }
+        }
+        self.flow();
+    }
+
+    fn flow(&mut self) {
         let imports = self.sites.iter();
         self.wires.flow(imports.map(|site| (site.site.copy, site.site.bus, site.flows.net_mw())));
     }

@@ -7,6 +7,7 @@
 //!          ├► agenda     what is to go wrong next (faults)
 //!          ├► hostility  peers that send what they must not
 //!          ├► rogues     members that play a part against the others (crate::rogue)
+//!          ├► miners     mining machines, and what must hold of them
 //!          ├► observation ─► invariants, report
 //!          └► table, display
 //! ```
@@ -28,6 +29,7 @@ pub mod hostility;
 pub mod invariants;
 pub mod links;
 pub mod located;
+pub mod miners;
 pub mod money;
 pub mod observation;
 pub mod overheard;
@@ -81,6 +83,10 @@ pub struct RunOptions {
     pub chain: Option<Choice>,
     /// What the grid meters speak.
     pub meters: Meters,
+    /// Whether mining machines stand at some sites.
+    pub miners: bool,
+    /// Whether the same is run without them first, to compare.
+    pub compare_without_miners: bool,
     /// Who sees the members' readings.
     pub readings: Disclosure,
     /// How many intervals everyone has to pay for one.
@@ -108,6 +114,8 @@ impl Default for RunOptions {
             readings: Disclosure::default(),
             pay_within_intervals: charter::PAY_WITHIN_INTERVALS,
             meters: Meters::default(),
+            miners: false,
+            compare_without_miners: false,
             faults: None,
             report: None,
             headless: false,
@@ -184,12 +192,38 @@ pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
 ///
 /// As [`run`].
 pub async fn run_and_tell(options: &RunOptions) -> Result<(Report, Vec<Settlement>), RunError> {
+    if !options.compare_without_miners {
+        return run_once(options, None).await;
+    }
+    let without = RunOptions {
+        miners: false,
+        compare_without_miners: false,
+        report: None,
+        keep: None,
+        ..options.clone()
+    };
+    let (without, settlements) = run_once(&without, None).await?;
+    let seen = u64::try_from(without.intervals.len()).unwrap_or(u64::MAX);
+    if options.intervals.is_some_and(|intervals| seen < intervals.get()) {
+        // A signal ended it, and means both.
+        return Ok((without, settlements));
+    }
+    run_once(options, Some(&without)).await
+}
+
+async fn run_once(
+    options: &RunOptions,
+    without_miners: Option<&Report>,
+) -> Result<(Report, Vec<Settlement>), RunError> {
     let program = std::env::current_exe().map_err(RunError::Program)?;
     let mut stop = Stop::new().map_err(RunError::Signals)?;
     let display = Display::new(options.headless);
     let stage = Stage::set(options).await?;
     let folder = stage.folder.path().display();
     display.row(&format!("starting {} nodes in {folder}", stage.places.len()));
+    if let Some(park) = &stage.park {
+        display.row(&park.told());
+    }
     let roles = stage.rogues();
     let tell = |node, pid| stage.node_is(node, pid);
     let places = (stage.places.clone(), stage.feeders.clone());
@@ -204,7 +238,10 @@ pub async fn run_and_tell(options: &RunOptions) -> Result<(Report, Vec<Settlemen
     display.now("stopping".to_owned());
     course.rogues.end().await;
     let stopped = course.fleet.stop().await;
-    let (report, settlements) = (course.report(), course.settlements());
+    let (mut report, settlements) = (course.report(), course.settlements());
+    if let Some(without) = without_miners {
+        miners::compare(&mut report, without);
+    }
     let written = options.report.as_deref().map_or(Ok(()), |path| write(path, &report));
     if let Ok(slow) = stopped.as_deref()
         && !slow.is_empty()
@@ -214,6 +251,9 @@ pub async fn run_and_tell(options: &RunOptions) -> Result<(Report, Vec<Settlemen
     drop(course);
     display.end(&table::summary(&report));
     stage.farm.stop().await;
+    if let Some(park) = stage.park {
+        park.stop().await;
+    }
     let chain = match stage.chain {
         Some(chain) => chain.stop().await.map_err(StageError::from),
         None => Ok(()),

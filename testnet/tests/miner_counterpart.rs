@@ -60,7 +60,7 @@ async fn driven(kind: MinerKind, power_w: Option<u32>) -> Option<(Value, i64)> {
         }
         Err(error) => panic!("{error}"),
     };
-    let seen = drive(folder, &farm.machines()[0].address.to_string(), power_w).await;
+    let seen = drive(folder, &farm.machines()[0].address.ip().to_string(), power_w).await;
     let draws = {
         let mut plant = plant.lock().unwrap();
         plant.step_to(clock());

@@ -1,6 +1,6 @@
 //! What is not to be decided, and what frequency and voltage ask.
 
-use super::{Conditions, Decision, Left, Machine, Reason, Response, Standing};
+use super::{Conditions, Decision, Left, Machine, Reason, Response, Say};
 use crate::machine::{Control, SetPoint};
 
 /// The decision for a machine that is not under control, or all of them in an emergency; `None` for one
@@ -11,29 +11,38 @@ pub(super) fn decide(
     left: &mut Left,
 ) -> Option<Decision> {
     let looked_at = machine.abilities.control == Control::Nothing;
-    let (set_point, reason, mw) = match machine.standing {
-        Standing::Unresponsive { .. } => (None, Reason::Unresponsive, machine.undecided_mw()),
-        Standing::Ready | Standing::Owner { .. } if looked_at => {
+    let (set_point, reason, mw) = match machine.say {
+        Say::Nobody { .. } => (None, Reason::Unresponsive, machine.undecided_mw()),
+        Say::Plan | Say::Rule { .. } | Say::Owner { .. } if looked_at => {
             (None, Reason::OnlyLookedAt, machine.undecided_mw())
         }
-        Standing::Ready | Standing::Owner { .. } if conditions.emergency => {
+        Say::Plan | Say::Rule { .. } | Say::Owner { .. } if conditions.emergency => {
             (Some(SetPoint::Off), Reason::Emergency, 0)
         }
-        Standing::Owner { set_point, until } if conditions.now < until => {
-            let mw = machine.above_idle_mw(set_point);
-            if mw > left.ceiling_mw {
-                // Above an owner's word there are only fuses.
-                let set_point = machine.within_mw(left.ceiling_mw);
-                (Some(set_point), Reason::Limit, machine.above_idle_mw(set_point))
-            } else {
-                let until_unix_ms = until.to_unix_ms();
-                (Some(set_point), Reason::Owner { until_unix_ms }, mw)
-            }
+        Say::Rule { set_point, number } => said(machine, left, set_point, Reason::Rule { number }),
+        Say::Owner { set_point, until } if conditions.now < until => {
+            let until_unix_ms = until.to_unix_ms();
+            said(machine, left, set_point, Reason::Owner { until_unix_ms })
         }
-        Standing::Ready | Standing::Owner { .. } => return None,
+        Say::Plan | Say::Owner { .. } => return None,
     };
     left.take(mw);
     Some(Decision { set_point, reason })
+}
+
+/// What somebody says, within fuses: above such a word there is nothing else.
+fn said(
+    machine: &Machine<'_>,
+    left: &Left,
+    set_point: SetPoint,
+    reason: Reason,
+) -> (Option<SetPoint>, Reason, i64) {
+    let mw = machine.above_idle_mw(set_point);
+    if mw <= left.ceiling_mw {
+        return (Some(set_point), reason, mw);
+    }
+    let set_point = machine.within_mw(left.ceiling_mw);
+    (Some(set_point), Reason::Limit, machine.above_idle_mw(set_point))
 }
 
 /// What frequency and voltage leave of the fast machines' power, and what they ask of it, in mW.
@@ -47,8 +56,7 @@ pub(super) struct Support {
 
 impl Support {
     pub(super) fn of(response: Response, machines: &[Machine<'_>]) -> Self {
-        let able =
-            |machine: &&Machine<'_>| machine.is_fast() && machine.standing == Standing::Ready;
+        let able = |machine: &&Machine<'_>| machine.is_fast() && machine.say == Say::Plan;
         let all = machines.iter().filter(able).map(Machine::most_mw);
         let all = all.fold(0_i64, i64::saturating_add);
         let part = |ppm: u32| {

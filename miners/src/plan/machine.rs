@@ -21,8 +21,8 @@ pub struct Machine<'a> {
     pub habits: Habits,
     /// When it was switched.
     pub past: Past,
-    /// Whether it can be counted on.
-    pub standing: Standing,
+    /// Who says what it does.
+    pub say: Say,
 }
 
 /// How a machine is to be treated.
@@ -47,17 +47,24 @@ pub struct Past {
     pub starts_of_a_day: u32,
 }
 
-/// Whether a machine can be counted on.
+/// Who says what a machine does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It does as it is told.
-    Ready,
-    /// It does not, or is silent: it is taken to draw this, and told nothing.
-    Unresponsive {
+pub enum Say {
+    /// The plan.
+    Plan,
+    /// Nobody: it does not do as it is told, or is silent. It is taken to draw this, and told nothing.
+    Nobody {
         /// What it is taken to draw.
         draws: Power,
     },
-    /// Its owner decided.
+    /// A rule of its owner's.
+    Rule {
+        /// What it is to do.
+        set_point: SetPoint,
+        /// Which one, counted from 0.
+        number: u16,
+    },
+    /// Its owner.
     Owner {
         /// What it is to do.
         set_point: SetPoint,
@@ -80,12 +87,12 @@ impl Machine<'_> {
 
     /// What it draws where no plan decides, in mW beyond what it draws asleep.
     pub(super) fn undecided_mw(&self) -> i64 {
-        match self.standing {
-            Standing::Unresponsive { draws } => {
+        match self.say {
+            Say::Nobody { draws } => {
                 let idle = self.abilities.idle.to_milliwatts();
                 draws.to_milliwatts().saturating_sub(idle).max(0)
             }
-            Standing::Ready | Standing::Owner { .. } => self.told_mw(),
+            Say::Plan | Say::Rule { .. } | Say::Owner { .. } => self.told_mw(),
         }
     }
 

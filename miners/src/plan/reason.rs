@@ -36,6 +36,11 @@ pub enum Reason {
     Emergency,
     /// The frequency or the voltage asks for it.
     GridSupport,
+    /// A rule of its owner's says so.
+    Rule {
+        /// Which one, counted from 0 in the order in which they decide.
+        number: u16,
+    },
     /// Its owner said so.
     Owner {
         /// Until when.
@@ -69,6 +74,7 @@ impl fmt::Display for Reason {
             Self::Limit => "a fuse or a line would carry too much",
             Self::Emergency => "the grid is in an emergency",
             Self::GridSupport => "the frequency or the voltage asks for it",
+            Self::Rule { .. } => "a rule says so",
             Self::Owner { .. } => "its owner said so",
             Self::Unresponsive => "it does not do as it is told",
             Self::OnlyLookedAt => "it can only be looked at",

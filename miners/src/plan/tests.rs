@@ -49,7 +49,7 @@ fn standing(abilities: &Abilities, worth_sat: i64) -> Machine<'_> {
         told: SetPoint::Off,
         habits: habits(),
         past: Past { switched_at: None, starts_of_a_day: 0 },
-        standing: Standing::Ready,
+        say: Say::Plan,
     }
 }
 
@@ -199,8 +199,8 @@ fn an_emergency_stops_all_at_once_and_the_owner_too() {
     let able = switch(3_000);
     let past = Past { switched_at: Some(NOW), starts_of_a_day: 1 };
     let runs = Machine { past, ..running(&able, 900, 3_000) };
-    let owner = Standing::Owner { set_point: run(3_000), until: NOW.plus_ms(9) };
-    let owned = Machine { standing: owner, ..standing(&able, 0) };
+    let owner = Say::Owner { set_point: run(3_000), until: NOW.plus_ms(9) };
+    let owned = Machine { say: owner, ..standing(&able, 0) };
     let emergency = Conditions { emergency: true, ..budget(9_000) };
     assert_eq!(planned(&emergency, &[runs, owned]), [(OFF, Reason::Emergency); 2]);
 }
@@ -209,8 +209,8 @@ fn an_emergency_stops_all_at_once_and_the_owner_too() {
 fn the_owner_decides_until_the_time_is_up() {
     let able = switch(3_000);
     let until = NOW.plus_ms(1);
-    let owner = Standing::Owner { set_point: run(3_000), until };
-    let owned = Machine { standing: owner, ..standing(&able, 0) };
+    let owner = Say::Owner { set_point: run(3_000), until };
+    let owned = Machine { say: owner, ..standing(&able, 0) };
     let reason = Reason::Owner { until_unix_ms: until.to_unix_ms() };
     let found = planned(&budget(3_000), &[owned, standing(&able, 160)]);
     assert_eq!(found, [(run(3_000), reason), (OFF, Reason::NothingLeft)]);
@@ -221,10 +221,23 @@ fn the_owner_decides_until_the_time_is_up() {
 }
 
 #[test]
+fn a_rule_stands_above_the_plan_and_below_fuses() {
+    let able = switch(3_000);
+    let rule = |set_point| Say::Rule { set_point, number: 3 };
+    let by_rule = Reason::Rule { number: 3 };
+    let runs = Machine { say: rule(run(3_000)), ..standing(&able, 0) };
+    assert_eq!(planned(&budget(0), &[runs]), [(run(3_000), by_rule)]);
+    let stops = Machine { say: rule(OFF), ..running(&able, 160, 3_000) };
+    assert_eq!(planned(&budget(9_000), &[stops]), [(OFF, by_rule)]);
+    let fuse = Conditions { ceiling: watts(500), ..budget(9_000) };
+    assert_eq!(planned(&fuse, &[runs]), [(OFF, Reason::Limit)]);
+}
+
+#[test]
 fn what_an_unresponsive_machine_draws_is_taken_out_of_the_plan() {
     let able = switch(3_000);
-    let standing_of = Standing::Unresponsive { draws: watts(3_000) };
-    let stuck = Machine { standing: standing_of, ..running(&able, 160, 3_000) };
+    let say = Say::Nobody { draws: watts(3_000) };
+    let stuck = Machine { say, ..running(&able, 160, 3_000) };
     let found = plan(&budget(4_000), &[stuck, standing(&able, 120)]);
     assert_eq!(found[0], Decision { set_point: None, reason: Reason::Unresponsive });
     assert_eq!(found[1], Decision { set_point: Some(OFF), reason: Reason::NothingLeft });
@@ -245,8 +258,8 @@ fn a_machine_that_runs_by_itself_gets_power_only_where_budget_and_ceiling_leave_
     let left = |conditions: &Conditions, machines: &[Machine<'_>]| {
         room(conditions, machines, &plan(conditions, machines))
     };
-    let lost = Standing::Unresponsive { draws: watts(1_000) };
-    let machines = [running(&able, 120, 3_000), Machine { standing: lost, ..standing(&able, 120) }];
+    let lost = Say::Nobody { draws: watts(1_000) };
+    let machines = [running(&able, 120, 3_000), Machine { say: lost, ..standing(&able, 120) }];
     assert_eq!(left(&budget(9_000), &machines), watts(5_000));
     let weak = Conditions { ceiling: watts(5_500), ..budget(9_000) };
     assert_eq!(left(&weak, &machines), watts(1_500));

@@ -2,10 +2,14 @@
 //! are in `[[miner]]`.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::plan::{Habits, MACHINES_MAX};
 use boltgrid_miners::react::GridSupport;
+use boltgrid_miners::rules::{FILE_BYTES_MAX, Rules, read_rules};
 use boltgrid_protocol::units::{Power, Price};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +56,8 @@ pub struct RawMining {
     pub nominal_mhz: Option<u32>,
     /// The voltage as it should be.
     pub nominal_mv: Option<u32>,
+    /// A file with what the owner wants of machines, whatever the plan says.
+    pub rules_file: Option<PathBuf>,
 }
 
 impl RawMining {
@@ -72,6 +78,7 @@ impl RawMining {
             grid_support: Some(false),
             nominal_mhz: Some(GridSupport::default().nominal_mhz),
             nominal_mv: Some(GridSupport::default().nominal_mv),
+            rules_file: None,
         }
     }
 
@@ -93,7 +100,13 @@ impl RawMining {
             grid_support: self.grid_support.or(below.grid_support),
             nominal_mhz: self.nominal_mhz.or(below.nominal_mhz),
             nominal_mv: self.nominal_mv.or(below.nominal_mv),
+            rules_file: self.rules_file.or(below.rules_file),
         }
+    }
+
+    /// The same with relative paths of files taken from `folder`.
+    pub(super) fn relative_to(self, folder: &Path) -> Self {
+        Self { rules_file: self.rules_file.map(|path| folder.join(path)), ..self }
     }
 
     pub(super) fn check(
@@ -144,8 +157,22 @@ impl RawMining {
             step_max: watts(at_most(self.step_w_max, WATTS_MAX, "mining.step_w_max")?),
             starts_max: usize::try_from(starts_max).unwrap_or(usize::MAX),
             support: supports.then_some(support),
+            rules: self.rules_file.as_deref().map_or_else(|| Ok(Rules::default()), rules)?,
+            kept_file: None,
         })
     }
+}
+
+fn rules(path: &Path) -> Result<Rules, BadValue> {
+    let refused = |problem: String| BadValue {
+        key: "mining.rules_file",
+        problem: format!("{}: {problem}", path.display()),
+    };
+    let file = File::open(path).map_err(|error| refused(error.to_string()))?;
+    let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let mut text = String::new();
+    file.take(most).read_to_string(&mut text).map_err(|error| refused(error.to_string()))?;
+    read_rules(&text).map_err(|rejected| refused(rejected.to_string()))
 }
 
 fn check_machines(machines: &[MinerConfig]) -> Result<(), BadValue> {
@@ -182,7 +209,7 @@ mod tests {
 
     fn checked(text: &str) -> Result<MiningConfig, String> {
         let raw = RawConfig::from_toml(text).map_err(|error| error.to_string())?;
-        let config = crate::config::Config::checked(raw, std::path::Path::new("config.toml"));
+        let config = crate::config::Config::checked(raw, Path::new("config.toml"));
         config.map(|config| config.mining).map_err(|error| error.to_string())
     }
 
@@ -204,6 +231,21 @@ mod tests {
         let set = format!("{lightning}[mining]\nhashprice_msat_per_th_day = 52400\n");
         let fixed = HashpriceSource::Fixed(Hashprice::from_msat_per_th_day(52_400));
         assert_eq!(checked(&set).unwrap().hashprice, fixed);
+    }
+
+    #[test]
+    fn rules_are_read_with_the_config_and_refused_with_their_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rules.toml");
+        let set = format!("[mining]\nrules_file = {path:?}\n");
+        let missing = checked(&set).unwrap_err();
+        assert!(missing.contains("mining.rules_file"), "{missing}");
+        let rule = "[[rules]]\nname = \"a\"\naction = \"stop\"\nwhen = { pv_w = { below = 1 } }\n";
+        std::fs::write(&path, rule).unwrap();
+        assert_eq!(checked(&set).unwrap().rules.all().len(), 1);
+        std::fs::write(&path, rule.replace("pv_w", "pv_kw")).unwrap();
+        let refused = checked(&set).unwrap_err();
+        assert!(refused.contains("line 4") && refused.contains("pv_kw"), "{refused}");
     }
 
     #[test]

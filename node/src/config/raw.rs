@@ -253,6 +253,7 @@ impl RawConfig {
         self.lightning = self.lightning.relative_to(folder);
         self.home_assistant = self.home_assistant.relative_to(folder);
         self.site = self.site.map(|site| site.relative_to(folder));
+        self.mining = self.mining.relative_to(folder);
         self.miner = self.miner.into_iter().map(|it| it.relative_to(folder)).collect();
         self.alerts = self.alerts.relative_to(folder);
         self

@@ -313,6 +313,11 @@ const SECTIONS: &[Section] = &[
             ),
             key("nominal_mhz", "The frequency as it should be, in mHz."),
             key("nominal_mv", "The voltage as it should be, in mV."),
+            Key {
+                name: "rules_file",
+                about: "What you want of machines, whatever the plan says; see docs/rules.md.",
+                example: "\"rules.toml\"",
+            },
         ],
     },
     Section {
@@ -492,6 +497,7 @@ mod tests {
             toml::from_str("name = \"a\"\ndriver = \"asic\"\naddress = \"b\"").expect("it is one"),
         ];
         all.mining.hashprice_msat_per_th_day = Some(Hashprice::from_msat_per_th_day(1));
+        all.mining.rules_file = Some("file".into());
         all.home_assistant.broker = text();
         all.home_assistant.credentials_file = Some("file".into());
         all.rpc.tls_certificate_file = Some("file".into());

@@ -2,6 +2,7 @@
 
 use boltgrid_market::strategy::Flexible;
 use boltgrid_miners::machine::SetPoint;
+use boltgrid_miners::plan::Say;
 use boltgrid_protocol::units::{Power, Price, Timestamp};
 
 use super::member::Member;
@@ -27,7 +28,7 @@ impl Mining {
             if member.counted_on().is_none() {
                 continue;
             }
-            draws = draws.saturating_add(member.draws(now).most.to_milliwatts());
+            draws = draws.saturating_add(member.draws(now, None).most.to_milliwatts());
             loads.extend(bid(member, now, starts));
         }
         Self { loads, draws: Power::from_milliwatts(draws) }
@@ -45,6 +46,10 @@ fn bid(member: &Member, now: Timestamp, starts: Timestamp) -> Option<Flexible> {
     if let Some((set_point, until)) = member.owner
         && starts < until
     {
+        let SetPoint::Run { power_mw } = set_point else { return None };
+        return Some(Flexible { worth: HAS_TO_RUN, power: above_idle(power_mw) });
+    }
+    if let Say::Rule { set_point, .. } = machine.say {
         let SetPoint::Run { power_mw } = set_point else { return None };
         return Some(Flexible { worth: HAS_TO_RUN, power: above_idle(power_mw) });
     }

@@ -1,7 +1,8 @@
 //! What the owner says of the machines, checked; and how one is written down, with its driver's own
 //! settings in the same table.
 
-use std::path::Path;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 
 use boltgrid_miners::break_even::Appetite;
 use boltgrid_miners::drivers::{MachineConfig, RelayConfig, Stated};
@@ -9,6 +10,7 @@ use boltgrid_miners::effect::OnContactLost;
 use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::plan::Habits;
 use boltgrid_miners::react::GridSupport;
+use boltgrid_miners::rules::Rules;
 use boltgrid_protocol::units::{Msat, Power, Price};
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -41,6 +43,10 @@ pub struct MiningConfig {
     pub starts_max: usize,
     /// What they do for frequency and voltage.
     pub support: Option<GridSupport>,
+    /// What the owner wants of them, whatever the plan says.
+    pub rules: Rules,
+    /// The file in which what is known of them survives a restart; nothing does without one.
+    pub kept_file: Option<PathBuf>,
 }
 
 /// Where the hashprice comes from.
@@ -87,6 +93,9 @@ pub struct Owned {
     /// When it mines.
     #[serde(default)]
     pub appetite: Appetite,
+    /// What its hashes take, until that is learnt: one that never ran does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub efficiency_mj_per_th: Option<NonZeroU32>,
 }
 
 const fn contact_lost_s() -> u32 {
@@ -94,8 +103,15 @@ const fn contact_lost_s() -> u32 {
 }
 
 /// The names of the fields of [`Owned`] …
-const OWNED: [&str; 6] =
-    ["name", "meter", "relay", "on_contact_lost", "contact_lost_s", "appetite"];
+const OWNED: [&str; 7] = [
+    "name",
+    "meter",
+    "relay",
+    "on_contact_lost",
+    "contact_lost_s",
+    "appetite",
+    "efficiency_mj_per_th",
+];
 /// … and of [`Stated`].
 const STATED: [&str; 6] = ["rated_w", "least_w", "step_w", "idle_w", "settle_s", "warm_up_s"];
 
@@ -148,10 +164,11 @@ mod tests {
     fn everything_survives_its_written_form() {
         let text = format!(
             "{RELAY}meter = \"barn\"\non_contact_lost = \"off_by_relay\"\ncontact_lost_s = 9\n\
-             appetite = {{ below_msat_per_kwh = -5 }}\n"
+             appetite = {{ below_msat_per_kwh = -5 }}\nefficiency_mj_per_th = 23000\n"
         );
         let read: MinerConfig = toml::from_str(&text).unwrap();
         assert_eq!(read.owned.appetite, Appetite::BelowMsatPerKwh(Price::from_msat_per_kwh(-5)));
+        assert_eq!(read.owned.efficiency_mj_per_th.map(NonZeroU32::get), Some(23_000));
         assert_eq!(read.stated.rated_w, Some(2_000));
         let written = toml::to_string(&read).unwrap();
         assert_eq!(toml::from_str::<MinerConfig>(&written).unwrap(), read);

@@ -112,7 +112,8 @@ pub struct DispatchStatus {
     /// What a kilowatt-hour brings that they leave.
     #[serde(with = "quoted::option")]
     pub spare_brings_msat_per_kwh: Option<i64>,
-    /// What 95 of 100 commands took from the meter's sample; none before the first.
+    /// What 95 of 100 commands took at most from the change at the meter: from the sample before the one
+    /// that shows it. None before the first.
     #[serde(with = "quoted::option")]
     pub reaction_ms_p95: Option<u64>,
     /// How many commands that counts.
@@ -184,6 +185,9 @@ pub struct MachineStatus {
     pub set_point_mw: Option<i64>,
     /// Why.
     pub reason: Option<String>,
+    /// What each of the owner's rules for it came to, in the order in which they decide.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// Whether it does as it is told.
     pub is_in_plan: bool,
     /// What is wrong with it, in words.

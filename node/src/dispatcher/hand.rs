@@ -54,6 +54,8 @@ pub(super) struct Known {
     pub(super) seen: Option<Observation>,
     /// What it takes for its hashes at the most that it can draw, as learnt or else as seen now.
     pub(super) efficiency: Option<Efficiency>,
+    /// All that was learnt of it.
+    pub(super) learnt: Arc<Learnt>,
 }
 
 /// What a hand says.
@@ -78,6 +80,8 @@ pub(super) struct Hand {
     /// Whether the plan has room for it, should it be cut off and get power again.
     pub(super) may_restart: watch::Receiver<bool>,
     pub(super) meters: watch::Receiver<Arc<[MeterState]>>,
+    /// What was learnt of it before the node was started.
+    pub(super) learnt: Arc<Learnt>,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) stop: CancellationToken,
 }
@@ -121,8 +125,9 @@ impl Hand {
         let (about, stated) = (machine.about(), machine.abilities().clone());
         info!(machine = %name, %about, "machine found");
         let lost_ms = u64::from(owned.contact_lost_s) * 1_000;
-        let check = Check::new(stated.clone(), lost_ms, *on_contact_lost, clock::now());
-        let learnt = Learnt::default();
+        let learnt = Learnt::clone(&self.learnt);
+        let able = learnt.correct(stated.clone());
+        let check = Check::new(able, lost_ms, *on_contact_lost, clock::now());
         let about = about.into();
         Ok(Found { machine, relay, about, stated, check, learnt, seen: None, failing: false })
     }
@@ -229,6 +234,7 @@ impl Hand {
             told: found.check.set_point(),
             seen: found.seen,
             efficiency: self.efficiency(found),
+            learnt: Arc::new(found.learnt.clone()),
         };
         self.report(Some(known), sent, notices).await;
     }
@@ -266,11 +272,14 @@ impl Hand {
         }
     }
 
-    /// What its hashes take: as learnt at the most that it can draw, or else as seen now.
+    /// What its hashes take: as learnt at the most that it can draw, or else as its owner says, or else
+    /// as seen now.
     fn efficiency(&self, found: &Found) -> Option<Efficiency> {
         let most = SetPoint::Run { power_mw: found.check.abilities().most() };
         let learnt = found.learnt.efficiency_ceil(most);
-        learnt.or_else(|| {
+        let stated = self.miner.owned.efficiency_mj_per_th;
+        let stated = stated.and_then(|mj| Efficiency::from_millijoules(mj.get().into()).ok());
+        learnt.or(stated).or_else(|| {
             let seen = found.seen?;
             Efficiency::of_ceil(seen.power?, seen.hash_rate?)
         })

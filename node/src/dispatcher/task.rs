@@ -9,10 +9,10 @@ use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::machine::{Control, SetPoint};
 use boltgrid_miners::plan::{Conditions, plan, room};
 use boltgrid_miners::react::{self, Draws, Limits, Shown, Target};
-use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::charter::{Charter, Timing};
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::roster::Rosters;
-use boltgrid_protocol::units::{Interval, Power, Timestamp};
+use boltgrid_protocol::units::{Interval, Power, Price, Timestamp};
 use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -24,11 +24,13 @@ use super::desk::{Asked, DispatchDesk, DispatchStatus, FOR_MS_MAX, Log, MachineS
 use super::desk::{WISHES_MAX, Wish};
 use super::hand::{Hand, Report, Wanted};
 use super::hashprice;
+use super::kept::{self, Kept, KeptError};
 use super::member::Member;
-use super::reaction::Reactions;
+use super::reaction::{Reactions, Sampled};
+use super::ruling::{Around, Ruling};
 use super::{HashpriceSource, MiningConfig};
 use crate::clock;
-use crate::site::SiteWatch;
+use crate::site::{SiteState, SiteWatch};
 
 /// Reports of hands waiting.
 const REPORTS_MAX: usize = 256;
@@ -39,8 +41,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Machines are told of the next interval at most this part of one before it starts.
 const LEAD_DIVISOR: u64 = 10;
 
+/// What was learnt is kept this often.
+const KEEP_EVERY_MS: u64 = 60_000;
+
 /// What the site is to do in the intervals that are planned.
-pub(crate) type Targets = BTreeMap<Interval, Target>;
+pub(crate) type Targets = BTreeMap<Interval, Aim>;
+
+/// What the site is to do in one interval, and at which price others trade in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Aim {
+    /// What it is to do.
+    pub(crate) target: Target,
+    /// The clearing price, or the supplier's where nothing was traded.
+    pub(crate) price: Price,
+}
 
 /// The dispatcher, yet to be run.
 #[derive(Debug)]
@@ -62,6 +76,12 @@ pub(crate) struct Dispatcher {
     emergency_until: Option<Timestamp>,
     decisions: VecDeque<Log>,
     reactions: Reactions,
+    sampled: Sampled,
+    shown: Option<Shown>,
+    ruling: Ruling,
+    /// What is to be known after a restart, and since when.
+    kept: watch::Sender<Kept>,
+    kept_at: Timestamp,
     stop_hands: CancellationToken,
 }
 
@@ -80,7 +100,8 @@ impl Dispatcher {
         participant: ParticipantId,
         (charter, rosters): (Arc<Charter>, Rosters),
         (site, targets): (SiteWatch, watch::Receiver<Targets>),
-    ) -> (Self, DispatcherEnds) {
+    ) -> Result<(Self, DispatcherEnds), KeptError> {
+        let before = mining.kept_file.as_deref().map_or_else(|| Ok(Kept::new()), kept::read)?;
         let (report, reports) = mpsc::channel(REPORTS_MAX);
         let (wish, wishes) = mpsc::channel(WISHES_MAX);
         let (bids, mining_watch) = watch::channel(Mining::default());
@@ -93,18 +114,21 @@ impl Dispatcher {
             .map(|(place, miner)| {
                 let (wanted, wanted_watch) = watch::channel(Wanted::default());
                 let (restart, may_restart) = watch::channel(false);
+                let kept = before.get(&miner.owned.name).cloned().unwrap_or_default();
                 let hand = Hand {
                     place,
                     miner: miner.clone(),
                     wanted: wanted_watch,
                     may_restart,
                     meters: site.meters.clone(),
+                    learnt: Arc::clone(&kept.learnt),
                     reports: report.clone(),
                     stop: stop_hands.clone(),
                 };
-                (Member::new(miner.clone(), mining.habits, (wanted, restart)), hand)
+                (Member::new(miner.clone(), mining.habits, (wanted, restart), &kept), hand)
             })
             .unzip();
+        let rules = mining.rules.clone();
         let ends = DispatcherEnds {
             desk: DispatchDesk { wishes: wish, status: status_watch },
             mining: mining_watch,
@@ -127,9 +151,14 @@ impl Dispatcher {
             emergency_until: None,
             decisions: VecDeque::new(),
             reactions: Reactions::default(),
+            sampled: Sampled::default(),
+            shown: None,
+            ruling: Ruling::new(rules),
+            kept: watch::channel(before).0,
+            kept_at: clock::now(),
             stop_hands,
         };
-        (dispatcher, ends)
+        Ok((dispatcher, ends))
     }
 
     /// Runs until shutdown, and leaves the machines as they are then.
@@ -139,12 +168,16 @@ impl Dispatcher {
         let source = self.mining.hashprice.clone();
         let price = hashprice::follow(source, found, self.stop_hands.clone());
         let hands_stop = self.stop_hands.clone();
+        let (file, stop_keeping) = (self.mining.kept_file.clone(), CancellationToken::new());
+        let keeping = kept::keep(file, self.kept.subscribe(), stop_keeping.clone());
         let react = async {
             self.react_until(&stop, hashprices).await;
+            self.remember();
+            stop_keeping.cancel();
             hands_stop.cancel();
         };
         // In one task: a command never waits for another task to be woken.
-        tokio::join!(react, hands, price);
+        tokio::join!(react, hands, price, keeping);
     }
 
     async fn react_until(
@@ -174,6 +207,13 @@ impl Dispatcher {
                 () = sleep(LOOK_EVERY) => self.react(),
             }
         }
+    }
+
+    /// Hands over what is to be known of the machines after a restart.
+    fn remember(&mut self) {
+        let kept = |member: &Member| (member.miner.owned.name.clone(), member.kept());
+        self.kept.send_replace(self.members.iter().map(kept).collect());
+        self.kept_at = clock::now();
     }
 
     fn reckon(&mut self) {
@@ -233,10 +273,10 @@ impl Dispatcher {
     fn react(&mut self) {
         let now = clock::now();
         let shown = self.shown();
-        let cause_at = shown.map_or(now, |shown| shown.at);
+        let cause_at = self.sampled.caused_at(now, shown.map(|shown| shown.at));
         let mut draws = Draws::default();
         for member in &self.members {
-            let of_it = member.draws(now);
+            let of_it = member.draws(now, shown.map(|shown| shown.at));
             draws.least = plus(draws.least, of_it.least);
             draws.most = plus(draws.most, of_it.most);
         }
@@ -245,6 +285,7 @@ impl Dispatcher {
         let conditions = react::conditions(now, shown.as_ref(), draws, &target, &limits);
         let conditions = Conditions { emergency, ..conditions };
         self.conditions = Some(conditions);
+        self.judge(now, draws.least);
         let places: Vec<usize> = (0..self.members.len())
             .filter(|place| self.members.get(*place).is_some_and(|it| it.known.is_some()))
             .collect();
@@ -252,23 +293,30 @@ impl Dispatcher {
             self.members.iter().filter_map(|member| member.planned(now)).collect();
         let decisions = plan(&conditions, &machines);
         let mut left = room(&conditions, &machines, &decisions);
+        let mut is_switched = false;
         for (place, decision) in places.into_iter().zip(decisions) {
             let Some(member) = self.members.get_mut(place) else { continue };
-            if member.follow(now, cause_at, decision) {
+            let switched_at = member.switched_at;
+            let is_news = member.follow(now, cause_at, decision);
+            is_switched |= member.switched_at != switched_at;
+            if is_news {
                 let set_point_mw = decision.set_point.map(milliwatts);
                 let machine = member.miner.owned.name.clone();
+                let reason = member.reason().unwrap_or_default();
                 info!(
                     target: "boltgrid::event::dispatch", %machine, ?set_point_mw,
-                    reason = %decision.reason, budget_mw = conditions.budget_most.to_milliwatts(),
+                    reason = %reason, budget_mw = conditions.budget_most.to_milliwatts(),
                     "decided"
                 );
-                let reason = decision.reason.to_string();
                 let at_unix_ms = now.to_unix_ms();
                 self.decisions.push_back(Log { at_unix_ms, machine, set_point_mw, reason });
             }
         }
         for member in &self.members {
             left = member.grant(left);
+        }
+        if is_switched || now.ms_since(self.kept_at) >= KEEP_EVERY_MS {
+            self.remember();
         }
         while self.decisions.len() > DECISIONS_MAX {
             self.decisions.pop_front();
@@ -284,27 +332,33 @@ impl Dispatcher {
         self.show();
     }
 
-    /// What the site's meter shows; none while that cannot be relied on.
+    /// What the site's meter showed last that could be relied on; how old that may be is for the
+    /// reactive loop to say. A sample that is missed now and then changes nothing.
     fn shown(&mut self) -> Option<Shown> {
         let state = self.site.state.borrow_and_update();
-        let state = state.as_ref().filter(|state| state.stale.is_none())?;
-        Some(Shown {
+        let state = state.as_ref().filter(|state| state.stale.is_none());
+        let shown = state.map(|state| Shown {
             at: state.at,
             power: state.power_mw,
             frequency_mhz: state.frequency_mhz,
             voltage_mv: state.voltage_mv,
-        })
+        });
+        self.shown = shown.or(self.shown);
+        self.shown
     }
 
     /// What the site is to do: in the present interval or, as machines need time, in the one that is
-    /// about to start. What nobody planned is bought from and sold to the supplier.
+    /// about to start, once that is planned. What nobody planned is bought from and sold to the
+    /// supplier.
     fn target(&self, now: Timestamp) -> Target {
         let timing = &self.charter.interval;
         let lead_max = timing.interval_ms.checked_div(LEAD_DIVISOR).unwrap_or(0);
         let able = self.members.iter().filter_map(Member::counted_on);
         let slowest = able.map(|abilities| abilities.settle_ms).max().unwrap_or(0);
-        let interval = timing.interval_at(now.plus_ms(slowest.min(lead_max)));
-        self.targets.borrow().get(&interval).copied().unwrap_or_else(|| {
+        let planned =
+            planned(&self.targets.borrow(), timing, (now, now.plus_ms(slowest.min(lead_max))));
+        let interval = timing.interval_at(now);
+        planned.map(|aim| aim.target).unwrap_or_else(|| {
             let prices = self.charter.tariff.at(timing.start_of(interval));
             Target {
                 net: Power::ZERO,
@@ -313,6 +367,27 @@ impl Dispatcher {
                 lack_costs: prices.retail_msat_per_kwh,
             }
         })
+    }
+
+    /// Has the owner's rules say what they come to.
+    fn judge(&mut self, now: Timestamp, machines: Power) {
+        let interval = self.charter.interval.interval_at(now);
+        let price = self.targets.borrow().get(&interval).map(|aim| aim.price);
+        let state = self.site.state.borrow();
+        let recent = |state: &&SiteState| {
+            state.stale.is_none() && now.ms_since(state.at) <= react::SAMPLE_MS_MAX
+        };
+        let around = Around {
+            now,
+            local_ms: self.charter.tariff.clock.local_ms(now),
+            site: state.as_ref().filter(recent),
+            machines,
+            price,
+            hashprice: self.hashprice,
+        };
+        for member in &mut self.members {
+            (member.ruled, member.rules) = self.ruling.judge(member, &around);
+        }
     }
 
     fn limits(&mut self, now: Timestamp) -> Limits {
@@ -346,6 +421,16 @@ impl Dispatcher {
         };
         self.status.send_replace(Arc::new(status));
     }
+}
+
+/// What is planned for the interval of `ahead`; while that is not planned yet, what is for `now`'s.
+fn planned(
+    targets: &Targets,
+    timing: &Timing,
+    (now, ahead): (Timestamp, Timestamp),
+) -> Option<Aim> {
+    let of = |at| targets.get(&timing.interval_at(at));
+    of(ahead).or_else(|| of(now)).copied()
 }
 
 /// The set point that a machine can take which is nearest below what its owner wants.
@@ -385,7 +470,8 @@ fn status_of(member: &Member) -> MachineStatus {
         heat_msat_per_kwh: parts.heat_msat_per_kwh.to_msat_per_kwh(),
         start_msat_per_kwh: parts.start_msat_per_kwh.to_msat_per_kwh(),
         set_point_mw: member.decision.and_then(|it| it.set_point).map(milliwatts),
-        reason: member.decision.map(|decision| decision.reason.to_string()),
+        reason: member.reason(),
+        rules: member.rules.clone(),
         is_in_plan: known.is_some_and(|known| known.standing.is_in_plan()),
         trouble: member.trouble.clone(),
         starts: member.starts_ever,
@@ -401,4 +487,34 @@ const fn milliwatts(set_point: SetPoint) -> i64 {
 
 fn plus(power: Power, other: Power) -> Power {
     Power::from_milliwatts(power.to_milliwatts().saturating_add(other.to_milliwatts()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::grid_for_tests;
+
+    #[test]
+    fn the_next_interval_counts_before_its_edge_only_once_it_is_planned() {
+        let (_, (charter, _)) = grid_for_tests();
+        let timing = &charter.interval;
+        let first = Interval::from_number(1_000);
+        let target = |watts| Aim {
+            target: Target {
+                net: Power::from_watts(watts).expect("some watts"),
+                mining: Power::ZERO,
+                spare_brings: Price::ZERO,
+                lack_costs: Price::ZERO,
+            },
+            price: Price::ZERO,
+        };
+        let now = timing.start_of(first.next()).minus_ms(1);
+        let ahead = timing.start_of(first.next());
+        let mut targets = Targets::from([(first, target(1))]);
+        assert_eq!(planned(&targets, timing, (now, ahead)), Some(target(1)));
+        targets.insert(first.next(), target(2));
+        assert_eq!(planned(&targets, timing, (now, ahead)), Some(target(2)));
+        assert_eq!(planned(&targets, timing, (now, now)), Some(target(1)));
+        assert_eq!(planned(&Targets::new(), timing, (now, ahead)), None);
+    }
 }

@@ -2,7 +2,7 @@
 //! that speak HTTP.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,17 +10,18 @@ use boltgrid_miners::break_even::Appetite;
 use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::plan::Habits;
 use boltgrid_miners::react::Target;
+use boltgrid_miners::rules::{Rules, read_rules};
 use boltgrid_protocol::units::{Energy, Msat, Power, Price};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::clock;
-use crate::site::{Checked, SiteState, SiteWatch, grid_for_tests};
+use crate::site::{Checked, Failure, SiteState, SiteWatch, Stale, grid_for_tests};
 
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +32,8 @@ const MACHINE_W: i64 = 2_000;
 struct Relay {
     runs: AtomicBool,
     stuck: AtomicBool,
+    /// How long it takes to answer, in ms.
+    answers_after_ms: AtomicU64,
     switched: Mutex<Vec<bool>>,
 }
 
@@ -45,6 +48,7 @@ impl Relay {
             let mut request = vec![0; 4096];
             let Ok(length) = stream.read(&mut request).await else { continue };
             let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            sleep(Duration::from_millis(self.answers_after_ms.load(Ordering::SeqCst))).await;
             let switch = request.contains("GET /on").then_some(true);
             let switch = switch.or(request.contains("GET /off").then_some(false));
             if let Some(on) = switch {
@@ -67,6 +71,9 @@ struct House {
     relays: Vec<Arc<Relay>>,
     /// What the house gives without its machines, in W.
     surplus_w: Arc<AtomicI64>,
+    /// Whether samples are missed.
+    blind: Arc<AtomicBool>,
+    stop: CancellationToken,
     targets: watch::Sender<Targets>,
     ends: DispatcherEnds,
     tasks: JoinSet<()>,
@@ -101,6 +108,8 @@ fn mining(machines: Vec<MinerConfig>) -> MiningConfig {
         step_max: most,
         starts_max: 10,
         support: None,
+        rules: Rules::default(),
+        kept_file: None,
     }
 }
 
@@ -121,9 +130,19 @@ fn state(power_w: i64) -> SiteState {
     }
 }
 
+/// That a sample was missed.
+fn missed() -> Stale {
+    Stale { device: "meter".into(), failure: Failure::Late }
+}
+
 impl House {
     /// A house whose machines are worth these prices, in msat/kWh.
     async fn with(worths: &[i64]) -> Self {
+        Self::treated(worths, |mining| mining).await
+    }
+
+    /// The same with machines that are treated otherwise.
+    async fn treated(worths: &[i64], treat: impl Fn(MiningConfig) -> MiningConfig) -> Self {
         let mut tasks = JoinSet::new();
         let (mut relays, mut machines) = (Vec::new(), Vec::new());
         for (number, worth) in worths.iter().enumerate() {
@@ -141,18 +160,30 @@ impl House {
         let (targets, targets_watch) = watch::channel(Targets::new());
         let (participant, grid) = grid_for_tests();
         let (dispatcher, ends) =
-            Dispatcher::new(mining(machines), participant, grid, (site, targets_watch));
-        tasks.spawn(dispatcher.run(CancellationToken::new()));
+            Dispatcher::new(treat(mining(machines)), participant, grid, (site, targets_watch))
+                .unwrap();
+        let stop = CancellationToken::new();
+        tasks.spawn(dispatcher.run(stop.clone()));
         let surplus_w = Arc::new(AtomicI64::new(0));
         let (seen, drawing) = (Arc::clone(&surplus_w), relays.clone());
+        let blind = Arc::new(AtomicBool::new(false));
+        let is_blind = Arc::clone(&blind);
         tasks.spawn(async move {
             loop {
                 let machines: i64 = drawing.iter().map(|relay| relay.watts()).sum();
-                shows.send_replace(Some(state(machines - seen.load(Ordering::SeqCst))));
+                if !is_blind.load(Ordering::SeqCst) {
+                    shows.send_replace(Some(state(machines - seen.load(Ordering::SeqCst))));
+                } else {
+                    shows.send_modify(|state| {
+                        if let Some(state) = state {
+                            state.stale = Some(missed());
+                        }
+                    });
+                }
                 sleep(Duration::from_millis(100)).await;
             }
         });
-        Self { relays, surplus_w, targets, ends, tasks }
+        Self { relays, surplus_w, blind, stop, targets, ends, tasks }
     }
 
     fn give(&self, watts: i64) {
@@ -209,11 +240,14 @@ async fn unsold_surplus_starts_the_most_efficient_and_a_cloud_sheds_them() {
 async fn what_was_sold_is_no_surplus_and_what_was_bought_is_mined() {
     let mut house = House::with(&[160_000]).await;
     house.found().await;
-    let target = |net_w| Target {
-        net: Power::from_watts(net_w).unwrap(),
-        mining: Power::ZERO,
-        spare_brings: Price::from_msat_per_kwh(80_000),
-        lack_costs: Price::from_msat_per_kwh(300_000),
+    let target = |net_w| Aim {
+        target: Target {
+            net: Power::from_watts(net_w).unwrap(),
+            mining: Power::ZERO,
+            spare_brings: Price::from_msat_per_kwh(80_000),
+            lack_costs: Price::from_msat_per_kwh(300_000),
+        },
+        price: Price::from_msat_per_kwh(100_000),
     };
     let aim = |house: &House, net_w| {
         let (_, (charter, _)) = grid_for_tests();
@@ -283,4 +317,120 @@ async fn machines_bid_for_the_next_interval_at_what_power_is_worth_to_them() {
     let two_kw = Power::from_watts(MACHINE_W).unwrap();
     let drawn = timeout(PATIENCE, mining.wait_for(|it| it.draws == two_kw)).await;
     assert_eq!(drawn.unwrap().unwrap().loads.len(), 2, "what runs goes on bidding");
+}
+
+#[tokio::test]
+async fn a_sample_that_is_missed_sheds_nothing_and_five_seconds_without_any_do() {
+    let mut house = House::with(&[160_000]).await;
+    house.found().await;
+    house.give(2_500);
+    house.until("it runs", |it, _| it.running() == [true]).await;
+    house.blind.store(true, Ordering::SeqCst);
+    let blind_since = Instant::now();
+    house.until("nothing is known of the surplus", |it, _| it.running() == [false]).await;
+    assert!(blind_since.elapsed() >= Duration::from_secs(4), "{:?}", blind_since.elapsed());
+}
+
+#[tokio::test]
+async fn how_often_a_machine_was_started_is_known_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let once = |mining: MiningConfig| MiningConfig {
+        habits: Habits { starts_per_day_max: 1, ..mining.habits },
+        kept_file: Some(dir.path().join("machines.json")),
+        ..mining
+    };
+    let mut house = House::treated(&[160_000], once).await;
+    house.found().await;
+    house.give(2_500);
+    house.until("it runs", |it, _| it.running() == [true]).await;
+    house.stop.cancel();
+    // The dispatcher is the task that ends.
+    let ended = timeout(PATIENCE, house.tasks.join_next()).await.unwrap();
+    assert!(ended.unwrap().is_ok());
+    drop(house);
+    let mut house = House::treated(&[160_000], once).await;
+    house.give(2_500);
+    house
+        .until("it was started as often as it may be", |_, status| {
+            status.machines.first().and_then(|it| it.reason.as_deref())
+                == Some("it was started as often within a day as its owner allows")
+        })
+        .await;
+    assert_eq!(house.running(), [false]);
+}
+
+/// A house with one machine and these rules.
+async fn ruled(rules: &str) -> House {
+    let rules = read_rules(rules).unwrap();
+    House::treated(&[160_000], |mining| MiningConfig { rules: rules.clone(), ..mining }).await
+}
+
+#[tokio::test]
+async fn a_rule_stops_what_pays_and_says_why() {
+    let mut house = ruled(
+        "[[rules]]\nname = \"leave some\"\naction = \"stop\"\nwhen = { surplus_w = { below = 3000 } }\n",
+    )
+    .await;
+    house.found().await;
+    house.give(2_500);
+    house
+        .until("the rule keeps it off", |it, status| {
+            let reason = status.machines[0].reason.as_deref().unwrap_or_default();
+            it.running() == [false] && reason.contains("leave some") && reason.contains("2500")
+        })
+        .await;
+    house.give(3_500);
+    house.until("the plan decides, and it pays", |it, _| it.running() == [true]).await;
+    let status = house.ends.desk.status();
+    assert!(status.machines[0].rules[0].contains("does not hold"), "{status:#?}");
+}
+
+#[tokio::test]
+async fn a_rule_starts_what_does_not_pay_but_nothing_unknown_starts_anything() {
+    let run = |when: &str| format!("[[rules]]\nname = \"run\"\naction = \"run\"\nwhen = {when}\n");
+    let unknown = [
+        "{ temperature_celsius = { below = 15 } }",
+        "{ not = { temperature_celsius = { above = 15 } } }",
+        "{ battery_percent = { above = 10 } }",
+    ];
+    for when in unknown {
+        let mut house = ruled(&run(when)).await;
+        house.found().await;
+        house.until("nobody knows", |_, it| it.machines[0].rules[0].contains("not known")).await;
+        house.until("the plan decides", |it, _| it.running() == [false]).await;
+    }
+    let mut house = ruled(&run("{ power_w = { below = 1000 } }")).await;
+    house.until("it runs", |it, _| it.running() == [true]).await;
+    house.until("and stops", |it, _| it.running() == [false]).await;
+}
+
+/// The numbers of docs/dispatch.md.
+#[tokio::test]
+#[ignore = "it measures, and a measurement says nothing on a busy machine"]
+async fn how_soon_watts_move_with_a_machine_that_answers_in_100_ms() {
+    const CHANGES: usize = 40;
+    let mut house = House::with(&[160_000]).await;
+    house.found().await;
+    house.relays[0].answers_after_ms.store(100, Ordering::SeqCst);
+    let mut moved_ms = Vec::new();
+    for number in 0..CHANGES {
+        let runs = number % 2 == 0;
+        // Not in step with the samples.
+        sleep(Duration::from_millis(1_500 + 37 * u64::try_from(number).unwrap())).await;
+        house.give(if runs { 2_500 } else { 0 });
+        let began = Instant::now();
+        house.until("watts move", |it, _| it.running() == [runs]).await;
+        moved_ms.push(began.elapsed().as_millis());
+    }
+    moved_ms.sort_unstable();
+    let at = |percent: usize| moved_ms[(CHANGES * percent).div_ceil(100) - 1];
+    let status = house.ends.desk.status();
+    println!(
+        "{CHANGES} changes: watts moved after {} ms (p50), {} ms (p95), {} ms at most; commands \
+         within {:?} ms of the sample before (p95)",
+        at(50),
+        at(95),
+        at(100),
+        status.reaction_ms_p95
+    );
 }

@@ -1,20 +1,22 @@
-//! Mining machines of the plant that speak as real ones do: LuxOS, WhatsMiner v3 and Bitaxe.
+//! Mining machines of the plant that speak as real ones do: LuxOS, WhatsMiner v3 and Bitaxe; and racks
+//! of older ones that can't be spoken to, behind a relay that can.
 //!
 //! Real machines have ports of their own, so each fake has an address of its own in 127.0.10.0/24;
-//! nothing of it is reached from elsewhere. What they say follows from the plant, and what they are
+//! a relay has any port of 127.0.0.1. Nothing of it is reached from elsewhere. What they say follows from the plant, and what they are
 //! told moves it, unless they have a [`Fault`].
 //! Not for: pools. They mine for nobody.
 
 mod bitaxe;
 mod fault;
 mod luxos;
+mod relay;
 #[cfg(test)]
 mod tests;
 mod whatsminer;
 mod wire;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use boltgrid_protocol::units::Power;
@@ -41,6 +43,8 @@ const API_PORT: u16 = 4028;
 const WHATSMINER_PORT: u16 = 4433;
 /// The port of web pages, which only root may listen at.
 const WEB_PORT: u16 = 80;
+/// Any port that is free.
+const ANY_PORT: u16 = 0;
 
 /// What a machine speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,11 @@ pub enum MinerKind {
     WhatsMiner,
     /// A Bitaxe Supra. It needs port 80.
     Bitaxe,
+    /// A rack of machines behind one Shelly relay, which knows on and off only.
+    Rack {
+        /// What it draws.
+        rated_w: u32,
+    },
 }
 
 /// A machine to be started.
@@ -69,8 +78,8 @@ pub struct MinerDescription {
     pub spec: MinerSpec,
     /// Its number at its site.
     pub machine: usize,
-    /// Where it listens.
-    pub address: Ipv4Addr,
+    /// Where it listens, at its first port.
+    pub address: SocketAddr,
     /// What stands on it.
     pub rating: MachineRating,
     fault: Arc<Mutex<Option<Fault>>>,
@@ -146,6 +155,16 @@ impl MinerKind {
                 boot_ms: seconds(15, 2),
                 restarts: false,
             },
+            Self::Rack { rated_w } => MachineRating {
+                rated: watts(rated_w.into()),
+                idle: Power::ZERO,
+                // That of machines some years old, at 30 J/TH.
+                hash_rate_gh_per_s: u64::from(rated_w) * 1_000 / 30,
+                ramp_ms: seconds(30, 1),
+                warm_up_ms: seconds(90, 1),
+                boot_ms: seconds(60, 1),
+                restarts: false,
+            },
         }
     }
 
@@ -154,6 +173,7 @@ impl MinerKind {
             Self::LuxOs => &[API_PORT],
             Self::WhatsMiner => &[API_PORT, WHATSMINER_PORT],
             Self::Bitaxe => &[WEB_PORT],
+            Self::Rack { .. } => &[ANY_PORT],
         }
     }
 }
@@ -164,14 +184,20 @@ impl MinerDescription {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    /// The node's settings for it, in TOML, as the entry `name` of `[[miner]]`.
+    /// The node's settings for it, in TOML, as an entry of `[[miner]]` with the name `name`.
     #[must_use]
     pub fn settings(&self, name: &str) -> String {
         let rated_w = self.rating.rated.to_milliwatts() / 1_000;
-        let address = self.address;
-        format!(
-            "[[miner]]\nname = \"{name}\"\ndriver = \"asic\"\naddress = \"{address}\"\nrated_w = {rated_w}\n"
-        )
+        let driver = match self.spec.kind {
+            MinerKind::LuxOs | MinerKind::WhatsMiner | MinerKind::Bitaxe => {
+                format!("driver = \"asic\"\naddress = \"{}\"", self.address.ip())
+            }
+            MinerKind::Rack { .. } => {
+                let address = self.address;
+                format!("driver = \"relay-http\"\naddress = \"{address}\"\nplug = \"shelly\"")
+            }
+        };
+        format!("name = \"{name}\"\n{driver}\nrated_w = {rated_w}\n")
     }
 }
 
@@ -198,7 +224,12 @@ impl MinerFarm {
             let rating = spec.kind.rating(hasty);
             let machine = {
                 let mut plant = plant.lock().expect("a panic in the plant ends the testnet");
-                plant.install(spec.site, rating)
+                match spec.kind {
+                    MinerKind::Rack { .. } => plant.install_behind_relay(spec.site, rating),
+                    MinerKind::LuxOs | MinerKind::WhatsMiner | MinerKind::Bitaxe => {
+                        plant.install(spec.site, rating)
+                    }
+                }
             };
             let fault = Arc::new(Mutex::new(None));
             let rig = Rig {
@@ -206,7 +237,7 @@ impl MinerFarm {
                 clock: Arc::clone(clock),
                 site: spec.site,
                 machine,
-                address,
+                address: *address.ip(),
                 fault: Arc::clone(&fault),
             };
             let sessions = Sessions::default();
@@ -231,8 +262,12 @@ impl MinerFarm {
                     (MinerKind::Bitaxe, _) => {
                         listeners.spawn(bitaxe::serve(listener, rig, stop));
                     }
+                    (MinerKind::Rack { .. }, _) => {
+                        listeners.spawn(relay::serve(listener, rig, stop));
+                    }
                 }
             }
+            let address = SocketAddr::V4(address);
             machines.push(MinerDescription { spec: *spec, machine, address, rating, fault });
         }
         Ok(Self { machines, stop, listeners })
@@ -255,15 +290,22 @@ impl MinerFarm {
     }
 }
 
-/// All ports of a machine at the first address that has them.
-async fn bind(kind: MinerKind) -> Result<(Ipv4Addr, Vec<(TcpListener, u16)>), MinerError> {
+/// All ports of a machine at the first address that has them, and that address with the first of them.
+async fn bind(kind: MinerKind) -> Result<(SocketAddrV4, Vec<(TcpListener, u16)>), MinerError> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for number in 0..ADDRESSES_MAX {
-        let first = if kind == MinerKind::Bitaxe { FIRST_BITAXE } else { FIRST };
+        let first = match kind {
+            MinerKind::LuxOs | MinerKind::WhatsMiner => FIRST,
+            MinerKind::Bitaxe => FIRST_BITAXE,
+            MinerKind::Rack { .. } => Ipv4Addr::LOCALHOST,
+        };
         let [a, b, c, d] = first.octets();
         let address = Ipv4Addr::new(a, b, c, d.saturating_add(number));
         match bind_all(address, kind.ports()).await {
-            Ok(bound) => return Ok((address, bound)),
+            Ok(bound) => {
+                let port = bound.first().map_or(0, |(_, port)| *port);
+                return Ok((SocketAddrV4::new(address, port), bound));
+            }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
             Err(source) => return Err(MinerError::Bind { kind, source }),
         }
@@ -274,7 +316,9 @@ async fn bind(kind: MinerKind) -> Result<(Ipv4Addr, Vec<(TcpListener, u16)>), Mi
 async fn bind_all(address: Ipv4Addr, ports: &[u16]) -> io::Result<Vec<(TcpListener, u16)>> {
     let mut bound = Vec::new();
     for port in ports {
-        bound.push((TcpListener::bind((address, *port)).await?, *port));
+        let listener = TcpListener::bind((address, *port)).await?;
+        let port = listener.local_addr()?.port();
+        bound.push((listener, port));
     }
     Ok(bound)
 }

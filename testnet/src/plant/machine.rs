@@ -3,7 +3,9 @@
 //! It takes its time: it sleeps and wakes along a ramp, warms up before it hashes, and starts by
 //! itself when it has booted. Not for: what it says of itself (the fakes).
 
-use boltgrid_protocol::units::Power;
+use boltgrid_protocol::units::{Energy, Power};
+
+use super::register::Counter;
 
 /// The air around a machine, in thousandths of a degree Celsius.
 const AIR_M_CELSIUS: i64 = 25_000;
@@ -70,6 +72,14 @@ pub struct MachineTruth {
     pub answers: bool,
     /// What stands on it.
     pub rating: MachineRating,
+    /// What it has drawn beyond what it draws asleep.
+    pub mined: Energy,
+    /// How often it was started.
+    pub starts: u32,
+    /// The shortest that it ever ran between a start and a stop; none before the first.
+    pub run_ms_min: Option<u64>,
+    /// The shortest that it ever stood still between a stop and a start; none before the first.
+    pub rest_ms_min: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,18 +99,59 @@ pub(super) struct MachinePlant {
     limit: Power,
     power_mw: i64,
     chips_m_celsius: i64,
+    mined: Counter,
+    past: Past,
+}
+
+/// How often and for how long a machine ran.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    runs: bool,
+    /// Since it was switched, where it was.
+    since_ms: Option<u64>,
+    starts: u32,
+    run_ms_min: Option<u64>,
+    rest_ms_min: Option<u64>,
+}
+
+impl Past {
+    /// Notes whether it runs in a tick of `ms` that begins.
+    fn note(&mut self, runs: bool, ms: u64) {
+        if runs != self.runs {
+            if let Some(lasted_ms) = self.since_ms {
+                let least = if self.runs { &mut self.run_ms_min } else { &mut self.rest_ms_min };
+                *least = Some(least.map_or(lasted_ms, |least_ms| least_ms.min(lasted_ms)));
+            }
+            self.starts = self.starts.saturating_add(u32::from(runs));
+            self.runs = runs;
+            self.since_ms = Some(0);
+        }
+        self.since_ms = self.since_ms.map(|since_ms| since_ms.saturating_add(ms));
+    }
 }
 
 impl MachinePlant {
     /// One that is asleep and cold.
-    pub(super) const fn new(rating: MachineRating) -> Self {
+    pub(super) fn new(rating: MachineRating) -> Self {
         Self {
             rating,
             state: State::Asleep,
             limit: rating.rated,
             power_mw: rating.idle.to_milliwatts(),
             chips_m_celsius: AIR_M_CELSIUS,
+            mined: Counter::default(),
+            past: Past::default(),
         }
+    }
+
+    /// One that its relay keeps without power.
+    pub(super) fn cut_off(rating: MachineRating) -> Self {
+        Self { state: State::Cut, power_mw: 0, ..Self::new(rating) }
+    }
+
+    /// Ends a tick of `ms`: what was drawn counts.
+    pub(super) fn end_tick(&mut self, ms: u64) {
+        self.mined.add(self.power_mw - self.rating.idle.to_milliwatts(), ms);
     }
 
     /// Takes a command; it is heeded from the next tick on.
@@ -146,6 +197,7 @@ impl MachinePlant {
             State::Warming { left_ms } => State::Warming { left_ms: left_ms - ms },
             still @ (State::Cut | State::Asleep | State::Hashing) => still,
         };
+        self.past.note(!matches!(self.state, State::Cut | State::Asleep), ms);
         let idle = self.rating.idle.to_milliwatts();
         let limit = self.limit.to_milliwatts();
         let target = match self.state {
@@ -178,6 +230,10 @@ impl MachinePlant {
             awake: matches!(self.state, State::Warming { .. } | State::Hashing),
             answers: !matches!(self.state, State::Cut | State::Booting { .. }),
             rating: self.rating,
+            mined: self.mined.shown(),
+            starts: self.past.starts,
+            run_ms_min: self.past.run_ms_min,
+            rest_ms_min: self.past.rest_ms_min,
         }
     }
 
@@ -256,6 +312,32 @@ mod tests {
         assert!(!machine.truth().answers);
         assert_eq!(ticks(&mut machine, 20).last(), Some(&3_000));
         assert!(machine.truth().answers && machine.truth().awake);
+    }
+
+    #[test]
+    fn its_starts_runs_and_rests_are_counted() {
+        let mut machine = machine();
+        let run = |machine: &mut MachinePlant, count| {
+            for _ in 0..count {
+                machine.begin_tick(1_000);
+                machine.end_tick(1_000);
+            }
+        };
+        run(&mut machine, 5);
+        machine.tell(MachineCommand::Wake);
+        run(&mut machine, 9);
+        machine.tell(MachineCommand::Sleep);
+        run(&mut machine, 4);
+        machine.tell(MachineCommand::Wake);
+        run(&mut machine, 3);
+        machine.tell(MachineCommand::Sleep);
+        run(&mut machine, 1);
+        let truth = machine.truth();
+        assert_eq!(
+            (truth.starts, truth.run_ms_min, truth.rest_ms_min),
+            (2, Some(3_000), Some(4_000))
+        );
+        assert!(truth.mined > Energy::ZERO);
     }
 
     #[test]

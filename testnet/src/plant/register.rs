@@ -43,6 +43,24 @@ impl Register {
     }
 }
 
+/// Energy that has passed since the run began, for who watches; no device shows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counter {
+    mw_ms: u128,
+}
+
+impl Counter {
+    /// Counts `mw` over `ms`; nothing where it is negative.
+    pub(super) fn add(&mut self, mw: i64, ms: u64) {
+        self.mw_ms += energy_mw_ms(mw, ms);
+    }
+
+    /// Whole mWh.
+    pub(super) fn shown(&self) -> Energy {
+        shown(self.mw_ms)
+    }
+}
+
 /// What `mw` moves in `ms`, in mW·ms; nothing where it is negative.
 pub(super) fn energy_mw_ms(mw: i64, ms: u64) -> u128 {
     u128::try_from(mw).unwrap_or(0) * u128::from(ms)

@@ -6,11 +6,13 @@ use super::Nameplate;
 use super::battery::{Battery, BatteryRange};
 use super::machine::MachinePlant;
 use super::nameplate::{BatteryNameplate, PvNameplate};
-use super::register::Register;
+use super::register::{Counter, Register};
 use crate::scenario::{Profiles, SHARE_MAX_PPM, Site, Source};
 
 /// An honest meter shows all that flows.
 const METERED_PERCENT: u32 = 100;
+/// Without clouds but those of the profiles.
+const CLEAR_PERCENT: u32 = 100;
 
 /// Mean powers over one tick, as contributions to the import of the site, in mW.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +55,10 @@ pub(super) struct SitePlant {
     pub(super) imported: Register,
     pub(super) exported: Register,
     pub(super) produced: Register,
+    /// What its PV could have given and did not.
+    pub(super) curtailed: Counter,
+    /// What the sky leaves of what its PV could give, in percent.
+    pub(super) sun_percent: u32,
 }
 
 impl SitePlant {
@@ -73,6 +79,8 @@ impl SitePlant {
             imported: Register::new(),
             exported: Register::new(),
             produced: Register::new(),
+            curtailed: Counter::default(),
+            sun_percent: CLEAR_PERCENT,
         }
     }
 
@@ -84,7 +92,8 @@ impl SitePlant {
             sources.iter().map(|source| power_mw(source, profiles, row)).sum()
         };
         let load_mw = of_row(&self.site.loads);
-        let potential_mw = self.site.pv.as_ref().map_or(0, |pv| of_row(&pv.sources));
+        let clear_mw = self.site.pv.as_ref().map_or(0, |pv| of_row(&pv.sources));
+        let potential_mw = clear_mw * i64::from(self.sun_percent) / i64::from(CLEAR_PERCENT);
         let limit_mw = self
             .pv_limit_ppm
             .zip(self.site.pv.as_ref())
@@ -95,6 +104,12 @@ impl SitePlant {
         let pv_potential_mw = -potential_mw;
         let pv_mw = -potential_mw.min(limit_mw);
         self.flows = Flows { load_mw, pv_potential_mw, pv_mw, battery_mw, machines_mw };
+    }
+
+    /// Lets its machines move on by a tick of `ms` before the plant does.
+    pub(super) fn move_machines(&mut self, ms: u64) {
+        self.flows.machines_mw =
+            self.machines.iter_mut().map(|machine| machine.begin_tick(ms)).sum();
     }
 
     /// What the grid meter shows of what flows.
@@ -109,6 +124,10 @@ impl SitePlant {
         self.imported.add(self.metered_mw(), ms);
         self.exported.add(-self.metered_mw(), ms);
         self.produced.add(-flows.pv_mw, ms);
+        self.curtailed.add(flows.pv_mw - flows.pv_potential_mw, ms);
+        for machine in &mut self.machines {
+            machine.end_tick(ms);
+        }
         if let Some(battery) = &mut self.battery {
             battery.run(flows.battery_mw, ms);
         }

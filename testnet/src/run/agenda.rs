@@ -22,6 +22,8 @@ pub enum Action {
     StepClock(usize, i64),
     /// There is space on a node's disk again.
     FreeDisk(usize),
+    /// The sun is back.
+    ClearSky,
     /// A fault of links ends.
     EndLinks {
         /// The number that it has in the weather.

@@ -27,11 +27,14 @@ use super::hostility::Hostility;
 use super::invariants::{Invariants, Tally};
 use super::links::Links;
 use super::located::Located;
+use super::miners::Watch;
 use super::money::Money;
 use super::observation::{Observation, SiteObservation};
 use super::overheard;
 use super::payments::Payments;
-use super::report::{IntervalRow, InvariantRow, NodeRow, Rejected, Report, add_rejected};
+use super::report::{
+    IntervalRow, InvariantRow, MiningReport, NodeRow, Rejected, Report, add_rejected,
+};
 use super::rogues::Rogues;
 use super::spans::Spans;
 use super::stage::Stage;
@@ -108,6 +111,8 @@ pub(super) struct Course<'a> {
     frauds: Frauds,
     /// What nodes had to say of falsified meters.
     located: Located,
+    /// What mining machines do, where there are any.
+    mining: Option<Watch>,
     /// What is in dispute at the end.
     disputes: Disputes,
     /// Whether all coins are still there at the end.
@@ -154,6 +159,10 @@ impl<'a> Course<'a> {
             exposures: Exposures::default(),
             frauds: Frauds::default(),
             located: Located::default(),
+            mining: stage.park.as_ref().map(|park| {
+                let names: Vec<_> = stage.places.iter().map(|it| it.name.clone()).collect();
+                Watch::new(park, &stage.charter.interval, &names)
+            }),
             disputes: Disputes::default(),
             conserved: None,
             rogues,
@@ -201,8 +210,15 @@ impl<'a> Course<'a> {
     async fn look(&mut self) -> Result<Timestamp, RunError> {
         self.fleet.check_alive()?;
         self.fleet.look(clock::now()).await;
+        let to_ask = self.mining.as_mut().map(|mining| mining.to_ask(clock::now()));
+        let told = self.fleet.machines(&to_ask.unwrap_or_default()).await;
         let now = clock::now();
-        self.stage.plant.lock().expect("a panic in the plant ends the testnet").step_to(now);
+        let mut plant = self.stage.plant.lock().expect("a panic in the plant ends the testnet");
+        plant.step_to(now);
+        if let Some(mining) = &mut self.mining {
+            mining.hear(&told);
+            mining.look(now, &plant);
+        }
         Ok(now)
     }
 
@@ -308,6 +324,9 @@ impl<'a> Course<'a> {
             self.decided = self.decided.saturating_add(u32::from(row.decided));
         }
         self.fleet.members.iter_mut().for_each(Member::mark_start);
+        if let Some(mining) = &mut self.mining {
+            mining.priced(interval, row.price_msat_per_kwh);
+        }
         self.rows.push(row);
         self.note_settled(&observation);
         self.hear_of_payments().await;
@@ -446,6 +465,7 @@ impl<'a> Course<'a> {
         invariants.extend(overheard::verdict(readings, self.rogues.overheard()));
         invariants.extend(self.conserved.clone());
         invariants.extend(self.located.verdicts());
+        invariants.extend(self.mining.iter().flat_map(Watch::verdicts));
         invariants.extend(self.verdicts());
         Report {
             scenario: self.stage.scenario.name.clone(),
@@ -461,6 +481,17 @@ impl<'a> Course<'a> {
             resumed_within_intervals: self.resumed_within(),
             rogues: self.rogue_rows(),
             falsified: self.located.rows(),
+            mining: self.mining_report(),
+        }
+    }
+
+    fn mining_report(&self) -> MiningReport {
+        let plant = self.stage.plant.lock().expect("a panic in the plant ends the testnet");
+        let unsold = self.rows.iter().map(|row| row.unsold_export_mwh);
+        MiningReport {
+            curtailed_mwh: plant.curtailed().to_milliwatt_hours(),
+            unsold_export_mwh: unsold.fold(0, u64::saturating_add),
+            ..self.mining.as_ref().map(Watch::report).unwrap_or_default()
         }
     }
 

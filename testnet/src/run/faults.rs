@@ -152,6 +152,13 @@ pub enum FaultKind {
         /// In so many intervals every node must have located it.
         located_within_intervals: Option<u64>,
     },
+    /// Clouds leave a share of what PV gives, at all sites at once.
+    Cloud {
+        /// What they leave of 100.
+        sun_percent: u32,
+        /// For how long.
+        for_ms: u64,
+    },
     /// The last blocks of the chain are undone, and others come in their place.
     Reorg {
         /// How many.
@@ -175,6 +182,7 @@ impl FaultKind {
             Self::Flood { .. } => "flood",
             Self::Falsify { .. } => "falsify",
             Self::Reorg { .. } => "reorg",
+            Self::Cloud { .. } => "cloud",
         }
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use boltgrid::dispatcher::DispatchStatus;
 use boltgrid::rpc::checks::FeederReport;
 use boltgrid::rpc::client::client;
 use boltgrid::rpc::payment::{AccountReport, DisputeReport, PaymentReport, PaymentRpcClient};
@@ -244,6 +245,18 @@ impl Fleet {
         };
         let up = self.members.iter().filter(|member| member.answers());
         join_all(up.map(ask)).await.into_iter().flatten().collect()
+    }
+
+    /// Asks these nodes, as far as they are up, how their machines are.
+    pub async fn machines(&self, nodes: &[usize]) -> Vec<(usize, DispatchStatus)> {
+        let ask = |number: usize| {
+            let member = self.members.get(number).filter(|member| member.answers());
+            let client = member.map(|member| member.client.clone());
+            async move {
+                Some((number, boltgrid::rpc::DispatchListRpcClient::list(&client?).await.ok()?))
+            }
+        };
+        join_all(nodes.iter().copied().map(ask)).await.into_iter().flatten().collect()
     }
 
     /// Kills a node at once. One that is down already stays so.

@@ -4,6 +4,7 @@
 //! nothing.
 //! Not for: running anything.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +28,7 @@ use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Interval, Power};
 use libp2p::Multiaddr;
 
+use super::miners::SiteMining;
 use crate::chain::Access;
 use crate::devices::{BATTERY_UNIT, INVERTER_UNIT, SiteDescription};
 use crate::plant::Nameplate;
@@ -156,6 +158,8 @@ pub struct Founding<'a> {
     pub clocks_skewed: bool,
     /// The bitcoind of the chain that is paid on.
     pub chain: Option<&'a Access>,
+    /// The mining machines of sites, by the sites' numbers.
+    pub mining: &'a BTreeMap<usize, SiteMining>,
 }
 
 impl Founding<'_> {
@@ -237,7 +241,7 @@ impl Founding<'_> {
         let bootstrap = first.map(|first| first.address.to_string());
         let config = self.config(&place, site, bootstrap);
         let lightning = chain.map(|chain| lightning(chain, ports)).unwrap_or_default();
-        let config = RawConfig { lightning, ..config };
+        let config = self.with_machines(number, RawConfig { lightning, ..config });
         let config = toml::to_string(&config).expect("a config is plain data");
         write(&place.config, config.as_bytes())?;
         for (role, file) in [(Role::Participant, "participant.key"), (Role::Meter, "meter.key")] {
@@ -248,6 +252,14 @@ impl Founding<'_> {
             Seed::new()?.write(&self.dir.join(name).join(SEED_FILE))?;
         }
         Ok(place)
+    }
+
+    fn with_machines(&self, number: usize, config: RawConfig) -> RawConfig {
+        let Some(machines) = self.mining.get(&number) else { return config };
+        let SiteMining { miner, mining, sample_every_ms } = machines.clone();
+        let site =
+            config.site.map(|site| SiteConfig { sample_every_ms: Some(sample_every_ms), ..site });
+        RawConfig { miner, mining, site, ..config }
     }
 
     fn enrol(&self, number: usize, nameplate: &Nameplate) -> Result<(), FoundingError> {
@@ -403,7 +415,15 @@ mod tests {
         let charter = charter.unwrap();
         let access = Access::of_url("http://user:secret@127.0.0.1:18443").unwrap();
         let chain = Some(&access);
-        let founding = Founding { dir, charter: &charter, seed: SEED, clocks_skewed: false, chain };
+        let mining = BTreeMap::new();
+        let founding = Founding {
+            dir,
+            charter: &charter,
+            seed: SEED,
+            clocks_skewed: false,
+            chain,
+            mining: &mining,
+        };
         let ports = [(1, 2, 5), (3, 4, 6)];
         let ports =
             ports.map(|(peers, rpc, lightning)| NodePorts { peers, rpc, lightning, proxy: None });

@@ -64,6 +64,88 @@ pub struct Report {
     /// The falsified meters, in the order in which they began to lie.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub falsified: Vec<FalsifiedRow>,
+    /// What mining machines did, where there were any.
+    #[serde(flatten)]
+    pub mining: MiningReport,
+}
+
+/// Mining machines over the whole run, and the surplus that they are there for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MiningReport {
+    /// What PV could have given and was turned down.
+    #[serde(with = "quoted")]
+    pub curtailed_mwh: u64,
+    /// What sites gave that nobody had bought, in all intervals.
+    #[serde(with = "quoted")]
+    pub unsold_export_mwh: u64,
+    /// What machines drew beyond what they draw asleep.
+    #[serde(with = "quoted")]
+    pub mined_mwh: u64,
+    /// How often machines were started.
+    pub miner_starts: u32,
+    /// What 95 of 100 commands took at most from the sample before the one that caused them, at the
+    /// slowest of the nodes.
+    #[serde(with = "quoted::option")]
+    pub reaction_ms_p95: Option<u64>,
+    /// How many commands that counts.
+    pub reactions: u32,
+    /// How long a cloud took to shed the machines of a site, at worst.
+    #[serde(with = "quoted::option")]
+    pub shed_ms_max: Option<u64>,
+    /// The machines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub miners: Vec<MinerRow>,
+    /// The same intervals without machines, where they were run as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_miners: Option<WithoutMiners>,
+}
+
+/// One mining machine over the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinerRow {
+    /// Its site.
+    pub site: String,
+    /// What its node calls it.
+    pub name: String,
+    /// What power was worth to it when it was started first.
+    #[serde(with = "quoted::option")]
+    pub worth_msat_per_kwh: Option<i64>,
+    /// The first interval at whose price it pays to run, and in which it did.
+    #[serde(with = "quoted::option")]
+    pub first_paid_interval: Option<u64>,
+    /// The price of that interval.
+    #[serde(with = "quoted::option")]
+    pub first_price_msat_per_kwh: Option<i64>,
+    /// How often it was started.
+    pub starts: u32,
+    /// What it drew beyond what it draws asleep.
+    #[serde(with = "quoted")]
+    pub mined_mwh: u64,
+    /// The shortest that it ran.
+    #[serde(with = "quoted::option")]
+    pub run_ms_min: Option<u64>,
+    /// The shortest that it stood still.
+    #[serde(with = "quoted::option")]
+    pub rest_ms_min: Option<u64>,
+    /// What was last wrong with it, in words.
+    pub trouble: Option<String>,
+}
+
+/// A run without machines, beside one with them; both in the intervals that both saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithoutMiners {
+    /// How many intervals.
+    pub intervals: u32,
+    /// What sites gave that nobody had bought, without machines …
+    #[serde(with = "quoted")]
+    pub unsold_export_mwh: u64,
+    /// … and with them.
+    #[serde(with = "quoted")]
+    pub unsold_export_with_miners_mwh: u64,
+    /// What PV was turned down by in the whole run without them.
+    #[serde(with = "quoted")]
+    pub curtailed_mwh: u64,
 }
 
 /// One interval over all nodes.
@@ -111,6 +193,9 @@ pub struct IntervalRow {
     /// Contracted in confirmed trades and not delivered.
     #[serde(with = "quoted")]
     pub deviation_mwh: u64,
+    /// What sites gave that nobody had bought.
+    #[serde(default, with = "quoted")]
+    pub unsold_export_mwh: u64,
     /// Paid for it by the end of the run, by all payers together.
     #[serde(default, with = "quoted")]
     pub paid_msat: u64,
@@ -243,6 +328,7 @@ impl IntervalRow {
                 observation.is_rogue(&trade.counterparty)
             }),
             deviation_mwh: deviation_mwh(observation),
+            unsold_export_mwh: unsold_export_mwh(observation),
             ..Self::default()
         };
         match most_common(&decided) {
@@ -288,6 +374,13 @@ fn due_msat(observation: &Observation, fits: impl Fn(&TradeReport) -> bool) -> u
         due(sides.seller).or(due(sides.buyer))
     });
     dues.map(i64::unsigned_abs).fold(0, u64::saturating_add)
+}
+
+/// What all sites gave to the supplier, as nobody had bought it.
+fn unsold_export_mwh(observation: &Observation) -> u64 {
+    let settled = observation.reports().filter_map(|(_, report)| report.settlement.as_ref());
+    let unsold = settled.map(|it| it.supplier_mwh.min(0).unsigned_abs());
+    unsold.fold(0, u64::saturating_add)
 }
 
 /// What was contracted by both sides and not delivered.

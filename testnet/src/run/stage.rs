@@ -19,10 +19,12 @@ use super::disks::{Disks, DisksError};
 use super::faults::{self, Fault, FaultKind, FaultsError, Who};
 use super::founding::{self, Founding, FoundingError, NodePorts, Place, Role};
 use super::links::Links;
+use super::miners::Park;
 use super::ports::{self, Port};
 use super::timeline::{Timeline, startup_ms};
 use super::{RunError, RunOptions};
 use crate::chain::{Source, SourceError};
+use crate::devices::miners::MinerError;
 use crate::devices::{DeviceFarm, FarmError, Meters, SharedPlant};
 use crate::plant::{Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
 use crate::rogue::Role as RogueRole;
@@ -71,6 +73,9 @@ pub enum StageError {
     /// The devices.
     #[error(transparent)]
     Devices(#[from] FarmError),
+    /// The mining machines.
+    #[error(transparent)]
+    Miners(#[from] MinerError),
     /// The ports.
     #[error("there are not enough free ports on 127.0.0.1: {0}")]
     Ports(#[source] io::Error),
@@ -160,6 +165,8 @@ pub struct Stage {
     pub plant: SharedPlant,
     /// The devices of the sites.
     pub farm: DeviceFarm,
+    /// The mining machines, where there are any.
+    pub park: Option<Park>,
     /// A place for every node.
     pub places: Vec<Place>,
     /// A place for the meter of every cable, where they have meters.
@@ -226,7 +233,13 @@ impl Stage {
         let timeline = plan.timeline()?;
         let charter = plan.charter(plan.timing()?.start_of(timeline.first))?;
         let plant = plan.plant(&timeline)?;
+        // Machines first: what they draw is in what stands on their sites' equipment.
+        let park = match options.miners {
+            true => Some(Park::open(&plant, nodes, interval_ms).await?),
+            false => None,
+        };
         let farm = devices(&plant, options.meters).await?;
+        let mining = park.as_ref().map(Park::of_sites).unwrap_or_default();
         let clocks_skewed = faults.iter().any(|fault| matches!(fault.kind, FaultKind::Skew { .. }));
         let founding = Founding {
             dir: folder.path(),
@@ -234,6 +247,7 @@ impl Stage {
             seed,
             clocks_skewed,
             chain: chain.as_ref().map(Source::access),
+            mining: &mining,
         };
         let places = founding.write(farm.sites(), &ports)?;
         let feeders = founding.write_feeders(farm.cables(), &of_feeders, &places)?;
@@ -245,6 +259,7 @@ impl Stage {
             from_row,
             plant,
             farm,
+            park,
             places,
             feeders,
             faults,
@@ -276,6 +291,7 @@ impl Stage {
             | FaultKind::Flood { .. }
             | FaultKind::Reorg { .. }
             | FaultKind::Falsify { .. }
+            | FaultKind::Cloud { .. }
             | FaultKind::Hostile => None,
         };
         self.faults.iter().filter_map(role).collect()

@@ -7,7 +7,7 @@ use boltgrid::status::{IntervalOutcome, IntervalReport};
 use boltgrid_protocol::charter::Timing;
 use boltgrid_protocol::units::{Interval, Timestamp};
 
-use super::report::{FalsifiedRow, IntervalRow, Report, RogueRow};
+use super::report::{FalsifiedRow, IntervalRow, MinerRow, MiningReport, Report, RogueRow};
 
 /// A number of thousandths with this many decimals, cut off: `-1.500` for -1500 and three.
 #[must_use]
@@ -199,6 +199,7 @@ pub fn summary(report: &Report) -> String {
         )
         .expect(WRITTEN);
     }
+    text.push_str(&of_machines(&report.mining));
     let checked: u64 = report.invariants.iter().map(|it| u64::from(it.checked)).sum();
     if report.is_clean() {
         write!(text, "\nall {} invariants held in {checked} checks", report.invariants.len())
@@ -212,6 +213,66 @@ pub fn summary(report: &Report) -> String {
             invariant.violations,
             invariant.checked,
             invariant.examples.join("\n  "),
+        )
+        .expect(WRITTEN);
+    }
+    text
+}
+
+/// What machines did, line by line; nothing where there were none.
+fn of_machines(mining: &MiningReport) -> String {
+    if mining.miners.is_empty() {
+        return String::new();
+    }
+    let kwh = |mwh: u64| thousandths(i64::try_from(mwh / 1_000).unwrap_or(i64::MAX), 3);
+    let ms = |ms: Option<u64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms"));
+    let mut text = format!(
+        "\nmachines: {} kWh mined in {} starts; {} kWh unsold, {} kWh curtailed; commands within {} \
+         of the meter's change (95 % of {}); clouds shed them within {}",
+        kwh(mining.mined_mwh),
+        mining.miner_starts,
+        kwh(mining.unsold_export_mwh),
+        kwh(mining.curtailed_mwh),
+        ms(mining.reaction_ms_p95),
+        mining.reactions,
+        ms(mining.shed_ms_max),
+    );
+    let mut machines: Vec<&MinerRow> = mining.miners.iter().collect();
+    machines.sort_by_key(|row| std::cmp::Reverse(row.worth_msat_per_kwh));
+    let first = machines.iter().filter_map(|row| row.first_paid_interval).min();
+    for row in machines {
+        let worth = row.worth_msat_per_kwh.map(|worth| thousandths(worth, 1));
+        let worth = worth.unwrap_or_else(|| "-".to_owned());
+        let since = row.first_paid_interval.zip(first);
+        let since = since.map_or_else(
+            || "never at its price".to_owned(),
+            |(started, first)| format!("from +{}", started.saturating_sub(first)),
+        );
+        let price = row.first_price_msat_per_kwh.map(|price| thousandths(price, 1));
+        let price = price.map(|price| format!(" at {price}")).unwrap_or_default();
+        let MinerRow { site, name, starts, mined_mwh, trouble, .. } = row;
+        let trouble = trouble.as_ref().map(|it| format!("; {it}")).unwrap_or_default();
+        let mined = kwh(*mined_mwh);
+        write!(
+            text,
+            "\n  {site:<6} {name:<14} {worth:>7} sat/kWh  {:<18} {starts:>3} starts  {mined} kWh{trouble}",
+            format!("{since}{price}")
+        )
+        .expect(WRITTEN);
+    }
+    if let Some(without) = &mining.without_miners {
+        let left = without.unsold_export_with_miners_mwh;
+        let share = left.saturating_mul(1_000).checked_div(without.unsold_export_mwh);
+        let share = share.and_then(|it| i64::try_from(it).ok()).map(|it| thousandths(it * 100, 1));
+        write!(
+            text,
+            "\nin {} intervals {} kWh were unsold with machines and {} kWh without ({} % are left); \
+             curtailed without: {} kWh",
+            without.intervals,
+            kwh(left),
+            kwh(without.unsold_export_mwh),
+            share.unwrap_or_else(|| "-".to_owned()),
+            kwh(without.curtailed_mwh),
         )
         .expect(WRITTEN);
     }

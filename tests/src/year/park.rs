@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use boltgrid_market::strategy::Flexible;
 use boltgrid_miners::machine::{Abilities, SetPoint};
-use boltgrid_miners::plan::{Conditions, Habits, Machine, Past, Standing, plan};
+use boltgrid_miners::plan::{Conditions, Habits, Machine, Past, Say, plan};
 use boltgrid_protocol::units::{Energy, Power, Timestamp};
 
 use super::machines::Machines;
@@ -92,7 +92,7 @@ impl Park {
                 switched_at: unit.switched_at,
                 starts_of_a_day: u32::try_from(unit.starts.len()).expect("a day's starts"),
             },
-            standing: Standing::Ready,
+            say: Say::Plan,
         };
         let machines: Vec<Machine<'_>> = self.units.iter().map(machine).collect();
         let decisions = plan(conditions, &machines);

@@ -71,7 +71,7 @@ impl Noon {
     }
 
     fn config(&self) -> (MachineConfig, Stated) {
-        let address = self.machine().address.to_string();
+        let address = self.machine().address.ip().to_string();
         let rated_w = u32::try_from(self.machine().rating.rated.to_milliwatts() / 1_000).unwrap();
         let stated = Stated {
             rated_w: Some(rated_w),
@@ -175,7 +175,8 @@ async fn luxos_is_driven_by_its_profiles_and_keeps_its_thermal_management() {
     let Control::Presets(powers) = &machine.abilities().control else { panic!("no presets") };
     assert_eq!((powers[0], *powers.last().unwrap()), (watts(784), watts(2_794)));
     starts_lowers_and_stops(&noon, 2_794, 1_299).await;
-    let config = tokio::net::TcpStream::connect((noon.machine().address, API_PORT)).await.unwrap();
+    let config =
+        tokio::net::TcpStream::connect((noon.machine().address.ip(), API_PORT)).await.unwrap();
     let mut config = config;
     tokio::io::AsyncWriteExt::write_all(&mut config, b"{\"command\":\"config\"}").await.unwrap();
     let mut text = String::new();
@@ -207,7 +208,7 @@ async fn a_bitaxe_is_switched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_are_found_and_said_to_be_what_they_are() {
     let noon = Noon::start(MinerKind::LuxOs).await.unwrap();
-    let address = noon.machine().address.into();
+    let address = noon.machine().address.ip();
     let found = discover(address, noon.now()).await.unwrap().unwrap();
     assert_eq!(found.about, "Antminer S19KPro (LuxOS)");
     assert_eq!(found.abilities.unwrap().rated, watts(2_794));

@@ -31,6 +31,10 @@ impl Course<'_> {
                 }
                 Action::StepClock(node, by_ms) => self.step_clock(node, by_ms, now)?,
                 Action::FreeDisk(node) => self.free_disk(node, now)?,
+                Action::ClearSky => {
+                    self.cloud(100, now);
+                    "the sun is back".to_owned()
+                }
                 Action::EndLinks { number, name } => {
                     let links = self.stage.links.as_ref();
                     if !links.is_some_and(|links| links.weather().end(number)) {
@@ -77,6 +81,11 @@ impl Course<'_> {
             },
             FaultKind::Falsify { node, shown_percent, located_within_intervals } => {
                 Some(self.falsify(node, (shown_percent, located_within_intervals), now))
+            }
+            FaultKind::Cloud { sun_percent, for_ms } => {
+                self.agenda.add(now.plus_ms(for_ms), Action::ClearSky);
+                self.cloud(sun_percent, now);
+                Some(format!("a cloud leaves {sun_percent} % of the sun"))
             }
             FaultKind::Hostile => {
                 self.invite();
@@ -154,6 +163,14 @@ impl Course<'_> {
             });
         }
         format!("{}: meter shows {shown_percent} % of what flows", self.name(node))
+    }
+
+    fn cloud(&mut self, sun_percent: u32, now: Timestamp) {
+        let mut plant = self.stage.plant.lock().expect("a panic in the plant ends the testnet");
+        if let Some(mining) = &mut self.mining {
+            mining.cloud(now, sun_percent, &plant);
+        }
+        plant.cloud(now, sun_percent);
     }
 
     fn fill_disk(&mut self, node: usize, now: Timestamp) -> Result<String, RunError> {

@@ -22,6 +22,8 @@ const MESSAGES_PER_S: RangeInclusive<u64> = 1..=1_000_000;
 const DEPTH: RangeInclusive<u64> = 1..=100;
 /// What a falsified meter may show of 100 that flow.
 const SHOWN_PERCENT: RangeInclusive<u64> = 0..=200;
+/// What a cloud may leave of 100.
+const SUN_PERCENT: RangeInclusive<u64> = 0..=99;
 /// In how many intervals a falsified meter may be asked to be located.
 const LOCATED_WITHIN: RangeInclusive<u64> = 3..=12;
 /// How far a clock may be stepped either way: up to a day.
@@ -142,6 +144,7 @@ fn kinds(raw: &RawFault, nodes: usize) -> Result<Vec<FaultKind>, Problem> {
         RawKind::Flood => flood(raw, &named).map(|flood| vec![flood]),
         RawKind::Reorg => reorg(raw, &named).map(|reorg| vec![reorg]),
         RawKind::Falsify => falsify(raw, &named),
+        RawKind::Cloud => cloud(raw, &named).map(|cloud| vec![cloud]),
     }
 }
 
@@ -167,6 +170,17 @@ fn reorg(raw: &RawFault, named: &[usize]) -> Result<FaultKind, Problem> {
         return Err("all nodes are on one chain: leave node and nodes out".into());
     }
     Ok(FaultKind::Reorg { depth })
+}
+
+fn cloud(raw: &RawFault, named: &[usize]) -> Result<FaultKind, Problem> {
+    let Some(sun_percent) = raw.sun_percent else {
+        return Err("sun_percent says what a cloud leaves of 100, as in 20".into());
+    };
+    inside("sun_percent", sun_percent.into(), &SUN_PERCENT)?;
+    if !named.is_empty() {
+        return Err("a cloud is over all sites: leave node and nodes out".into());
+    }
+    Ok(FaultKind::Cloud { sun_percent, for_ms: needed_for_ms(raw)? })
 }
 
 fn falsify(raw: &RawFault, named: &[usize]) -> Result<Vec<FaultKind>, Problem> {
@@ -375,6 +389,7 @@ pub(super) fn killed_once(faults: &[(usize, Fault)]) -> Result<(), (usize, Probl
             | FaultKind::Links { .. }
             | FaultKind::Reorg { .. }
             | FaultKind::Falsify { .. }
+            | FaultKind::Cloud { .. }
             | FaultKind::Hostile => continue,
         };
         if gone.contains(&node) {

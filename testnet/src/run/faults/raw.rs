@@ -36,6 +36,7 @@ pub(super) struct RawFault {
     pub restart_after_ms: Option<u64>,
     pub depth: Option<u32>,
     pub shown_percent: Option<u32>,
+    pub sun_percent: Option<u32>,
     pub located_within_intervals: Option<u64>,
     pub role: Option<String>,
     pub roles: Option<Vec<String>>,
@@ -58,6 +59,7 @@ pub(super) enum RawKind {
     Flood,
     Reorg,
     Falsify,
+    Cloud,
 }
 
 impl RawKind {
@@ -77,15 +79,17 @@ impl RawKind {
             Self::Flood => "flood",
             Self::Reorg => "reorg",
             Self::Falsify => "falsify",
+            Self::Cloud => "cloud",
         }
     }
 }
 
 impl RawFault {
     /// The keys that only some kinds have: each with whether it is given, and with which kinds it goes.
-    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 16] {
+    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 17] {
         use RawKind::{
-            Cut, Delay, DiskFull, Drop, Falsify, Flood, Kill, Pause, Reorg, Restart, Rogue, Skew,
+            Cloud, Cut, Delay, DiskFull, Drop, Falsify, Flood, Kill, Pause, Reorg, Restart, Rogue,
+            Skew,
         };
         [
             ("any", self.any.is_some(), &[Kill, Restart, Pause, Skew, DiskFull]),
@@ -96,11 +100,16 @@ impl RawFault {
             ("delay_ms", self.delay_ms.is_some(), &[Delay]),
             ("jitter_ms", self.jitter_ms.is_some(), &[Delay]),
             ("by_ms", self.by_ms.is_some(), &[Skew]),
-            ("for_ms", self.for_ms.is_some(), &[Pause, Cut, Drop, Delay, Skew, DiskFull, Flood]),
+            (
+                "for_ms",
+                self.for_ms.is_some(),
+                &[Pause, Cut, Drop, Delay, Skew, DiskFull, Flood, Cloud],
+            ),
             ("messages_per_s", self.messages_per_s.is_some(), &[Flood]),
             ("restart_after_ms", self.restart_after_ms.is_some(), &[Restart]),
             ("depth", self.depth.is_some(), &[Reorg]),
             ("shown_percent", self.shown_percent.is_some(), &[Falsify]),
+            ("sun_percent", self.sun_percent.is_some(), &[Cloud]),
             ("located_within_intervals", self.located_within_intervals.is_some(), &[Falsify]),
             ("role", self.role.is_some(), &[Rogue]),
             ("roles", self.roles.is_some(), &[Rogue]),

@@ -92,6 +92,7 @@ fn the_json_has_strings_for_long_integers_and_reads_back() {
         resumed_within_intervals: Some(2),
         rogues: Vec::new(),
         falsified: Vec::new(),
+        mining: MiningReport { mined_mwh: 5, miner_starts: 3, ..MiningReport::default() },
     };
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["seed"], u64::MAX.to_string());
@@ -102,6 +103,7 @@ fn the_json_has_strings_for_long_integers_and_reads_back() {
     assert_eq!(json["faults"]["kill"], 2);
     assert_eq!(json["links"]["datagrams_cut"], "9");
     assert_eq!(json["resumed_within_intervals"], 2);
+    assert_eq!((&json["mined_mwh"], &json["miner_starts"]), (&"5".into(), &3.into()));
     assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report);
 }
 

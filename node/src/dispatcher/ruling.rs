@@ -1,0 +1,139 @@
+//! What the owner's rules come to for each machine, from what the site and the machine show.
+//!
+//! What is not seen is not in it: such a condition neither holds nor fails, so nothing unknown starts a
+//! machine. Not for: what rules mean (`boltgrid_miners::rules`), or fuses, which stand above them (the
+//! plan).
+
+use std::collections::BTreeMap;
+
+use boltgrid_miners::hash::Hashprice;
+use boltgrid_miners::machine::{Abilities, SetPoint};
+use boltgrid_miners::rules::{Action, Held, Quantity, Rules, Seen, Verdict, decide};
+use boltgrid_protocol::units::{Power, Price, Timestamp};
+
+use super::member::Member;
+use crate::site::SiteState;
+
+/// Percent in thousandths of a percent.
+const PERCENT: i128 = 100_000;
+
+/// A rule that decides for a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ruled {
+    /// What it is to do.
+    pub(super) set_point: SetPoint,
+    /// Which rule, counted in the order in which they decide.
+    pub(super) number: u16,
+    /// The rule and what is seen, in words.
+    pub(super) because: String,
+}
+
+/// The rules, and which of them are kept to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ruling {
+    rules: Rules,
+    /// By machine: no more than there are machines.
+    held: BTreeMap<String, Held>,
+}
+
+/// What every machine of the site sees.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around<'a> {
+    pub(super) now: Timestamp,
+    /// What the clock of the grid shows.
+    pub(super) local_ms: u64,
+    /// The site; none while it is not measured.
+    pub(super) site: Option<&'a SiteState>,
+    /// What all machines draw at least.
+    pub(super) machines: Power,
+    /// The clearing price of the present interval, or the supplier's.
+    pub(super) price: Option<Price>,
+    pub(super) hashprice: Option<Hashprice>,
+}
+
+impl Ruling {
+    pub(super) const fn new(rules: Rules) -> Self {
+        Self { rules, held: BTreeMap::new() }
+    }
+
+    /// What the rules come to for a machine, and what each of them came to, in words.
+    pub(super) fn judge(
+        &mut self,
+        member: &Member,
+        around: &Around<'_>,
+    ) -> (Option<Ruled>, Vec<String>) {
+        let name = &member.miner.owned.name;
+        let Some(known) = member.known.as_ref().filter(|_| !self.rules.all().is_empty()) else {
+            return (None, Vec::new());
+        };
+        let decided = decide(&self.rules, name, &seen(member, around), self.held.get(name));
+        match decided.held {
+            Some(held) => drop(self.held.insert(name.clone(), held)),
+            None => drop(self.held.remove(name)),
+        }
+        let judged = decided.judged.iter();
+        let told =
+            judged.map(|it| format!("{}: {} ({})", it.rule, verdict(it.verdict), it.because));
+        let told: Vec<String> = told.collect();
+        let Some((action, rule)) = decided.action.zip(decided.rule) else { return (None, told) };
+        let place = self.rules.all().iter().position(|it| it.name == rule);
+        let because = decided.judged.iter().find(|it| it.rule == rule);
+        let because = because.map_or_else(String::new, |it| it.because.clone());
+        let kept = decided.kept_until.map(|until| format!(", kept to until {until}"));
+        let ruled = Ruled {
+            set_point: set_point(action, &known.abilities),
+            number: place.and_then(|place| u16::try_from(place).ok()).unwrap_or(u16::MAX),
+            because: format!("the rule {rule:?}: {because}{}", kept.unwrap_or_default()),
+        };
+        (Some(ruled), told)
+    }
+}
+
+const fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "holds",
+        Verdict::Unknown => "not known",
+        Verdict::Fails => "does not hold",
+    }
+}
+
+fn set_point(action: Action, abilities: &Abilities) -> SetPoint {
+    let at_most = |power| abilities.within(power).unwrap_or(SetPoint::Off);
+    match action {
+        Action::Stop => SetPoint::Off,
+        Action::Run => at_most(abilities.most()),
+        Action::Power(power) => at_most(power),
+    }
+}
+
+/// All that is seen, in thousandths of the unit in which owners write it.
+fn seen(member: &Member, around: &Around<'_>) -> Seen {
+    let mut values = BTreeMap::new();
+    let mut see = |quantity: Quantity, value: Option<i64>| {
+        values.extend(value.map(|value| (quantity, value)));
+    };
+    see(Quantity::Price, around.price.map(Price::to_msat_per_kwh));
+    let hashprice = around.hashprice.map(Hashprice::to_msat_per_th_day);
+    see(Quantity::Hashprice, hashprice.and_then(|it| i64::try_from(it).ok()));
+    see(Quantity::BreakEven, Some(member.break_even.to_go_on().to_msat_per_kwh()));
+    let chips = member.known.as_ref().and_then(|known| known.seen?.temperature_m_celsius);
+    see(Quantity::MachineTemperature, chips.map(i64::from));
+    if let Some(site) = around.site {
+        let machines = around.machines.to_milliwatts();
+        let (power, load) = (site.power_mw.to_milliwatts(), site.load_mw.to_milliwatts());
+        see(Quantity::Power, Some(power));
+        see(Quantity::Surplus, Some(machines.saturating_sub(power).max(0)));
+        see(Quantity::Load, Some(load.saturating_sub(machines).max(0)));
+        see(Quantity::Pv, Some(site.pv_mw.to_milliwatts()));
+        let frequency = site.frequency_mhz.map(|mhz| i64::from(mhz).saturating_mul(1_000));
+        see(Quantity::Frequency, frequency);
+        if let Some(battery) = site.battery {
+            see(Quantity::BatteryPower, Some(battery.power_mw.to_milliwatts()));
+            let stored = i128::from(battery.stored_mwh.to_milliwatt_hours());
+            let capacity = i128::from(battery.capacity_mwh.to_milliwatt_hours());
+            let percent = stored.saturating_mul(PERCENT).checked_div(capacity);
+            see(Quantity::Battery, percent.and_then(|it| i64::try_from(it).ok()));
+        }
+    }
+    Seen { at: around.now, local_ms: around.local_ms, values }
+}
