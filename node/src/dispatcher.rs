@@ -7,6 +7,7 @@
 //! | `member` | what is known of one machine |
 //! | `hand` | the one who speaks to it, checks what it does, and learns |
 //! | `bids` | what the machines make of the site's next order |
+//! | `places` | what they warm |
 //! | `reaction` | how soon commands follow samples |
 //! | `kept` | what is known of machines from before the node was started |
 //! | `ruling` | what the owner's rules come to |
@@ -24,6 +25,7 @@ mod hand;
 mod hashprice;
 mod kept;
 mod member;
+mod places;
 mod reaction;
 mod ruling;
 mod task;
@@ -35,4 +37,5 @@ pub use config::{HashpriceSource, MinerConfig, MiningConfig, Owned};
 pub use desk::{DispatchDesk, DispatchStatus, Log, MachineStatus, Refused};
 pub use kept::KeptError;
 pub(crate) use member::STARTS_MAX;
+pub use places::{PlaceConfig, PlaceStatus};
 pub(crate) use task::{Aim, Dispatcher, DispatcherEnds, Targets};

@@ -13,12 +13,13 @@ pub(super) fn decide(
     let looked_at = machine.abilities.control == Control::Nothing;
     let (set_point, reason, mw) = match machine.say {
         Say::Nobody { .. } => (None, Reason::Unresponsive, machine.undecided_mw()),
-        Say::Plan | Say::Rule { .. } | Say::Owner { .. } if looked_at => {
+        Say::Plan | Say::TooHot | Say::Rule { .. } | Say::Owner { .. } if looked_at => {
             (None, Reason::OnlyLookedAt, machine.undecided_mw())
         }
-        Say::Plan | Say::Rule { .. } | Say::Owner { .. } if conditions.emergency => {
+        Say::Plan | Say::TooHot | Say::Rule { .. } | Say::Owner { .. } if conditions.emergency => {
             (Some(SetPoint::Off), Reason::Emergency, 0)
         }
+        Say::TooHot => (Some(SetPoint::Off), Reason::TooHot, 0),
         Say::Rule { set_point, number } => said(machine, left, set_point, Reason::Rule { number }),
         Say::Owner { set_point, until } if conditions.now < until => {
             let until_unix_ms = until.to_unix_ms();

@@ -57,6 +57,8 @@ pub enum Say {
         /// What it is taken to draw.
         draws: Power,
     },
+    /// The place that it warms: it is to be off there.
+    TooHot,
     /// A rule of its owner's.
     Rule {
         /// What it is to do.
@@ -92,7 +94,7 @@ impl Machine<'_> {
                 let idle = self.abilities.idle.to_milliwatts();
                 draws.to_milliwatts().saturating_sub(idle).max(0)
             }
-            Say::Plan | Say::Rule { .. } | Say::Owner { .. } => self.told_mw(),
+            Say::Plan | Say::TooHot | Say::Rule { .. } | Say::Owner { .. } => self.told_mw(),
         }
     }
 

@@ -36,6 +36,8 @@ pub enum Reason {
     Emergency,
     /// The frequency or the voltage asks for it.
     GridSupport,
+    /// The place that it warms is hot enough, or nobody knows whether.
+    TooHot,
     /// A rule of its owner's says so.
     Rule {
         /// Which one, counted from 0 in the order in which they decide.
@@ -74,6 +76,7 @@ impl fmt::Display for Reason {
             Self::Limit => "a fuse or a line would carry too much",
             Self::Emergency => "the grid is in an emergency",
             Self::GridSupport => "the frequency or the voltage asks for it",
+            Self::TooHot => "what it warms is hot enough, or nobody says how warm it is",
             Self::Rule { .. } => "a rule says so",
             Self::Owner { .. } => "its owner said so",
             Self::Unresponsive => "it does not do as it is told",

@@ -229,6 +229,8 @@ fn a_rule_stands_above_the_plan_and_below_fuses() {
     assert_eq!(planned(&budget(0), &[runs]), [(run(3_000), by_rule)]);
     let stops = Machine { say: rule(OFF), ..running(&able, 160, 3_000) };
     assert_eq!(planned(&budget(9_000), &[stops]), [(OFF, by_rule)]);
+    let hot = Machine { say: Say::TooHot, ..running(&able, 160, 3_000) };
+    assert_eq!(planned(&budget(9_000), &[hot]), [(OFF, Reason::TooHot)]);
     let fuse = Conditions { ceiling: watts(500), ..budget(9_000) };
     assert_eq!(planned(&fuse, &[runs]), [(OFF, Reason::Limit)]);
 }

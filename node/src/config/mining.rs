@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lightning::LightningConfig;
 use super::{BadValue, given, require, sat};
-use crate::dispatcher::{HashpriceSource, MinerConfig, MiningConfig, STARTS_MAX};
+use crate::dispatcher::{HashpriceSource, MinerConfig, MiningConfig, PlaceConfig, STARTS_MAX};
 
 /// The longest that a machine may have to run or rest: a day.
 const SECONDS_MAX: u32 = 86_400;
@@ -58,6 +58,8 @@ pub struct RawMining {
     pub nominal_mv: Option<u32>,
     /// A file with what the owner wants of machines, whatever the plan says.
     pub rules_file: Option<PathBuf>,
+    /// What machines warm.
+    pub place: Vec<PlaceConfig>,
 }
 
 impl RawMining {
@@ -79,6 +81,7 @@ impl RawMining {
             nominal_mhz: Some(GridSupport::default().nominal_mhz),
             nominal_mv: Some(GridSupport::default().nominal_mv),
             rules_file: None,
+            place: Vec::new(),
         }
     }
 
@@ -101,6 +104,7 @@ impl RawMining {
             nominal_mhz: self.nominal_mhz.or(below.nominal_mhz),
             nominal_mv: self.nominal_mv.or(below.nominal_mv),
             rules_file: self.rules_file.or(below.rules_file),
+            place: if self.place.is_empty() { below.place } else { self.place },
         }
     }
 
@@ -115,6 +119,7 @@ impl RawMining {
         lightning: Option<&LightningConfig>,
     ) -> Result<MiningConfig, BadValue> {
         check_machines(&machines)?;
+        check_places(&self.place, &machines)?;
         let pool_fee_ppm = at_most(self.pool_fee_ppm, 1_000_000, "mining.pool_fee_ppm")?;
         let wear = given(self.wear_msat_per_kwh, "mining.wear_msat_per_kwh")?;
         require(!wear.is_negative(), "mining.wear_msat_per_kwh", || {
@@ -157,6 +162,7 @@ impl RawMining {
             step_max: watts(at_most(self.step_w_max, WATTS_MAX, "mining.step_w_max")?),
             starts_max: usize::try_from(starts_max).unwrap_or(usize::MAX),
             support: supports.then_some(support),
+            places: self.place,
             rules: self.rules_file.as_deref().map_or_else(|| Ok(Rules::default()), rules)?,
             kept_file: None,
         })
@@ -188,6 +194,29 @@ fn check_machines(machines: &[MinerConfig]) -> Result<(), BadValue> {
             format!("has the name {name:?}; one has 1 to {NAME_MAX} bytes")
         })?;
         require(names.insert(name), "miner", || format!("names two machines {name:?}"))?;
+    }
+    Ok(())
+}
+
+/// A machine warms one place at most, and one that there is.
+fn check_places(places: &[PlaceConfig], machines: &[MinerConfig]) -> Result<(), BadValue> {
+    let (mut names, mut warming) = (BTreeSet::new(), BTreeSet::new());
+    for place in places {
+        let name = place.name.as_str();
+        if let Some(problem) = place.problem() {
+            return Err(BadValue { key: "mining.place", problem });
+        }
+        require(!name.is_empty() && names.insert(name), "mining.place", || {
+            format!("needs names that differ, and has {name:?}")
+        })?;
+        for machine in &place.machines {
+            let exists = machines.iter().any(|it| it.owned.name == *machine);
+            require(exists && warming.insert(machine), "mining.place", || {
+                format!(
+                    "{name:?}: each machine is one of [[miner]] and warms one place, unlike {machine:?}"
+                )
+            })?;
+        }
     }
     Ok(())
 }
@@ -246,6 +275,18 @@ mod tests {
         std::fs::write(&path, rule.replace("pv_w", "pv_kw")).unwrap();
         let refused = checked(&set).unwrap_err();
         assert!(refused.contains("line 4") && refused.contains("pv_kw"), "{refused}");
+    }
+
+    #[test]
+    fn places_are_warmed_by_machines_that_there_are() {
+        let place = "[[mining.place]]\nname = \"tank\"\nmachines = [\"a\"]\nwanted_celsius = 55\n\
+                     hottest_celsius = 70\nwh_per_kelvin = 349\nfuel_msat_per_kwh = 90000\n\
+                     heat_ppm = 900000\n";
+        assert_eq!(checked(&format!("{MINER}{place}")).unwrap().places.len(), 1);
+        for text in [place.to_owned(), format!("{MINER}{place}{place}")] {
+            let refused = checked(&text).unwrap_err();
+            assert!(refused.contains("mining.place"), "{refused}");
+        }
     }
 
     #[test]

@@ -318,6 +318,11 @@ const SECTIONS: &[Section] = &[
                 about: "What you want of machines, whatever the plan says; see docs/rules.md.",
                 example: "\"rules.toml\"",
             },
+            Key {
+                name: "place",
+                about: "The rooms and tanks that machines warm; see docs/dispatch.md.",
+                example: "[{ name = \"tank\", machines = [\"cellar\"], wanted_celsius = 55, hottest_celsius = 70, wh_per_kelvin = 349, fuel_msat_per_kwh = 90000, heat_ppm = 900000 }]",
+            },
         ],
     },
     Section {
@@ -498,6 +503,13 @@ mod tests {
         ];
         all.mining.hashprice_msat_per_th_day = Some(Hashprice::from_msat_per_th_day(1));
         all.mining.rules_file = Some("file".into());
+        all.mining.place = vec![
+            toml::from_str(
+                "name = \"tank\"\nmachines = []\nwanted_celsius = 5\nhottest_celsius = 7\n\
+                 wh_per_kelvin = 1\nfuel_msat_per_kwh = 1\nheat_ppm = 1",
+            )
+            .expect("it is one"),
+        ];
         all.home_assistant.broker = text();
         all.home_assistant.credentials_file = Some("file".into());
         all.rpc.tls_certificate_file = Some("file".into());

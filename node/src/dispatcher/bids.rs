@@ -49,6 +49,9 @@ fn bid(member: &Member, now: Timestamp, starts: Timestamp) -> Option<Flexible> {
         let SetPoint::Run { power_mw } = set_point else { return None };
         return Some(Flexible { worth: HAS_TO_RUN, power: above_idle(power_mw) });
     }
+    if machine.say == Say::TooHot {
+        return None;
+    }
     if let Say::Rule { set_point, .. } = machine.say {
         let SetPoint::Run { power_mw } = set_point else { return None };
         return Some(Flexible { worth: HAS_TO_RUN, power: above_idle(power_mw) });

@@ -15,6 +15,7 @@ use boltgrid_protocol::units::{Msat, Power, Price};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use super::places::PlaceConfig;
 use crate::config::lightning::ChainSource;
 
 /// A machine of which nothing is heard for this time counts as lost where nothing is said.
@@ -45,6 +46,8 @@ pub struct MiningConfig {
     pub support: Option<GridSupport>,
     /// What the owner wants of them, whatever the plan says.
     pub rules: Rules,
+    /// What they warm.
+    pub places: Vec<PlaceConfig>,
     /// The file in which what is known of them survives a restart; nothing does without one.
     pub kept_file: Option<PathBuf>,
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use boltgrid_miners::heat::Temperatures;
 use boltgrid_miners::machine::SetPoint;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::places::PlaceStatus;
 use crate::status::quoted;
 
 /// Owners' words waiting.
@@ -30,6 +32,12 @@ pub enum Refused {
     /// For too long, or no time at all.
     #[error("an owner decides for 1 ms to a week, and the plan from then on")]
     Time,
+    /// There is no such place.
+    #[error("there is no place {0:?} in the config; see `[[mining.place]]`")]
+    NoPlace(String),
+    /// No place is so warm or cold.
+    #[error("a temperature is −60 to 150 °C, in thousandths of a degree")]
+    Temperature,
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
@@ -42,6 +50,8 @@ pub(super) enum Wish {
     Owner { machine: String, set_point: Option<SetPoint>, for_ms: u64 },
     /// All machines stop for so long; 0 ends that.
     Emergency { for_ms: u64 },
+    /// How warm a place is.
+    Warm { place: String, seen: Temperatures },
 }
 
 /// A wish, and where the answer goes.
@@ -91,6 +101,15 @@ impl DispatchDesk {
         self.ask(Wish::Emergency { for_ms }).await
     }
 
+    /// Takes somebody's word for how warm a place is; it is believed for a while.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`].
+    pub async fn warm(&self, place: String, seen: Temperatures) -> Result<(), Refused> {
+        self.ask(Wish::Warm { place, seen }).await
+    }
+
     async fn ask(&self, wish: Wish) -> Result<(), Refused> {
         let (answer, answered) = oneshot::channel();
         self.wishes.send((wish, answer)).await.map_err(|_| Refused::Stopping)?;
@@ -121,6 +140,9 @@ pub struct DispatchStatus {
     /// Until when all stop; none without an emergency.
     #[serde(with = "quoted::option")]
     pub emergency_until_unix_ms: Option<u64>,
+    /// What machines warm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<PlaceStatus>,
     /// The machines.
     pub machines: Vec<MachineStatus>,
     /// The latest decisions, oldest first.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use boltgrid_miners::break_even::{BreakEven, Inputs, Worth, run_energy};
 use boltgrid_miners::effect::Standing as Effect;
 use boltgrid_miners::hash::Hashprice;
+use boltgrid_miners::heat::Heating;
 use boltgrid_miners::learnt::Learnt;
 use boltgrid_miners::machine::{Abilities, Control, SetPoint};
 use boltgrid_miners::plan::{Decision, Habits, Machine, Past, Reason, Say};
@@ -52,6 +53,10 @@ pub(super) struct Member {
     pub(super) decision: Option<Decision>,
     /// What is wrong with it, in words.
     pub(super) trouble: Option<String>,
+    /// What the place asks of it that it warms, where there is one …
+    pub(super) heating: Option<Heating>,
+    /// … and how warm that is, in thousandths of a degree Celsius, where that is known.
+    pub(super) inside_m_celsius: Option<i32>,
     /// The rule that decides for it; none where the plan does.
     pub(super) ruled: Option<Ruled>,
     /// What each rule came to, in words.
@@ -85,6 +90,8 @@ impl Member {
             break_even: BreakEven::default(),
             decision: None,
             trouble: None,
+            heating: None,
+            inside_m_celsius: None,
             ruled: None,
             rules: Vec::new(),
             before: kept.switched_unix_ms.map(|at| (at, kept.runs)),
@@ -132,7 +139,7 @@ impl Member {
             wear: mining.wear,
             start: mining.start,
             run,
-            heat: None,
+            heat: self.heating.and_then(|heating| heating.value),
         });
     }
 
@@ -149,6 +156,7 @@ impl Member {
         let say = match self.owner {
             _ if !known.standing.is_in_plan() => Say::Nobody { draws: known.assumed },
             Some((set_point, until)) if now < until => Say::Owner { set_point, until },
+            Some(_) | None if self.heating.is_some_and(|it| it.is_too_hot) => Say::TooHot,
             Some(_) | None => self.rule(now, known, starts_of_a_day).map_or(Say::Plan, |ruled| {
                 Say::Rule { set_point: ruled.set_point, number: ruled.number }
             }),
@@ -156,7 +164,7 @@ impl Member {
         Some(Machine {
             abilities: &known.abilities,
             worth: self.worth(),
-            heat_is_due: false,
+            heat_is_due: self.heating.is_some_and(|heating| heating.is_due),
             told: self.told(known),
             habits: self.habits,
             past: Past { switched_at: self.switched_at, starts_of_a_day },

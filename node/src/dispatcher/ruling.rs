@@ -118,6 +118,9 @@ fn seen(member: &Member, around: &Around<'_>) -> Seen {
     see(Quantity::BreakEven, Some(member.break_even.to_go_on().to_msat_per_kwh()));
     let chips = member.known.as_ref().and_then(|known| known.seen?.temperature_m_celsius);
     see(Quantity::MachineTemperature, chips.map(i64::from));
+    see(Quantity::Temperature, member.inside_m_celsius.map(i64::from));
+    let heating = member.heating.filter(|_| member.inside_m_celsius.is_some());
+    see(Quantity::HeatDemand, heating.map(|heating| heating.demand.to_milliwatts()));
     if let Some(site) = around.site {
         let machines = around.machines.to_milliwatts();
         let (power, load) = (site.power_mw.to_milliwatts(), site.load_mw.to_milliwatts());

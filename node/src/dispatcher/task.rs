@@ -26,6 +26,7 @@ use super::hand::{Hand, Report, Wanted};
 use super::hashprice;
 use super::kept::{self, Kept, KeptError};
 use super::member::Member;
+use super::places::Warmed;
 use super::reaction::{Reactions, Sampled};
 use super::ruling::{Around, Ruling};
 use super::{HashpriceSource, MiningConfig};
@@ -79,6 +80,7 @@ pub(crate) struct Dispatcher {
     sampled: Sampled,
     shown: Option<Shown>,
     ruling: Ruling,
+    places: Vec<Warmed>,
     /// What is to be known after a restart, and since when.
     kept: watch::Sender<Kept>,
     kept_at: Timestamp,
@@ -129,6 +131,7 @@ impl Dispatcher {
             })
             .unzip();
         let rules = mining.rules.clone();
+        let places = mining.places.iter().cloned().map(Warmed::new).collect();
         let ends = DispatcherEnds {
             desk: DispatchDesk { wishes: wish, status: status_watch },
             mining: mining_watch,
@@ -154,6 +157,7 @@ impl Dispatcher {
             sampled: Sampled::default(),
             shown: None,
             ruling: Ruling::new(rules),
+            places,
             kept: watch::channel(before).0,
             kept_at: clock::now(),
             stop_hands,
@@ -251,6 +255,11 @@ impl Dispatcher {
                 self.emergency_until = (for_ms > 0).then(|| now.plus_ms(for_ms));
                 Ok(())
             }
+            Wish::Warm { place, seen } => {
+                let found = self.places.iter_mut().find(|it| it.name() == place);
+                let Some(found) = found else { return Err(Refused::NoPlace(place)) };
+                if found.hear(now, seen) { Ok(()) } else { Err(Refused::Temperature) }
+            }
             Wish::Owner { machine, set_point, for_ms } => {
                 let member = self.members.iter_mut().find(|it| it.miner.owned.name == machine);
                 let Some(member) = member else { return Err(Refused::Unknown(machine)) };
@@ -285,6 +294,7 @@ impl Dispatcher {
         let conditions = react::conditions(now, shown.as_ref(), draws, &target, &limits);
         let conditions = Conditions { emergency, ..conditions };
         self.conditions = Some(conditions);
+        self.warm(now);
         self.judge(now, draws.least);
         let places: Vec<usize> = (0..self.members.len())
             .filter(|place| self.members.get(*place).is_some_and(|it| it.known.is_some()))
@@ -369,6 +379,22 @@ impl Dispatcher {
         })
     }
 
+    /// Works out what places ask of the machines that warm them.
+    fn warm(&mut self, now: Timestamp) {
+        for place in &mut self.places {
+            place.reckon(now, self.charter.interval.interval_ms);
+            let warming = self.members.iter_mut();
+            for member in warming.filter(|it| place.is_warmed_by(&it.miner.owned.name)) {
+                let value = member.heating.and_then(|heating| heating.value);
+                member.heating = Some(place.heating);
+                member.inside_m_celsius = place.seen(now).inside_m_celsius;
+                if value != place.heating.value {
+                    member.reckon(&self.mining, self.hashprice);
+                }
+            }
+        }
+    }
+
     /// Has the owner's rules say what they come to.
     fn judge(&mut self, now: Timestamp, machines: Power) {
         let interval = self.charter.interval.interval_at(now);
@@ -416,6 +442,7 @@ impl Dispatcher {
             reaction_ms_p95: self.reactions.ms_p95(),
             reactions: u32::try_from(self.reactions.count()).unwrap_or(u32::MAX),
             emergency_until_unix_ms: self.emergency_until.map(Timestamp::to_unix_ms),
+            places: self.places.iter().map(|place| place.status(clock::now())).collect(),
             machines,
             decisions: self.decisions.iter().cloned().collect(),
         };

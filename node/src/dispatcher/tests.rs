@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use boltgrid_miners::break_even::Appetite;
 use boltgrid_miners::hash::Hashprice;
+use boltgrid_miners::heat::Temperatures;
 use boltgrid_miners::plan::Habits;
 use boltgrid_miners::react::Target;
 use boltgrid_miners::rules::{Rules, read_rules};
@@ -109,6 +110,7 @@ fn mining(machines: Vec<MinerConfig>) -> MiningConfig {
         starts_max: 10,
         support: None,
         rules: Rules::default(),
+        places: Vec::new(),
         kept_file: None,
     }
 }
@@ -402,6 +404,45 @@ async fn a_rule_starts_what_does_not_pay_but_nothing_unknown_starts_anything() {
     let mut house = ruled(&run("{ power_w = { below = 1000 } }")).await;
     house.until("it runs", |it, _| it.running() == [true]).await;
     house.until("and stops", |it, _| it.running() == [false]).await;
+}
+
+#[tokio::test]
+async fn heat_that_is_due_starts_what_does_not_pay_and_nothing_runs_where_nobody_knows() {
+    let tank = "name = \"tank\"\nmachines = [\"m0\"]\nwanted_celsius = 55\nhottest_celsius = 70\n\
+                wh_per_kelvin = 349\nfuel_msat_per_kwh = 360000\nheat_ppm = 900000\n";
+    let tank: PlaceConfig = toml::from_str(tank).unwrap();
+    let mut house = House::treated(&[0], |mining| {
+        let [miner] = mining.machines.clone().try_into().unwrap();
+        let appetite = Appetite::WhenItPays;
+        let miner = MinerConfig { owned: Owned { appetite, ..miner.owned }, ..miner };
+        MiningConfig { places: vec![tank.clone()], machines: vec![miner], ..mining }
+    })
+    .await;
+    house.found().await;
+    let desk = house.ends.desk.clone();
+    let warm = async |m_celsius| {
+        let seen = Temperatures { inside_m_celsius: Some(m_celsius), outside_m_celsius: None };
+        desk.warm("tank".to_owned(), seen).await
+    };
+    house.give(9_000);
+    house
+        .until("nobody says how warm it is", |it, status| {
+            let reason = status.machines[0].reason.as_deref().unwrap_or_default();
+            it.running() == [false] && reason.contains("nobody says how warm")
+        })
+        .await;
+    house.give(0);
+    warm(40_000).await.unwrap();
+    // Heat is worth 400 sat/kWh and power costs no more than that, so it is bought.
+    house.until("it heats", |it, _| it.running() == [true]).await;
+    let status = house.ends.desk.status();
+    assert_eq!(status.machines[0].heat_msat_per_kwh, 400_000);
+    assert!(status.places[0].is_due);
+    warm(71_000).await.unwrap();
+    house.until("it is hot enough", |it, _| it.running() == [false]).await;
+    assert_eq!(warm(171_000).await, Err(Refused::Temperature));
+    let nowhere = desk.warm("attic".to_owned(), Temperatures::default()).await;
+    assert_eq!(nowhere, Err(Refused::NoPlace("attic".to_owned())));
 }
 
 /// The numbers of docs/dispatch.md.

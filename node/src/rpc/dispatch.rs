@@ -1,7 +1,8 @@
 //! JSON-RPC of the dispatcher: `dispatch.list`, which only reads, and `dispatch.override` and
-//! `dispatch.shed`, which switch machines.
+//! `dispatch.shed`, which switch machines; `dispatch.warm` takes a thermometer's word.
 //! Not for: the shapes of the answers ([`crate::dispatcher`]).
 
+use boltgrid_miners::heat::Temperatures;
 use boltgrid_miners::machine::SetPoint;
 use boltgrid_protocol::units::Power;
 use jsonrpsee::core::{RpcResult, async_trait};
@@ -31,6 +32,16 @@ pub trait DispatchRpc {
     /// Has all machines stop for a while; 0 ends that.
     #[method(name = "shed")]
     async fn shed(&self, for_s: u32) -> RpcResult<()>;
+
+    /// Takes a thermometer's word, in thousandths of a degree Celsius, for how warm a place is and
+    /// how warm it is outside; it is believed for a quarter of an hour.
+    #[method(name = "warm")]
+    async fn warm(
+        &self,
+        place: String,
+        inside_m_celsius: Option<i32>,
+        outside_m_celsius: Option<i32>,
+    ) -> RpcResult<()>;
 }
 
 #[async_trait]
@@ -54,13 +65,23 @@ impl DispatchRpcServer for Answers {
     async fn shed(&self, for_s: u32) -> RpcResult<()> {
         self.dispatch.shed(u64::from(for_s) * 1_000).await.map_err(refused)
     }
+
+    async fn warm(
+        &self,
+        place: String,
+        inside_m_celsius: Option<i32>,
+        outside_m_celsius: Option<i32>,
+    ) -> RpcResult<()> {
+        let seen = Temperatures { inside_m_celsius, outside_m_celsius };
+        self.dispatch.warm(place, seen).await.map_err(refused)
+    }
 }
 
 fn refused(why: Refused) -> ErrorObjectOwned {
     let code = match why {
-        Refused::Unknown(_) => Code::NotFound,
+        Refused::Unknown(_) | Refused::NoPlace(_) => Code::NotFound,
         Refused::Unable { .. } => Code::NotDone,
-        Refused::Time => Code::BadParameter,
+        Refused::Time | Refused::Temperature => Code::BadParameter,
         Refused::Stopping => Code::Busy,
     };
     code.because(why.to_string())

@@ -5,7 +5,7 @@ use crate::access::Role;
 
 /// Every method by name with the least role that may call it. A node compares it with what it serves
 /// when it starts, and no caller reaches a method that is not here.
-pub(super) const METHODS: [(&str, Role); 41] = [
+pub(super) const METHODS: [(&str, Role); 42] = [
     ("alert.list", Role::Read),
     ("alert.test", Role::Admin),
     ("channel.close", Role::Admin),
@@ -19,6 +19,7 @@ pub(super) const METHODS: [(&str, Role); 41] = [
     ("dispatch.list", Role::Read),
     ("dispatch.override", Role::Admin),
     ("dispatch.shed", Role::Admin),
+    ("dispatch.warm", Role::Admin),
     ("dispute.list", Role::Read),
     ("escrow.accept", Role::Admin),
     ("escrow.decline", Role::Admin),

@@ -25,7 +25,7 @@ use super::timeline::{Timeline, startup_ms};
 use super::{RunError, RunOptions};
 use crate::chain::{Source, SourceError};
 use crate::devices::miners::MinerError;
-use crate::devices::{DeviceFarm, FarmError, Meters, SharedPlant};
+use crate::devices::{DeviceFarm, FarmError, SharedPlant};
 use crate::plant::{Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
 use crate::rogue::Role as RogueRole;
 use crate::scenario::{Scenario, ScenarioError, TimeError};
@@ -233,12 +233,7 @@ impl Stage {
         let timeline = plan.timeline()?;
         let charter = plan.charter(plan.timing()?.start_of(timeline.first))?;
         let plant = plan.plant(&timeline)?;
-        // Machines first: what they draw is in what stands on their sites' equipment.
-        let park = match options.miners {
-            true => Some(Park::open(&plant, nodes, interval_ms).await?),
-            false => None,
-        };
-        let farm = devices(&plant, options.meters).await?;
+        let (park, farm) = equipment(&plant, options, nodes).await?;
         let mining = park.as_ref().map(Park::of_sites).unwrap_or_default();
         let clocks_skewed = faults.iter().any(|fault| matches!(fault.kind, FaultKind::Skew { .. }));
         let founding = Founding {
@@ -395,8 +390,20 @@ impl Plan<'_> {
     }
 }
 
-async fn devices(plant: &SharedPlant, meters: Meters) -> Result<DeviceFarm, FarmError> {
-    DeviceFarm::start(Arc::clone(plant), Arc::new(boltgrid::clock::now), meters).await
+/// The mining machines, where there are any, and the devices of all sites: machines first, since what
+/// they draw is in what stands on their sites' equipment.
+async fn equipment(
+    plant: &SharedPlant,
+    options: &RunOptions,
+    nodes: usize,
+) -> Result<(Option<Park>, DeviceFarm), StageError> {
+    let park = match options.miners {
+        true => Some(Park::open(plant, nodes, options.interval_ms).await?),
+        false => None,
+    };
+    let clock = Arc::new(boltgrid::clock::now);
+    let farm = DeviceFarm::start(Arc::clone(plant), clock, options.meters).await?;
+    Ok((park, farm))
 }
 
 /// The ports of nodes, three each.
