@@ -6,7 +6,7 @@
 mod world;
 
 use boltgrid::rpc::escrow::EscrowStage;
-use boltgrid::rpc::{EscrowListRpcClient, EscrowRpcClient};
+use boltgrid::rpc::{ChannelRpcClient, EscrowListRpcClient, EscrowRpcClient};
 use boltgrid_protocol::escrow::Releases;
 use boltgrid_testnet::chain::Choice;
 
@@ -77,11 +77,37 @@ async fn an_escrow_is_made_once_though_each_of_the_three_is_killed_while_they_si
         let escrow = world.propose(Releases::Missed, false, 12).await;
         world.kill_and_start(killed).await;
         world.is_up(killed).await;
-        world.is(PAYEE, &escrow, EscrowStage::Locked).await;
+        let mut on_chain = world.is_unless_on_chain(PAYEE, &escrow, EscrowStage::Locked).await;
         // And again, now that it is locked, and once more at the end.
         world.kill_and_start(killed).await;
-        all_end(&world, &[(escrow, true)], before_sat).await;
+        on_chain |= world.is_unless_on_chain(PAYEE, &escrow, EscrowStage::Released).await;
+        if on_chain {
+            world.settles_on_chain(&escrow).await;
+            world.open().await;
+        } else {
+            all_end(&world, &[(escrow, true)], before_sat).await;
+        }
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_amount_whose_channel_is_closed_by_force_is_released_on_the_chain() {
+    let world = World::new(&chain()).await;
+    let escrow = world.propose(Releases::Delivered, true, 0).await;
+    world.is(PAYEE, &escrow, EscrowStage::Locked).await;
+    let before_sat = world.owned_sat(PAYEE).await;
+    let payer = world.client(PAYER);
+    let channel = payer.channels().await.unwrap().remove(0).channel;
+    payer.force_close(channel).await.unwrap();
+    world.is(PAYEE, &escrow, EscrowStage::Released).await;
+    assert_eq!(world.settles_on_chain(&escrow).await, EscrowStage::Released);
+    world::eventually("the payee has the amount, less what the chain takes", async || {
+        world.mine(1).await;
+        let more_sat = world.owned_sat(PAYEE).await.saturating_sub(before_sat);
+        (1..=ESCROW_SAT).contains(&more_sat)
+    })
+    .await;
     world.stop().await;
 }
 

@@ -49,7 +49,9 @@ pub(crate) const ESCROW_SAT: u64 = 20_000;
 const TOO_MUCH_MWH: u64 = 1_000_000_000_000;
 
 /// How many lines of each log a failure shows.
-const LAST_WORDS: usize = 120;
+const LAST_WORDS: usize = 60;
+/// What every node says in every interval.
+const DAILY: [&str; 4] = ["interval cleared", "interval settled", "set points", "reading signed"];
 
 pub(crate) const PAYER: usize = 0;
 pub(crate) const PAYEE: usize = 1;
@@ -87,6 +89,17 @@ fn boltgrid(folder: &Path, arguments: &[&str]) -> String {
     drop(stdin);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+fn is_daily(line: &str) -> bool {
+    DAILY.iter().any(|daily| line.contains(daily))
+}
+
+const fn is_over(stage: EscrowStage) -> bool {
+    matches!(
+        stage,
+        EscrowStage::Released | EscrowStage::GivenBack | EscrowStage::Lapsed | EscrowStage::Refused
+    )
 }
 
 /// Waits until something holds, and fails with `what` where it does not.
@@ -188,7 +201,8 @@ impl World {
         }
     }
 
-    async fn open(&self) {
+    /// Opens a channel from the payer to the payee, and waits until both can use it.
+    pub(crate) async fn open(&self) {
         let (payer, payee) = (self.client(PAYER), self.client(PAYEE));
         let terms = OpenTerms {
             counterparty: self.id(PAYEE),
@@ -268,9 +282,83 @@ impl World {
                 .as_ref()
                 .is_some_and(|it| matches!(it.stage, EscrowStage::Refused | EscrowStage::Lapsed));
             let is_in_time = Instant::now() < deadline && !is_lost;
-            assert!(is_in_time, "not in time, or never: {what}: {view:?}\n{}", self.last_words());
+            assert!(is_in_time, "{}\nnot in time, or never: {what}: {view:?}", self.last_words());
             sleep(LOOK).await;
         }
+    }
+
+    /// Waits for a stage; true where the channel goes to the chain instead. Lightning's library writes what
+    /// a channel is and what the node knows of it one after the other, and closes the channel of a node
+    /// that was killed in between: all goes on, but on the chain.
+    pub(crate) async fn is_unless_on_chain(
+        &self,
+        node: usize,
+        escrow: &str,
+        stage: EscrowStage,
+    ) -> bool {
+        let mut goes_to_chain = false;
+        let what = format!("{} sees {stage:?}, or the channel goes to the chain", NAMES[node]);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let view = self.view(node, escrow).await;
+            if view.as_ref().is_some_and(|it| it.stage == stage) {
+                return false;
+            }
+            goes_to_chain |= self.goes_to_chain().await;
+            if goes_to_chain {
+                return true;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not in time: {what}: {view:?}\n{}",
+                self.last_words()
+            );
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Whether the channel is closed, as a node that is up says: money is in none that is open.
+    async fn goes_to_chain(&self) -> bool {
+        for node in [PAYER, PAYEE] {
+            let client = self.client(node);
+            let has_none = client.channels().await.is_ok_and(|channels| channels.is_empty());
+            if has_none && client.balances().await.is_ok_and(|it| it.channels_sat > 0) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Finds blocks until an escrow whose channel goes to the chain is over for both sides; returns how,
+    /// which is the same for both.
+    pub(crate) async fn settles_on_chain(&self, escrow: &str) -> EscrowStage {
+        self.mine(1).await;
+        let mut ends = [None; 2];
+        let deadline = Instant::now() + PATIENCE;
+        while ends.contains(&None) {
+            let mut all_done = true;
+            for (place, node) in [PAYER, PAYEE].into_iter().enumerate() {
+                let stage = self.view(node, escrow).await.map(|it| it.stage);
+                ends[place] = stage.filter(|stage| is_over(*stage));
+                // Until somebody acts, blocks would only use up the time of the lock.
+                all_done &= stage.is_some_and(|stage| stage != EscrowStage::Locked);
+            }
+            if all_done {
+                self.mine(1).await;
+            }
+            let words = || format!("{ends:?}\n{}", self.last_words());
+            assert!(Instant::now() < deadline, "not settled on the chain in time: {}", words());
+            sleep(LOOK).await;
+        }
+        let [payer, payee] = ends.map(|end| end == Some(EscrowStage::Released));
+        assert_eq!(payer, payee, "one of the two has the amount: {ends:?}\n{}", self.last_words());
+        if payee { EscrowStage::Released } else { EscrowStage::GivenBack }
+    }
+
+    /// What a node has in all, in its wallet, in channels, and on its way out of closed ones.
+    pub(crate) async fn owned_sat(&self, node: usize) -> u64 {
+        let balances = self.client(node).balances().await.unwrap();
+        balances.onchain_sat + balances.channels_sat + balances.closing_sat
     }
 
     /// What the payer can still send, in whole satoshi, once nothing is on its way.
@@ -288,7 +376,7 @@ impl World {
         let mut words = String::new();
         for (node, name) in NAMES.iter().enumerate() {
             let log = self.log(node);
-            let lines: Vec<&str> = log.lines().collect();
+            let lines: Vec<&str> = log.lines().filter(|line| !is_daily(line)).collect();
             let last = lines.len().saturating_sub(LAST_WORDS);
             words.push_str(&format!("-- {name}\n{}\n", lines[last..].join("\n")));
         }
