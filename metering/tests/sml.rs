@@ -101,10 +101,15 @@ fn a_single_changed_byte_shows_nothing_else_than_before() {
 
 /// A file with one message, a list of one value.
 fn with(value: &[u8]) -> Result<Shown, String> {
+    with_checksum(value, 0)
+}
+
+/// The same, with some bits of the message's checksum changed.
+fn with_checksum(value: &[u8], changed: u16) -> Result<Shown, String> {
     let entry = [&[0x77][..], value].concat();
     let list = [&[0x77, 0x01, 0x02, 0x41, 0x01, 0x01, 0x71], &entry[..], &[0x01, 0x01]].concat();
     let body = [&[0x76, 0x02, 0x31, 0x62, 0, 0x62, 0, 0x72, 0x63, 0x07, 0x01], &list[..]].concat();
-    let crc = crc(&body).swap_bytes().to_be_bytes();
+    let crc = (crc(&body) ^ changed).to_le_bytes();
     let file = [&body[..], &[0x63], &crc, &[0]].concat();
     read_file(&file, None).map_err(|error| error.to_string())
 }
@@ -140,6 +145,13 @@ fn values_without_meaning_are_refused_and_unknown_ones_passed_over() {
     assert_eq!(power(&[0x62, 27, 0x52, 0, 0x02, 0x41, 0x01]), Ok(Shown::default()));
     let other = with(&[0x07, 1, 0, 96, 1, 0, 0xFF, 0x01, 0x01, 0x01, 0x01, 0x02, 0x41, 0x01]);
     assert_eq!(other, Ok(Shown::default()));
+}
+
+#[test]
+fn a_message_whose_checksum_is_wrong_is_refused() {
+    let value = [0x07, 1, 0, 16, 7, 0, 0xFF, 0x01, 0x01, 0x62, 27, 0x52, 0, 0x62, 1, 0x01];
+    assert!(with_checksum(&value, 0).is_ok());
+    assert!(with_checksum(&value, 0x0100).unwrap_err().contains("checksum"));
 }
 
 fn config(address: &str) -> SmlConfig {
