@@ -23,6 +23,7 @@ pub mod abstention;
 pub mod auction;
 pub mod channels;
 pub mod clear;
+pub mod cohort;
 mod contracted;
 pub mod effect;
 pub mod escrow;
@@ -36,6 +37,7 @@ mod readings;
 mod round;
 mod seals;
 pub mod settlement;
+mod shares;
 pub mod strategy;
 
 pub use market::Market;

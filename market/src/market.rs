@@ -3,6 +3,7 @@
 //! It never reads a clock, a socket, a disk or a random source, so the simulator runs the very code
 //! that the node runs, and the log of its inputs is a replay. Not for: carrying effects out.
 
+mod masking;
 mod missed;
 mod settling;
 mod showing;
@@ -31,6 +32,7 @@ use crate::notice::Notice;
 use crate::payments::{Means, Payments};
 use crate::readings::{GridPower, Noted, Readings};
 use crate::round::{Contradiction, Judgement, Round, Seat};
+use masking::Masking;
 use missed::Missed;
 use showing::Showing;
 
@@ -53,6 +55,7 @@ pub struct Market {
     missed: Missed,
     readings: Readings,
     showing: Showing,
+    masking: Masking,
     forwards: Forwards,
     payments: Payments,
     barred: BTreeMap<ParticipantId, Interval>,
@@ -88,6 +91,7 @@ impl Market {
             missed: Missed::default(),
             readings: Readings::default(),
             showing: Showing::default(),
+            masking: Masking::default(),
             forwards,
             payments,
             barred: BTreeMap::new(),
@@ -305,6 +309,7 @@ impl Market {
         match message {
             Message::Reading(reading) => return (self.hear_reading(now, reading), none),
             Message::Seal(seal) => return (self.hear_seal(now, seal), none),
+            Message::Share(share) => return (self.hear_share(now, share), none),
             Message::Evidence(evidence) => return self.hear_evidence(&evidence),
             Message::PeerRecord(_)
             | Message::Offer(_)
@@ -339,7 +344,8 @@ impl Market {
             | Message::Reply(_)
             | Message::Invoice(_)
             | Message::Deed(_)
-            | Message::Seal(_) => (Judgement::KNOWN, none),
+            | Message::Seal(_)
+            | Message::Share(_) => (Judgement::KNOWN, none),
         }
     }
 
@@ -406,6 +412,7 @@ impl Market {
             effects.extend(round.advance(now, may_sign, is_barred, &mut self.payments));
         }
         effects.extend(self.show_readings(now));
+        effects.extend(self.mask(now));
         effects.extend(self.settle(now));
         self.rounds.retain(|_, round| now <= round.schedule.readings_by);
         self.payments.keep_pledges(|interval| self.rounds.contains_key(&interval));
@@ -484,6 +491,7 @@ fn origin(message: &Message) -> (ParticipantId, Interval) {
         Message::Invoice(it) => (it.participant(), it.interval()),
         Message::Deed(it) => (it.participant(), it.interval()),
         Message::Seal(it) => (it.participant(), it.interval()),
+        Message::Share(it) => (it.participant(), it.interval()),
     }
 }
 

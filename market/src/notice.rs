@@ -10,6 +10,7 @@ use boltgrid_protocol::order::Order;
 use boltgrid_protocol::units::{Energy, Interval, Price};
 
 use crate::abstention::Abstaining;
+use crate::cohort::FeederSum;
 use crate::forwards::Held;
 use crate::payments::Told;
 use crate::settlement::{Settlement, SettlementError};
@@ -46,6 +47,8 @@ pub enum Notice {
     },
     /// What was delivered, and who owes what.
     Settled(Box<Settlement>),
+    /// What the sites of a feeder took together, or why nobody knows (P42).
+    Summed(Box<FeederSum>),
     /// An interval that cannot be settled, since its amounts do not fit.
     NotSettled(Interval, SettlementError),
     /// A version of our offer is signed and stored: new, changed, renewed or withdrawn.

@@ -36,7 +36,7 @@ use ballot::Ballot;
 use contracts::{Contract, Contracts};
 use orders::Orders;
 
-pub(crate) use ordered::Ordered;
+pub(crate) use ordered::{Moves, Ordered};
 
 /// What a round needs to know of the node it runs in.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// Signs a message of ours. `None` where the others would reject it: then it must not leave.
-    fn sign<T: Payload>(&self, body: &T, interval: Interval) -> Option<Verified<T>> {
+    pub(crate) fn sign<T: Payload>(&self, body: &T, interval: Interval) -> Option<Verified<T>> {
         let author = (&self.participant, &self.key);
         Verified::sign(body, interval, author, (self.charter.as_ref(), self.roster.as_ref())).ok()
     }
@@ -98,6 +98,8 @@ struct Outcome {
     committed: BTreeMap<RosterIndex, (Energy, Energy)>,
     /// What its orders come to.
     ordered: Ordered,
+    /// What each of their authors sells and buys by its order at most.
+    moves: BTreeMap<RosterIndex, Moves>,
 }
 
 /// What becomes of a message that was heard.
@@ -340,6 +342,11 @@ impl Round {
     /// What the orders of the book come to, once it is decided.
     pub(crate) fn ordered(&self) -> Option<Ordered> {
         self.outcome.as_ref().map(|outcome| outcome.ordered)
+    }
+
+    /// What the authors of the book's orders move by them at most, once it is decided.
+    pub(crate) fn moves(&self) -> Option<&BTreeMap<RosterIndex, Moves>> {
+        self.outcome.as_ref().map(|outcome| &outcome.moves)
     }
 
     /// What a member of the book has sold and has bought ahead.

@@ -1,11 +1,12 @@
 //! The balance of a feeder: what its meter counts against what the meters of its sites say, which of
 //! them a gap could come from, and which of them it does come from (P39).
 //!
-//! Everything is a function of signed readings, so that every member comes to the same result. A
+//! Everything is a function of signed readings, or of a sum of them, so that every member comes to the same result. A
 //! signature says who claims; the sum of a line's claims can be held against the line.
 //! Not for: where readings come from, or what follows for the members that are named: nothing does by
 //! itself.
 
+mod cohort;
 mod locate;
 mod onset;
 
@@ -13,6 +14,7 @@ use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::units::{Energy, Interval, NetEnergy};
 use serde::{Deserialize, Serialize};
 
+pub use cohort::{CohortFlow, balance_of_cohort, standing_gap_of_cohort, tells};
 pub use locate::{Suspect, suspects};
 pub use onset::located;
 
@@ -119,26 +121,46 @@ pub fn balance(flow: &FeederFlow, loss_ppm: u32, interval_ms: u64) -> Option<Bal
         through = through.checked_add(net.received())?.checked_add(net.given())?;
         put_in = put_in.checked_add(net.given())?;
     }
-    let lost = u128::from(put_in.to_milliwatt_hours()) * u128::from(loss_ppm);
-    let losses = u64::try_from(lost.div_ceil(u128::from(PPM))).ok()?;
-    let feeder_gross = flow.feeder.received().saturating_add(flow.feeder.given());
-    let turnover = through.max(feeder_gross);
-    let apart = flow.feeder.checked_add(sites.checked_neg()?)?.to_milliwatt_hours();
-    let beyond = apart.saturating_sub(i64::try_from(losses).ok()?);
-    let gap = if beyond > 0 { beyond } else { apart.min(0) };
-    let meters = u64::try_from(flow.sites.len()).ok()?.saturating_add(1);
-    let per_meter = TOLERANCE_PER_METER_MW.saturating_mul(interval_ms).div_ceil(HOUR_MS);
-    let share = turnover.to_milliwatt_hours().div_ceil(100).saturating_mul(TOLERANCE_PERCENT);
-    let tolerance = per_meter.saturating_mul(meters).saturating_add(share);
-    Some(Balance {
-        interval: flow.interval,
-        feeder_mwh: flow.feeder,
-        sites_mwh: sites,
-        losses_mwh: Energy::from_milliwatt_hours(losses),
-        gap_mwh: NetEnergy::from_milliwatt_hours(gap),
-        tolerance_mwh: Energy::from_milliwatt_hours(tolerance),
-        turnover_mwh: turnover,
-    })
+    let sums = Sums { feeder: flow.feeder, sites, put_in, through, meters: flow.sites.len() };
+    sums.balance(flow.interval, loss_ppm, interval_ms)
+}
+
+/// What is known of an interval of a feeder, added up.
+struct Sums {
+    feeder: NetEnergy,
+    sites: NetEnergy,
+    /// What went into the lines, from whichever end.
+    put_in: Energy,
+    /// What went through the sites' meters.
+    through: Energy,
+    /// How many these are.
+    meters: usize,
+}
+
+impl Sums {
+    fn balance(&self, interval: Interval, loss_ppm: u32, interval_ms: u64) -> Option<Balance> {
+        let Self { feeder, sites, .. } = *self;
+        let lost = u128::from(self.put_in.to_milliwatt_hours()) * u128::from(loss_ppm);
+        let losses = u64::try_from(lost.div_ceil(u128::from(PPM))).ok()?;
+        let feeder_gross = feeder.received().saturating_add(feeder.given());
+        let turnover = self.through.max(feeder_gross);
+        let apart = feeder.checked_add(sites.checked_neg()?)?.to_milliwatt_hours();
+        let beyond = apart.saturating_sub(i64::try_from(losses).ok()?);
+        let gap = if beyond > 0 { beyond } else { apart.min(0) };
+        let meters = u64::try_from(self.meters).ok()?.saturating_add(1);
+        let per_meter = TOLERANCE_PER_METER_MW.saturating_mul(interval_ms).div_ceil(HOUR_MS);
+        let share = turnover.to_milliwatt_hours().div_ceil(100).saturating_mul(TOLERANCE_PERCENT);
+        let tolerance = per_meter.saturating_mul(meters).saturating_add(share);
+        Some(Balance {
+            interval,
+            feeder_mwh: feeder,
+            sites_mwh: sites,
+            losses_mwh: Energy::from_milliwatt_hours(losses),
+            gap_mwh: NetEnergy::from_milliwatt_hours(gap),
+            tolerance_mwh: Energy::from_milliwatt_hours(tolerance),
+            turnover_mwh: turnover,
+        })
+    }
 }
 
 /// The gap that stands at the end of these intervals, the oldest first, if one has lasted: the same
@@ -147,30 +169,40 @@ pub fn balance(flow: &FeederFlow, loss_ppm: u32, interval_ms: u64) -> Option<Bal
 #[must_use]
 pub fn standing_gap(feeder: ParticipantId, flows: &[(FeederFlow, Balance)]) -> Option<FeederGap> {
     let (_, row) = split(flows)?;
-    let mut total = row.first().map(|(_, balance)| *balance)?;
-    for (_, balance) in row.get(1..)? {
+    let latest = row.get(row.len().saturating_sub(COMPARED_INTERVALS)..)?;
+    let gap = whole_gap(row.iter().map(|(_, balance)| balance))?;
+    Some(FeederGap { suspects: suspects(feeder, latest), ..gap })
+}
+
+/// A row of gaps as one, nobody's.
+fn whole_gap<'a>(mut row: impl Iterator<Item = &'a Balance>) -> Option<FeederGap> {
+    let (mut total, mut intervals) = (*row.next()?, 1_u32);
+    for balance in row {
         total.gap_mwh = total.gap_mwh.checked_add(balance.gap_mwh)?;
         total.turnover_mwh = total.turnover_mwh.saturating_add(balance.turnover_mwh);
+        intervals = intervals.saturating_add(1);
     }
-    let latest = row.get(row.len().saturating_sub(COMPARED_INTERVALS)..)?;
     Some(FeederGap {
         since: total.interval,
-        intervals: u32::try_from(row.len()).ok()?,
+        intervals,
         gap_mwh: total.gap_mwh,
         gap_ppm: total.gap_ppm(),
-        suspects: suspects(feeder, latest),
+        suspects: Vec::new(),
     })
+}
+
+/// How many of the latest balances are a gap that stands, if it does.
+fn standing_row<'a>(latest_first: impl Iterator<Item = &'a Balance> + Clone) -> Option<usize> {
+    let more = |balance: &Balance| balance.gap_mwh > NetEnergy::ZERO;
+    let way = latest_first.clone().next().map(more)?;
+    let in_row = latest_first.take_while(|it| !it.is_even() && more(it) == way).count();
+    (in_row >= PERSISTENT_INTERVALS).then_some(in_row)
 }
 
 /// The intervals of the gap that stands at the end of these, and what was looked at before them.
 fn split(flows: &[(FeederFlow, Balance)]) -> Option<(Intervals<'_>, Intervals<'_>)> {
     let latest = flows.get(flows.len().saturating_sub(WINDOW_INTERVALS)..)?;
-    let more = |balance: &Balance| balance.gap_mwh > NetEnergy::ZERO;
-    let way = more(&latest.last()?.1);
-    let in_row = latest.iter().rev().take_while(|(_, it)| !it.is_even() && more(it) == way).count();
-    if in_row < PERSISTENT_INTERVALS {
-        return None;
-    }
+    let in_row = standing_row(latest.iter().rev().map(|(_, balance)| balance))?;
     latest.split_at_checked(latest.len() - in_row)
 }
 

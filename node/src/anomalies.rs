@@ -36,6 +36,8 @@ pub enum Found {
     Feeder(FeederGap),
     /// In the balance of a feeder, and whose meter it comes from.
     LocatedGap(FeederGap, ParticipantId),
+    /// In the balance of a feeder of which only the sum of so many sites is known (P43).
+    CohortGap(FeederGap, u64),
 }
 
 impl Found {
@@ -43,7 +45,7 @@ impl Found {
     #[must_use]
     pub const fn located(&self) -> Option<ParticipantId> {
         match self {
-            Self::Site(_) | Self::Feeder(_) => None,
+            Self::Site(_) | Self::Feeder(_) | Self::CohortGap(..) => None,
             Self::LocatedGap(_, whose) => Some(*whose),
         }
     }
@@ -69,7 +71,7 @@ impl AnomalyRecord {
     pub const fn kind(&self) -> &'static str {
         match &self.found {
             Found::Site(finding) => finding.kind().name(),
-            Found::Feeder(_) | Found::LocatedGap(..) => "feeder-gap",
+            Found::Feeder(_) | Found::LocatedGap(..) | Found::CohortGap(..) => "feeder-gap",
         }
     }
 
@@ -78,7 +80,7 @@ impl AnomalyRecord {
     pub const fn blocks_orders(&self) -> bool {
         match &self.found {
             Found::Site(finding) => finding.kind().blocks_orders(),
-            Found::Feeder(_) | Found::LocatedGap(..) => false,
+            Found::Feeder(_) | Found::LocatedGap(..) | Found::CohortGap(..) => false,
         }
     }
 }
@@ -98,6 +100,14 @@ impl fmt::Display for Found {
                     write!(f, "{joint} {who}, if its meter shows {ppm} ppm of the truth")?;
                 }
                 Ok(())
+            }
+            Self::CohortGap(gap, sites) => {
+                sums(gap, f)?;
+                write!(
+                    f,
+                    "; it comes from the cohort of {sites} sites, of which nobody sees a single one, or \
+                     from the feeder's own meter; ask its members to open their shares to an arbiter"
+                )
             }
             Self::LocatedGap(gap, whose) => {
                 sums(gap, f)?;

@@ -7,13 +7,14 @@
 //! ([`crate::substitutes`]), which is looked at in the same moments.
 
 mod flows;
+mod masked;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use boltgrid_metering::feeder::{Balance, FeederGap, WINDOW_INTERVALS, located, standing_gap};
-use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::charter::{Charter, Disclosure};
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::roster::Rosters;
 use boltgrid_protocol::units::{Interval, Timestamp};
@@ -26,6 +27,8 @@ use crate::clock;
 use crate::store::Archive;
 use crate::substitutes::Substitutes;
 use flows::Flows;
+
+pub use masked::{CohortState, Sums};
 
 /// The longest sleep: a clock that is set is noticed by then.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
@@ -49,6 +52,8 @@ pub struct FeederState {
     pub located: Option<ParticipantId>,
     /// The latest interval that readings were due for, and whose were missing.
     pub missing: Option<(Interval, Vec<ParticipantId>)>,
+    /// The latest cohort, where the charter has readings masked.
+    pub cohort: Option<CohortState>,
 }
 
 /// The task that watches the feeders, and fills in what is missing of the site's own readings.
@@ -61,6 +66,16 @@ pub struct Feeders {
     standing: BTreeMap<String, AnomalyRecord>,
     substitutes: Substitutes,
     states: watch::Sender<Vec<FeederState>>,
+    sums: watch::Receiver<Sums>,
+}
+
+/// What others have to do with the task.
+#[derive(Debug)]
+pub struct FeedersEnds {
+    /// The feeders as they stand.
+    pub states: watch::Receiver<Vec<FeederState>>,
+    /// Where the market puts the sums of feeders whose sites are masked.
+    pub sums: watch::Sender<Sums>,
 }
 
 impl Feeders {
@@ -70,8 +85,9 @@ impl Feeders {
         (charter, rosters): (Arc<Charter>, Rosters),
         me: ParticipantId,
         archive: Archive,
-    ) -> (Self, watch::Receiver<Vec<FeederState>>) {
+    ) -> (Self, FeedersEnds) {
         let (states, watched) = watch::channel(Vec::new());
+        let (putting, sums) = watch::channel(Sums::default());
         for feeder in &charter.feeders {
             if let Err(error) = archive.end_anomalies_of(&feeder.name, clock::now()) {
                 warn!(%error, "anomalies of before are not readable");
@@ -80,15 +96,20 @@ impl Feeders {
         let flows = Flows::default();
         let standing = BTreeMap::new();
         let substitutes = Substitutes::new(me, Arc::clone(&charter), archive.clone());
-        (Self { charter, rosters, archive, flows, standing, substitutes, states }, watched)
+        let ends = FeedersEnds { states: watched, sums: putting };
+        (Self { charter, rosters, archive, flows, standing, substitutes, states, sums }, ends)
     }
 
     /// Runs until shutdown.
     pub async fn run(mut self, shutdown: CancellationToken) {
         // What is not everybody's is not looked at here.
-        if !self.charter.readings.is_open() {
-            self.say_unseen();
-            return shutdown.cancelled().await;
+        match self.charter.readings {
+            Disclosure::Open => {}
+            Disclosure::Counterparty => {
+                self.say_unseen();
+                return shutdown.cancelled().await;
+            }
+            Disclosure::Masked => return self.run_masked(shutdown).await,
         }
         let mut done = None;
         loop {
@@ -183,7 +204,7 @@ impl Feeders {
             Found::LocatedGap(_, whose) => {
                 gap.suspects.iter().any(|it| it.participant == whose).then_some(whose)
             }
-            Found::Site(_) | Found::Feeder(_) => None,
+            Found::Site(_) | Found::Feeder(_) | Found::CohortGap(..) => None,
         }
     }
 
@@ -200,10 +221,7 @@ impl Feeders {
                 AnomalyRecord { ended_at: Some(now), ..before }
             }
             (Some(gap), before) => {
-                let found = match state.located {
-                    Some(whose) => Found::LocatedGap(gap.clone(), whose),
-                    None => Found::Feeder(gap.clone()),
-                };
+                let found = found(state, gap);
                 let was_located = before.as_ref().and_then(|before| before.found.located());
                 let news = before.is_none() || was_located != state.located;
                 let record = AnomalyRecord {
@@ -228,6 +246,18 @@ impl Feeders {
         };
         if let Err(error) = self.archive.put_anomaly(&record) {
             warn!(%error, "anomaly not stored");
+        }
+    }
+}
+
+/// What is found where a gap stands.
+fn found(state: &FeederState, gap: &FeederGap) -> Found {
+    match (state.located, &state.cohort) {
+        (Some(whose), _) => Found::LocatedGap(gap.clone(), whose),
+        (None, None) => Found::Feeder(gap.clone()),
+        (None, Some(cohort)) => {
+            let sites = u64::try_from(cohort.turnout.present).unwrap_or(u64::MAX);
+            Found::CohortGap(gap.clone(), sites)
         }
     }
 }

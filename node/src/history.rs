@@ -144,6 +144,7 @@ impl History {
             Notice::Settled(settlement) => self.note_settled(settlement),
             Notice::Payment(told) => self.payments.count(told),
             Notice::NotSettled(..)
+            | Notice::Summed(_)
             | Notice::Barred { .. }
             | Notice::Abstains(_)
             | Notice::Returned { .. }

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::clock::{self, Steadiness};
+use crate::feeders::Sums;
 use crate::history::History;
 use crate::network::{NetworkEvent, NetworkHandle, NetworkUnavailable};
 use crate::planner::Planner;
@@ -63,6 +64,8 @@ pub(crate) struct MarketTask {
     /// What is kept of the past, in intervals.
     pub(crate) keep_intervals: u64,
     pub(crate) history: watch::Sender<History>,
+    /// To the feeders' task, what masked sites took together.
+    pub(crate) sums: watch::Sender<Sums>,
     /// From the network.
     pub(crate) events: mpsc::Receiver<NetworkEvent>,
     pub(crate) chores: Chores,
@@ -422,6 +425,9 @@ impl MarketTask {
         if let Notice::Cleared(cleared) = notice {
             self.keep_book(cleared);
         }
+        if let Notice::Summed(sum) = notice {
+            self.sums.send_modify(|sums| sums.note(sum));
+        }
         if let Notice::Barred { culprit, interval, evidence, .. } = notice
             && let Err(error) = self.archive.put_evidence(*interval, culprit, evidence)
         {
@@ -469,6 +475,10 @@ impl MarketTask {
                 due_msat = it.trades_due().map_or(0, |due| due.to_millisatoshi()),
                 supplier_due_msat = it.supplier_due_msat.to_millisatoshi(),
                 deviation_mwh = it.deviation_mwh.to_milliwatt_hours(), "interval settled"
+            ),
+            Notice::Summed(it) => debug!(
+                interval = %it.interval, feeder = %it.feeder, sites = it.turnout.present,
+                sum = ?it.sum, "feeder's sites added up"
             ),
             Notice::NotSettled(interval, error) => error!(%interval, %error, "not settled"),
             Notice::Barred { culprit, until, .. } => {
@@ -550,6 +560,7 @@ fn notice_interval(notice: &Notice) -> Option<Interval> {
         | Notice::Confirmed { interval, .. }
         | Notice::Lapsed { interval, .. } => Some(*interval),
         Notice::NotTaken(_)
+        | Notice::Summed(_)
         | Notice::Barred { .. }
         | Notice::Abstains(_)
         | Notice::Returned { .. }

@@ -32,7 +32,7 @@ use crate::dispatcher::{
     DispatchDesk, Dispatcher, DispatcherEnds, KeptError, MiningConfig, Targets,
 };
 use crate::escrow::{EscrowAround, EscrowEnds, EscrowTask};
-use crate::feeders::{FeederState, Feeders};
+use crate::feeders::{FeederState, Feeders, FeedersEnds, Sums};
 use crate::grid::{Grid, GridError};
 use crate::history::History;
 use crate::home_assistant::{HomeAssistant, HomeAssistantConfig, HomeAssistantError, Sources};
@@ -188,12 +188,11 @@ async fn identity(config: &Config, now: Timestamp) -> Result<Identity, RunError>
 
 async fn start(
     config: Config,
-    identity: Identity,
+    Identity { key, meter, participant, charter, rosters, steadiness }: Identity,
     store: &Store,
     started_at: Timestamp,
     shutdown: CancellationToken,
 ) -> Result<Tasks<TaskFailure>, RunError> {
-    let Identity { key, meter, participant, charter, rosters, steadiness } = identity;
     let (reach, (bitcoin, means)) = (reach(&charter, &config), means(&config));
     let payments = open_lightning(&config, &charter, store).await?;
     let grid = || (Arc::clone(&charter), rosters.clone());
@@ -204,7 +203,7 @@ async fn start(
     let around = (store.archive(), handle.clone(), history.clone());
     let (catch_up, CatchUpEnds { of_history, learnt, status: catch_up_status }) =
         CatchUp::new(reach, key.clone(), grid(), around);
-    let (measuring, MeasuringEnds { readings, set_points, shows, feeders, dispatch }) =
+    let (measuring, MeasuringEnds { readings, set_points, shows, feeders, sums, dispatch }) =
         open_measuring((config.site, config.mining), (meter, participant), grid(), store).await?;
     let ((trading, trades), (alerts, wishes)) = (Trading::new(), AlertDesk::new());
     let around = (payments.as_ref(), contacts.clone());
@@ -250,6 +249,7 @@ async fn start(
         archive: store.archive(),
         keep_intervals: keep_intervals(&charter, config.keep_days),
         history,
+        sums,
         chores: Chores::default(),
         events,
         readings,
@@ -273,6 +273,7 @@ struct MeasuringEnds {
     set_points: PlannerEnds,
     shows: SiteWatch,
     feeders: watch::Receiver<Vec<FeederState>>,
+    sums: watch::Sender<Sums>,
     dispatch: DispatchDesk,
 }
 
@@ -287,12 +288,13 @@ async fn open_measuring(
     let (participant, grid) = (from.1, || (Arc::clone(&charter), rosters.clone()));
     let kept = (store.journal(), store.archive());
     let (site, shows) = Site::open(config, from, grid(), kept, (reading_sender, commands)).await?;
-    let (watching, feeders) = Feeders::new(grid(), participant, store.archive());
+    let (watching, FeedersEnds { states: feeders, sums }) =
+        Feeders::new(grid(), participant, store.archive());
     let (aimed, targets) = watch::channel(Targets::new());
     let (dispatcher, DispatcherEnds { desk: dispatch, mining }) =
         Dispatcher::new(mining, participant, grid(), (shows.clone(), targets))?;
     let set_points = (set_points, mining, aimed);
-    let ends = MeasuringEnds { readings, set_points, shows, feeders, dispatch };
+    let ends = MeasuringEnds { readings, set_points, shows, feeders, sums, dispatch };
     Ok(((site, watching, dispatcher), ends))
 }
 

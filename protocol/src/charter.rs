@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
+use crate::enrolment::Enrolment;
 use crate::id::{GridId, ParticipantId};
 use crate::units::{MILLION, Msat, Power, Price};
 
@@ -151,6 +152,14 @@ pub struct Feeder {
     pub name: String,
     /// The names of its connection points.
     pub connection_points: Vec<String>,
+}
+
+impl Feeder {
+    /// Whether a member's site is behind this line; one outside the grid connection is behind none.
+    #[must_use]
+    pub fn feeds(&self, site: &Enrolment) -> bool {
+        !site.outside && self.connection_points.contains(&site.connection_point)
+    }
 }
 
 /// Why a charter is not one.

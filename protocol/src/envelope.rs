@@ -49,6 +49,8 @@ pub enum Kind {
     Deed,
     /// [`crate::seal::Seal`]
     Seal,
+    /// [`crate::masking::Share`]
+    Share,
 }
 
 impl Kind {
@@ -64,7 +66,8 @@ impl Kind {
             | Self::Reading
             | Self::Evidence
             | Self::Invoice
-            | Self::Seal => true,
+            | Self::Seal
+            | Self::Share => true,
             Self::PeerRecord | Self::Offer | Self::Acceptance | Self::Reply | Self::Deed => false,
         }
     }

@@ -7,13 +7,15 @@ use crate::agreement::{Ack, Vote};
 use crate::charter::Charter;
 use crate::envelope::{Header, Kind, MessageRejected, Payload, Signed, Verified};
 use crate::id::{ParticipantId, RosterIndex};
+use crate::masking::Share;
 use crate::order::Order;
 use crate::reading::Reading;
 use crate::roster::Roster;
 use crate::seal::Seal;
 
 /// Two messages of one author for one slot that differ (P20): two orders or acks of one interval,
-/// two votes of one stage of one view, or two readings, or seals, of one instant.
+/// two votes of one stage of one view, two readings, or seals, of one instant, or two shares of one
+/// interval.
 ///
 /// Two readings of one sequence number prove nothing: a meter that lost its memory counts from zero.
 /// Both messages belong to one roster, and so does the one that carries them.
@@ -45,6 +47,7 @@ impl Evidence {
             }),
             Kind::Reading => self.convict::<Reading>(charter, roster, same_interval),
             Kind::Seal => self.convict::<Seal>(charter, roster, same_interval),
+            Kind::Share => self.convict::<Share>(charter, roster, same_interval),
             Kind::Proposal
             | Kind::TradeConfirm
             | Kind::Evidence

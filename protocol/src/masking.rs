@@ -24,16 +24,24 @@ use crate::id::ParticipantId;
 use crate::signing::Keypair;
 use crate::units::NetEnergy;
 
-pub use cohort::{ABSENT_ONE_IN, COHORT_MIN, Cohort, CohortRefused, NEIGHBOURS_MAX};
+pub use cohort::{ABSENT_MIN, ABSENT_ONE_IN, COHORT_MIN, Cohort, CohortRefused, NEIGHBOURS_MAX};
 pub use sum::{SumRejected, add_up};
 
-/// What a site publishes of an interval.
+/// What a site publishes of an interval (P42).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// The commitment: `m·G + r·H`, compressed.
     pub commitment: [u8; 32],
     /// The energy and the masks, modulo 2⁶⁴, where a negative energy counts from the top down.
     pub masked_mwh: u64,
+}
+
+impl Share {
+    /// Whether the commitment is a point of the group at all.
+    #[must_use]
+    pub fn is_point(&self) -> bool {
+        CompressedRistretto(self.commitment).decompress().is_some()
+    }
 }
 
 /// Why a site cannot make its share.

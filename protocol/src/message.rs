@@ -12,6 +12,7 @@ use crate::escrow::Deed;
 use crate::evidence::Evidence;
 use crate::forward::{Acceptance, Reply};
 use crate::invoice::Invoice;
+use crate::masking::Share;
 use crate::offer::Offer;
 use crate::order::Order;
 use crate::peer::PeerRecord;
@@ -56,6 +57,8 @@ pub enum Message {
     Deed(Verified<Deed>),
     /// A seal.
     Seal(Verified<Seal>),
+    /// A masked share.
+    Share(Verified<Share>),
 }
 
 /// Why bytes do not come in.
@@ -199,6 +202,7 @@ impl Gatekeeper {
             Kind::Invoice => Message::Invoice(verify(bytes, gate)?),
             Kind::Deed => Message::Deed(verify(bytes, gate)?),
             Kind::Seal => Message::Seal(verify(bytes, gate)?),
+            Kind::Share => Message::Share(verify(bytes, gate)?),
         })
     }
 }
@@ -240,6 +244,7 @@ impl Message {
             Self::Invoice(_) => Kind::Invoice,
             Self::Deed(_) => Kind::Deed,
             Self::Seal(_) => Kind::Seal,
+            Self::Share(_) => Kind::Share,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::escrow::{self, Deed, ESCROW_MIN_SAT, EscrowTerms, HOLD_BLOCKS_MAX, Re
 use crate::evidence::Evidence;
 use crate::forward::{Acceptance, Reply, Stack, Word, in_one_day};
 use crate::invoice::{Invoice, TRANCHES_MAX};
+use crate::masking::Share;
 use crate::offer::{OFFER_LIFETIME_MAX_MS, Offer};
 use crate::order::{Order, Side};
 use crate::peer::{
@@ -281,6 +282,21 @@ impl Payload for Seal {
 
     fn check(&self, _: &Context<'_>) -> Result<(), MessageRejected> {
         Ok(())
+    }
+}
+
+impl Payload for Share {
+    const KIND: Kind = Kind::Share;
+    const LIMIT: usize = 256;
+
+    fn check(&self, context: &Context<'_>) -> Result<(), MessageRejected> {
+        let site = &context.member.enrolment;
+        let feeders = &context.charter.feeders;
+        require(
+            feeders.iter().any(|feeder| feeder.feeds(site)),
+            "a share of a member that is no feeder's site",
+        )?;
+        require(self.is_point(), "a commitment that is no point")
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::charter::{Charter, MEMBERS_MAX};
+use crate::charter::{Charter, Feeder, MEMBERS_MAX};
 use crate::enrolment::{CertifiedEnrolment, Enrolment, EnrolmentRejected};
 use crate::id::{GridId, ParticipantId, RosterHash, RosterIndex};
 use crate::message::{INTERVALS_AHEAD, INTERVALS_BACK};
@@ -128,6 +128,26 @@ impl Roster {
     pub fn is_feeders_meter(&self, index: RosterIndex, charter: &Charter) -> bool {
         let point = self.member(index).map(|member| &member.enrolment.connection_point);
         point.is_some_and(|point| charter.feeder_metered_at(point).is_some())
+    }
+
+    /// The members whose sites a feeder feeds, with their places, ascending (P39).
+    pub fn sites_of<'a>(
+        &'a self,
+        feeder: &'a Feeder,
+    ) -> impl Iterator<Item = (RosterIndex, &'a Member)> + 'a {
+        let members = (0_u32..).zip(&self.members);
+        let sites = members.filter(|(_, member)| feeder.feeds(&member.enrolment));
+        sites.map(|(place, member)| (RosterIndex::new(place), member))
+    }
+
+    /// The member that is a feeder's meter; of several the first one (P39).
+    #[must_use]
+    pub fn meter_of(&self, feeder: &Feeder, charter: &Charter) -> Option<ParticipantId> {
+        let is_meter = |member: &&Member| {
+            let metered = charter.feeder_metered_at(&member.enrolment.connection_point);
+            metered.is_some_and(|metered| metered.name == feeder.name)
+        };
+        self.members.iter().find(is_meter).map(|member| member.enrolment.participant)
     }
 
     /// The member at a place.

@@ -12,7 +12,7 @@ pub enum Topic {
     Acks,
     /// Proposals and votes.
     Votes,
-    /// Readings, or their seals.
+    /// Readings, or their seals and masked shares.
     Readings,
     /// Evidence.
     Evidence,
@@ -48,7 +48,7 @@ impl Topic {
             Kind::Order => Some(Self::Orders),
             Kind::Ack => Some(Self::Acks),
             Kind::Proposal | Kind::Vote => Some(Self::Votes),
-            Kind::Reading | Kind::Seal => Some(Self::Readings),
+            Kind::Reading | Kind::Seal | Kind::Share => Some(Self::Readings),
             Kind::Evidence => Some(Self::Evidence),
             Kind::TradeConfirm
             | Kind::PeerRecord

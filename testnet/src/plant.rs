@@ -183,6 +183,13 @@ impl Plant {
         Ok(plant)
     }
 
+    /// The same with one meter where the transformers feed the busbar, and none at the cables.
+    #[must_use]
+    pub fn metered_at_busbar(self) -> Self {
+        let cables = vec![Scenario::busbar(self.options.nodes)];
+        Self { cables, ..self }
+    }
+
     /// How many sites there are.
     #[must_use]
     pub const fn len(&self) -> usize {

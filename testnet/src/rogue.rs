@@ -190,7 +190,8 @@ impl Rogue {
             | Message::Reply(_)
             | Message::Invoice(_)
             | Message::Deed(_)
-            | Message::Seal(_) => Interval::default(),
+            | Message::Seal(_)
+            | Message::Share(_) => Interval::default(),
         };
         let roster = self.hand.roster(interval);
         self.memory.note(message, &roster);
@@ -249,7 +250,8 @@ impl Rogue {
             | Kind::Reply
             | Kind::Invoice
             | Kind::Deed
-            | Kind::Seal => None,
+            | Kind::Seal
+            | Kind::Share => None,
         };
         bent.unwrap_or_else(|| vec![gossip(topic, bytes)])
     }

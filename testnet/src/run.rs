@@ -29,6 +29,7 @@ pub mod hostility;
 pub mod invariants;
 pub mod links;
 pub mod located;
+pub mod masked;
 pub mod miners;
 pub mod money;
 pub mod observation;

@@ -7,7 +7,7 @@ use boltgrid_protocol::confirm::TradeConfirm;
 use boltgrid_protocol::units::Timestamp;
 
 use super::ballot::Won;
-use super::{Ordered, Outcome, Round, contracts, not_taken, resend};
+use super::{Ordered, Outcome, Round, contracts, not_taken, ordered, resend};
 use crate::clear;
 use crate::effect::{Effect, JournalEntry, Slot};
 use crate::notice::{ClearedInterval, Notice};
@@ -73,6 +73,7 @@ impl Round {
             trades: cleared.trades.clone(),
             committed,
             ordered: Ordered::of(&certificate.book, &self.seat.roster, find),
+            moves: ordered::moves(&certificate.book, find),
         });
         let mut effects = vec![Effect::Tell(Notice::Cleared(Box::new(cleared)))];
         // Too late there is no decision for us (P16): we fell back, and stay there.

@@ -1,8 +1,11 @@
-//! What all orders of a book come to: all that is known of what flows where readings are not open
-//! (P40).
+//! What the orders of a book come to, all together and of each author: all that is known of what
+//! flows where readings are not open (P40, P42).
+
+use std::collections::BTreeMap;
 
 use boltgrid_protocol::agreement::{Book, BookEntry};
 use boltgrid_protocol::envelope::Verified;
+use boltgrid_protocol::id::RosterIndex;
 use boltgrid_protocol::order::{Order, Side};
 use boltgrid_protocol::roster::Roster;
 use boltgrid_protocol::units::{Energy, Power, scale_floor};
@@ -11,6 +14,34 @@ use crate::GridPower;
 
 /// Milliseconds in an hour.
 const HOUR_MS: u64 = 3_600_000;
+
+/// What one order moves at most, with what its author has traded ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moves {
+    pub(crate) bought: Energy,
+    pub(crate) sold: Energy,
+}
+
+impl Moves {
+    fn by(order: &Order) -> Self {
+        let side = |side, ahead: Energy| {
+            order.side(side).fold(ahead, |sum, step| sum.saturating_add(step.energy_mwh))
+        };
+        Self {
+            bought: side(Side::Buy, order.committed_buy_mwh),
+            sold: side(Side::Sell, order.committed_sell_mwh),
+        }
+    }
+}
+
+/// What each author of a book's orders moves by them, as far as they are at hand.
+pub(super) fn moves<'a>(
+    book: &Book,
+    find: impl Fn(&BookEntry) -> Option<&'a Verified<Order>>,
+) -> BTreeMap<RosterIndex, Moves> {
+    let entries = book.entries.iter();
+    entries.filter_map(|entry| Some((entry.author, Moves::by(find(entry)?.body())))).collect()
+}
 
 /// The sum of orders of sites inside the grid connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,11 +71,9 @@ impl Ordered {
 
     /// Adds an order, with what its author has traded ahead.
     fn add(&mut self, order: &Order) {
-        let side = |side, ahead: Energy| {
-            order.side(side).fold(ahead, |sum, step| sum.saturating_add(step.energy_mwh))
-        };
-        self.bought = self.bought.saturating_add(side(Side::Buy, order.committed_buy_mwh));
-        self.sold = self.sold.saturating_add(side(Side::Sell, order.committed_sell_mwh));
+        let Moves { bought, sold } = Moves::by(order);
+        self.bought = self.bought.saturating_add(bought);
+        self.sold = self.sold.saturating_add(sold);
         self.orders = self.orders.saturating_add(1);
     }
 

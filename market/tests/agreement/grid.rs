@@ -12,7 +12,7 @@ use boltgrid_market::input::Input;
 use boltgrid_market::notice::{ClearedInterval, Notice};
 use boltgrid_market::payments::Means;
 use boltgrid_protocol::agreement::BookCertificate;
-use boltgrid_protocol::charter::{Charter, Disclosure};
+use boltgrid_protocol::charter::{Charter, Disclosure, Feeder};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::envelope::{Header, Kind};
 use boltgrid_protocol::id::ParticipantId;
@@ -109,12 +109,31 @@ impl Grid {
         Self::made(count, Means::Ledger, Disclosure::Counterparty)
     }
 
+    /// The same, in which the sites of a feeder mask what they took. All members but the last are its
+    /// sites, and the last one is its meter.
+    pub(crate) fn masked(count: u8) -> Self {
+        Self::made(count, Means::Ledger, Disclosure::Masked)
+    }
+
     fn made(count: u8, means: Means, readings: Disclosure) -> Self {
         let registrar = Keypair::from_seed(&[200; 32]);
         let text = CHARTER.replace("REGISTRAR", &registrar.participant_id().to_string());
         let text = format!("readings = \"{}\"\n{text}", readings.word());
-        let charter = Arc::new(Charter::from_toml(&text).unwrap());
         let keys: Vec<_> = (0..count).map(|seed| Keypair::from_seed(&[seed + 1; 32])).collect();
+        let last = keys.last().map(Keypair::participant_id);
+        let is_meter = |key: &Keypair| readings.is_masked() && Some(key.participant_id()) == last;
+        let point = |key: &Keypair| {
+            if is_meter(key) { "lane".to_owned() } else { key.participant_id().short() }
+        };
+        let mut charter = Charter::from_toml(&text).unwrap();
+        if readings.is_masked() {
+            let connection_points = keys.iter().filter(|key| !is_meter(key)).map(point).collect();
+            charter.feeders = vec![Feeder { name: "lane".to_owned(), connection_points }];
+        }
+        let charter = Arc::new(charter);
+        let rated = |key: &Keypair| {
+            if is_meter(key) { Power::ZERO } else { Power::from_watts(100_000).unwrap() }
+        };
         let enrolments = keys
             .iter()
             .map(|key| {
@@ -122,11 +141,11 @@ impl Grid {
                     grid: charter.grid_id(),
                     participant: key.participant_id(),
                     meter: key.meter_key(),
-                    connection_point: key.participant_id().short(),
+                    connection_point: point(key),
                     outside: false,
-                    rated_import_mw: Power::from_watts(100_000).unwrap(),
-                    rated_export_mw: Power::from_watts(100_000).unwrap(),
-                    votes: true,
+                    rated_import_mw: rated(key),
+                    rated_export_mw: rated(key),
+                    votes: !is_meter(key),
                     valid_from: Interval::from_number(0),
                     valid_until: Interval::from_number(u64::MAX),
                 });

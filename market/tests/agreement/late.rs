@@ -30,7 +30,16 @@ fn numbered(
     (node, edge, mwh): (usize, Interval, u64),
     sequence: u64,
 ) -> Verified<Reading> {
-    let (taken, given) = if node == BUYER { (mwh, 0) } else { (0, mwh) };
+    let registers = if node == BUYER { (mwh, 0) } else { (0, mwh) };
+    shows(grid, (node, edge, registers), sequence)
+}
+
+/// What a meter shows at an edge: import and export registers.
+pub(crate) fn shows(
+    grid: &mut Grid,
+    (node, edge, (taken, given)): (usize, Interval, (u64, u64)),
+    sequence: u64,
+) -> Verified<Reading> {
     let reading = Reading {
         at: grid.charter.interval.start_of(edge),
         sequence,

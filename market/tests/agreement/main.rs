@@ -5,6 +5,7 @@ mod contradictions;
 mod credit;
 mod grid;
 mod late;
+mod masked;
 mod open;
 mod private;
 

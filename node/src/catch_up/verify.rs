@@ -141,7 +141,8 @@ impl Verifier {
                 | Message::Reply(_)
                 | Message::Invoice(_)
                 | Message::Deed(_)
-                | Message::Seal(_),
+                | Message::Seal(_)
+                | Message::Share(_),
             ) => Err(HistoryRejected::NotAskedFor),
         }
     }

@@ -155,6 +155,9 @@ fn show_charter(out: &mut impl Write, charter: &GridCharter) -> Result<(), CliEr
     let seen = match charter.readings {
         Disclosure::Open => "readings are seen by every member",
         Disclosure::Counterparty => "readings are seen by those who trade with the member",
+        Disclosure::Masked => {
+            "readings are seen by those who trade with the member, and added up by everybody"
+        }
     };
     rows.push(("privacy", seen.to_owned()));
     rows.extend(charter.feeders.iter().map(|feeder| {

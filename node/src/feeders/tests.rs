@@ -70,7 +70,7 @@ impl Grid {
         Self { store, charter, rosters, first: Interval::from_number(1_000_000), _dir: dir }
     }
 
-    fn feeders(&self) -> Feeders {
+    pub(crate) fn feeders(&self) -> Feeders {
         let me = key(MEMBERS[1]).participant_id();
         let grid = (Arc::clone(&self.charter), self.rosters.clone());
         Feeders::new(grid, me, self.store.archive()).0
@@ -127,7 +127,7 @@ impl Grid {
         feeders.states.borrow()[0].clone()
     }
 
-    fn kept(&self) -> Vec<AnomalyRecord> {
+    pub(crate) fn kept(&self) -> Vec<AnomalyRecord> {
         let ever = Timestamp::from_unix_ms(u64::MAX);
         self.store.archive().anomalies(Timestamp::default(), ever).map(Result::unwrap).collect()
     }

@@ -38,7 +38,7 @@ impl Budget {
     /// How many messages of a kind an author may gossip in one interval.
     const fn allowance(&self, kind: Kind) -> usize {
         match kind {
-            Kind::Order | Kind::Ack | Kind::Reading | Kind::Seal => 1 + CONTRADICTION,
+            Kind::Order | Kind::Ack | Kind::Reading | Kind::Seal | Kind::Share => 1 + CONTRADICTION,
             // One in every view that it leads.
             Kind::Proposal => self.views.saturating_add(CONTRADICTION),
             // A prevote and a precommit in every view, and one too many of each.
@@ -56,9 +56,9 @@ impl Budget {
 
     /// How many messages of all kinds together.
     pub(super) fn allowance_of_all(&self) -> usize {
-        use Kind::{Ack, Evidence, Order, Proposal, Reading, Vote};
-        // A charter lets either readings or seals be gossiped.
-        [Order, Ack, Proposal, Vote, Reading, Evidence]
+        use Kind::{Ack, Evidence, Order, Proposal, Reading, Share, Vote};
+        // A charter lets a member gossip either readings or seals.
+        [Order, Ack, Proposal, Vote, Reading, Share, Evidence]
             .map(|kind| self.allowance(kind))
             .iter()
             .sum()
@@ -141,6 +141,7 @@ mod tests {
             (Kind::Invoice, 0),
             (Kind::Deed, 0),
             (Kind::Seal, 2),
+            (Kind::Share, 2),
         ] {
             assert_eq!(admitted(&mut budget, &header(kind, 7)), expected, "{kind:?}");
         }

@@ -99,7 +99,7 @@ impl Network {
         let (now, me) = (Instant::now(), key.participant_id());
         let gate = Gatekeeper::new(Arc::clone(&charter), rosters);
         let mut network = Self {
-            screening: Screening::new(gate, &charter),
+            screening: Screening::new(gate, Arc::clone(&charter)),
             gossiping: Gossiping::new(&grid),
             requests: Requests::default(),
             clocks: Clocks::new(&charter.interval, now),

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use boltgrid_protocol::agreement::{Ack, Proposal, Vote};
-use boltgrid_protocol::charter::{Charter, Disclosure};
+use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::envelope::{Header, Kind, MessageRejected, Payload, Verified};
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::id::{ParticipantId, RosterIndex};
+use boltgrid_protocol::masking::Share;
 use boltgrid_protocol::message::{EntryRejected, Gatekeeper, INTERVALS_BACK, Message};
 use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::Order;
@@ -28,7 +29,7 @@ use super::refused::Refused;
 pub(super) struct Screening {
     gate: Gatekeeper,
     budget: Budget,
-    readings: Disclosure,
+    charter: Arc<Charter>,
 }
 
 /// Most bytes of a message on a topic.
@@ -42,15 +43,16 @@ const fn limit(topic: Topic) -> usize {
     }
 }
 
-const _: () = assert!(Vote::LIMIT <= Proposal::LIMIT && Seal::LIMIT <= Reading::LIMIT);
+const _: () = assert!(Vote::LIMIT <= Proposal::LIMIT);
+const _: () = assert!(Seal::LIMIT <= Reading::LIMIT && Share::LIMIT <= Reading::LIMIT);
 
 fn peek(bytes: &[u8]) -> Result<Header, Refused> {
     Ok(Header::peek(bytes).map_err(MessageRejected::from).map_err(EntryRejected::from)?)
 }
 
 impl Screening {
-    pub(super) fn new(gate: Gatekeeper, charter: &Charter) -> Self {
-        Self { gate, budget: Budget::new(charter), readings: charter.readings }
+    pub(super) fn new(gate: Gatekeeper, charter: Arc<Charter>) -> Self {
+        Self { gate, budget: Budget::new(&charter), charter }
     }
 
     /// The gatekeeper, for its rosters.
@@ -80,12 +82,19 @@ impl Screening {
             return Err(Refused::Oversize);
         }
         let header = peek(bytes)?;
-        if Topic::of(header.kind) != Some(topic) || !self.readings.lets_gossip(header.kind) {
+        if Topic::of(header.kind) != Some(topic) || !self.charter.readings.lets_gossip(header.kind)
+        {
             return Err(Refused::WrongKind);
         }
         self.budget.check(&header, id)?;
         let message = self.gate.admit(bytes, now)?;
         self.budget.charge(&header, id.clone());
+        if let Message::Reading(reading) = &message {
+            let roster = self.gate.roster(reading.interval());
+            if !self.charter.readings.opens(reading.author(), (&self.charter, &roster)) {
+                return Err(Refused::WrongKind);
+            }
+        }
         Ok(message)
     }
 
@@ -97,7 +106,7 @@ impl Screening {
         now: Timestamp,
     ) -> Result<Message, Refused> {
         let header = peek(bytes)?;
-        let is_open_reading = header.kind == Kind::Reading && self.readings.is_open();
+        let is_open_reading = header.kind == Kind::Reading && self.charter.readings.is_open();
         if header.kind != Kind::TradeConfirm && !is_open_reading {
             return Err(Refused::WrongKind);
         }
@@ -114,7 +123,7 @@ impl Screening {
         shown: Shown,
         now: Timestamp,
     ) -> Result<Opened, Refused> {
-        if self.readings.is_open() {
+        if self.charter.readings.is_open() {
             return Err(Refused::WrongKind);
         }
         shown.open(from, |bytes| self.gate.admit(bytes, now)).map_err(|rejected| match rejected {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::code::Code;
 use super::{Answers, unreadable};
 use crate::anomalies::{AnomalyRecord, Found};
-use crate::feeders::FeederState;
+use crate::feeders::{CohortState, FeederState};
 use crate::status::quoted;
 use crate::store::ArchiveError;
 
@@ -145,8 +145,31 @@ pub struct FeederReport {
     /// them up.
     #[serde(default)]
     pub unseen: bool,
-    /// Whose readings of the latest interval are missing.
+    /// Whose readings, or masked shares, of the latest interval are missing.
     pub missing: Vec<String>,
+    /// The cohort whose sum is all that is known of the sites, where the charter has readings masked;
+    /// null where it has not, and before there was one.
+    #[serde(default)]
+    pub cohort: Option<CohortReport>,
+}
+
+/// The sites of a feeder that were added up without any of them being seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CohortReport {
+    /// The latest interval that was to be added up.
+    #[serde(with = "quoted")]
+    pub interval: u64,
+    /// How many sites have an order in its book.
+    #[serde(with = "quoted")]
+    pub sites: u64,
+    /// How many have none.
+    #[serde(with = "quoted")]
+    pub absent: u64,
+    /// What all these could have moved, which is added to the tolerance.
+    #[serde(with = "quoted")]
+    pub absent_most_mwh: u64,
+    /// Why there is no sum, and what to do; null where there is one.
+    pub no_sum: Option<String>,
 }
 
 /// An interval of a feeder, added up.
@@ -207,7 +230,7 @@ impl From<&AnomalyRecord> for AnomalyReport {
     fn from(it: &AnomalyRecord) -> Self {
         let suspects = match &it.found {
             Found::Site(_) => Vec::new(),
-            Found::Feeder(gap) | Found::LocatedGap(gap, _) => {
+            Found::Feeder(gap) | Found::LocatedGap(gap, _) | Found::CohortGap(gap, _) => {
                 gap.suspects.iter().map(SuspectReport::from).collect()
             }
         };
@@ -272,6 +295,19 @@ impl From<&Balance> for BalanceReport {
     }
 }
 
+impl From<&CohortState> for CohortReport {
+    fn from(it: &CohortState) -> Self {
+        let count = |it: usize| u64::try_from(it).unwrap_or(u64::MAX);
+        Self {
+            interval: it.interval.to_number(),
+            sites: count(it.turnout.present),
+            absent: count(it.turnout.absent),
+            absent_most_mwh: it.turnout.absent_most_mwh.to_milliwatt_hours(),
+            no_sum: it.no_sum.clone(),
+        }
+    }
+}
+
 impl From<&FeederState> for FeederReport {
     fn from(it: &FeederState) -> Self {
         let missing = it.missing.iter().flat_map(|(_, members)| members);
@@ -289,6 +325,7 @@ impl From<&FeederState> for FeederReport {
             }),
             unseen: it.unseen,
             missing: missing.map(ToString::to_string).collect(),
+            cohort: it.cohort.as_ref().map(CohortReport::from),
         }
     }
 }

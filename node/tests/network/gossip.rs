@@ -60,6 +60,7 @@ fn bytes_of(message: &Message) -> &[u8] {
         Message::Invoice(message) => message.bytes(),
         Message::Deed(message) => message.bytes(),
         Message::Seal(message) => message.bytes(),
+        Message::Share(message) => message.bytes(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::agreement::Stage;
-use crate::fixture::{Grid, INTERVAL, confirm, order, reading, vote};
+use crate::fixture::{Grid, INTERVAL, confirm, order, reading, share, vote};
 use crate::units::{Energy, Interval};
 
 const NOTHING: Result<ParticipantId, MessageRejected> =
@@ -55,6 +55,11 @@ fn two_votes_convict_if_they_are_of_one_stage_of_one_view() {
     for other in [Vote { view: 2, ..no }, Vote { stage: Stage::Prevote, ..no }] {
         assert_eq!(culprit(&grid, (&yes, 0, INTERVAL), (&other, 0, INTERVAL)), NOTHING);
     }
+}
+
+#[test]
+fn two_shares_of_one_interval_convict() {
+    convicts_within_an_interval(&share(1), &share(2));
 }
 
 #[test]

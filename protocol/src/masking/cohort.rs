@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::id::{ParticipantId, RosterHash};
+use crate::charter::Feeder;
+use crate::id::{ParticipantId, RosterHash, RosterIndex};
+use crate::roster::Roster;
 use crate::units::Interval;
 
 /// Most neighbours of a site. A site is seen only if all of its neighbours tell, and its masks cost
@@ -11,6 +13,9 @@ use crate::units::Interval;
 pub const NEIGHBOURS_MAX: usize = 12;
 /// Fewest sites of a cohort: the sum of fewer tells too much of each.
 pub const COHORT_MIN: usize = 8;
+/// Fewest sites that may be absent, if any are: what the feeder's meter shows less the sum of the others
+/// is what these took.
+pub const ABSENT_MIN: usize = COHORT_MIN;
 /// Where more than one in so many sites of a feeder are absent there is no cohort: what is left says
 /// too little about the feeder.
 pub const ABSENT_ONE_IN: usize = 3;
@@ -26,6 +31,15 @@ pub enum CohortRefused {
     TooFew {
         /// How many there are.
         present: usize,
+    },
+    /// So few sites are absent that they would be seen.
+    #[error(
+        "{absent} sites are absent, and the feeder's meter less the sum of the others would show what \
+         they took: none must be, or {ABSENT_MIN} at least"
+    )]
+    AbsentSeen {
+        /// How many are absent.
+        absent: usize,
     },
     /// Too many sites are absent.
     #[error("{absent} of {sites} sites are absent, which is more than a third")]
@@ -62,6 +76,9 @@ impl Cohort {
         if present.len() < COHORT_MIN {
             return Err(CohortRefused::TooFew { present: present.len() });
         }
+        if (1..ABSENT_MIN).contains(&absent) {
+            return Err(CohortRefused::AbsentSeen { absent });
+        }
         if absent.saturating_mul(ABSENT_ONE_IN) > sites {
             return Err(CohortRefused::TooManyAbsent { absent, sites });
         }
@@ -77,6 +94,28 @@ impl Cohort {
         ring.sort_unstable();
         let ring = ring.into_iter().map(|(_, site)| site).collect();
         Ok(Self { digest: hasher.finalize().into(), ring })
+    }
+
+    /// The cohort of a feeder in an interval: those of its sites that have an order in the interval's
+    /// certified book (P42).
+    ///
+    /// # Errors
+    ///
+    /// [`CohortRefused`].
+    pub fn of_feeder(
+        feeder: &Feeder,
+        roster: &Roster,
+        interval: Interval,
+        is_in_book: impl Fn(RosterIndex) -> bool,
+    ) -> Result<Self, CohortRefused> {
+        let (mut sites, mut present) = (0_usize, BTreeSet::new());
+        for (place, member) in roster.sites_of(feeder) {
+            sites = sites.saturating_add(1);
+            if is_in_book(place) {
+                present.insert(member.enrolment.participant);
+            }
+        }
+        Self::new(&roster.hash(), (&feeder.name, interval), &present, sites)
     }
 
     /// What all masks depend on.

@@ -30,7 +30,7 @@ fn a_message_of_every_kind_comes_in_as_what_it_is() {
         })
         .collect();
     kinds.dedup();
-    assert_eq!(kinds.len(), 14);
+    assert_eq!(kinds.len(), 15);
 }
 
 #[test]

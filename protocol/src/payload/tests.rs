@@ -4,7 +4,9 @@
 use super::*;
 use crate::bitmap::Bitmap;
 use crate::confirm::TradeTerms;
-use crate::fixture::{Grid, INTERVAL, confirm, invoice, lightning_contact, peer_record, reading};
+use crate::fixture::{
+    Grid, INTERVAL, confirm, invoice, lightning_contact, peer_record, reading, share,
+};
 use crate::id::RosterIndex;
 use crate::invoice::BOLT11_MAX;
 use crate::peer::LightningContact;
@@ -140,4 +142,25 @@ fn the_text_of_an_invoice_is_short_and_printable() {
     {
         assert_eq!(text(bad), refused("not the text of a Lightning invoice"));
     }
+}
+
+#[test]
+fn a_share_is_a_point_and_of_a_site_of_a_feeder() {
+    assert_eq!(check(0, &share(7)), Ok(()));
+    let broken = Share { commitment: [0xFF; 32], ..share(7) };
+    assert_eq!(check(0, &broken), refused("a commitment that is no point"));
+    let mut grid = Grid::sample();
+    let charter = std::sync::Arc::make_mut(&mut grid.charter);
+    charter.feeders.retain(|feeder| feeder.name != "north");
+    let roster = grid.roster.as_ref();
+    let member = &roster.members()[0];
+    let context = Context {
+        charter: &grid.charter,
+        roster,
+        author: RosterIndex::new(0),
+        member,
+        interval: INTERVAL,
+    };
+    let stranger = Payload::check(&share(7), &context);
+    assert_eq!(stranger, refused("a share of a member that is no feeder's site"));
 }

@@ -19,6 +19,7 @@ use boltgrid_protocol::forward::{Acceptance, Level, Reply, Stack, Word};
 use boltgrid_protocol::id::{BookHash, ClearingDigest, MessageHash, RosterIndex};
 use boltgrid_protocol::invoice::{Cause, Invoice};
 use boltgrid_protocol::lightning::{LightningId, PaymentHash, Preimage};
+use boltgrid_protocol::masking::Share;
 use boltgrid_protocol::message::Gatekeeper;
 use boltgrid_protocol::offer::{Offer, Product};
 use boltgrid_protocol::order::{Order, Preference, Side, Source, Step};
@@ -211,6 +212,7 @@ impl Grid {
             ("invoice", bytes(&self.sign(1, &invoice()))),
             ("deed", bytes(&self.sign(0, &Deed::Terms(escrow_terms(self))))),
             ("seal", bytes(&self.sign(2, &self.seal()))),
+            ("share", bytes(&self.sign(2, &share(4_711)))),
         ]
     }
 
@@ -413,4 +415,14 @@ pub(crate) fn escrow_terms(grid: &Grid) -> EscrowTerms {
         hold_blocks: 60,
         expires_at: now(&grid.charter).plus_ms(3_600_000),
     }
+}
+
+/// A masked share whose commitment is the group's base (RFC 9496, appendix A.1).
+pub(crate) fn share(masked_mwh: u64) -> Share {
+    let commitment = [
+        0xe2, 0xf2, 0xae, 0x0a, 0x6a, 0xbc, 0x4e, 0x71, 0xa8, 0x84, 0xa9, 0x61, 0xc5, 0x00, 0x51,
+        0x5f, 0x58, 0xe3, 0x0b, 0x6a, 0xa5, 0x82, 0xdd, 0x8d, 0xb6, 0xa6, 0x59, 0x45, 0xe0, 0x8d,
+        0x2d, 0x76,
+    ];
+    Share { commitment, masked_mwh }
 }

@@ -14,6 +14,7 @@ use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Reply};
 use boltgrid_protocol::id::RosterHash;
 use boltgrid_protocol::invoice::Invoice;
+use boltgrid_protocol::masking::Share;
 use boltgrid_protocol::message::{EntryRejected, Gatekeeper};
 use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::Order;
@@ -27,7 +28,7 @@ use crate::fixture::{CHARTER, Grid, INTERVAL, certified, enrolment, key, now};
 /// Bytes of a header, from magic to author.
 const HEADER_LEN: usize = 112;
 const SIGNATURE_LEN: usize = 64;
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind::Order,
     Kind::Ack,
     Kind::Proposal,
@@ -42,6 +43,7 @@ const KINDS: [Kind; 14] = [
     Kind::Invoice,
     Kind::Deed,
     Kind::Seal,
+    Kind::Share,
 ];
 
 const BAD_SIGNATURE: EntryRejected = EntryRejected::Message(MessageRejected::BadSignature);
@@ -74,6 +76,7 @@ fn verifies_as(kind: Kind, bytes: &[u8], gate: (&Charter, &Roster)) -> bool {
         Kind::Invoice => verify_as::<Invoice>(bytes, gate),
         Kind::Deed => verify_as::<Deed>(bytes, gate),
         Kind::Seal => verify_as::<Seal>(bytes, gate),
+        Kind::Share => verify_as::<Share>(bytes, gate),
     }
 }
 

@@ -105,6 +105,7 @@ fn hash_of(message: &Message) -> MessageHash {
         Message::Invoice(it) => it.hash(),
         Message::Deed(it) => it.hash(),
         Message::Seal(it) => it.hash(),
+        Message::Share(it) => it.hash(),
     }
 }
 

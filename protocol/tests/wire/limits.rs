@@ -12,6 +12,7 @@ use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, LEVELS_MAX, Reply, Word};
 use boltgrid_protocol::id::{MessageHash, RosterIndex, SealSecret};
 use boltgrid_protocol::invoice::{BOLT11_MAX, Invoice};
+use boltgrid_protocol::masking::Share;
 use boltgrid_protocol::offer::Offer;
 use boltgrid_protocol::order::{Order, PARTNERS_MAX, PREFERENCES_MAX, Preference};
 use boltgrid_protocol::peer::{
@@ -23,7 +24,7 @@ use boltgrid_protocol::seal::Seal;
 
 use crate::fixture::{
     Grid, INTERVAL, acceptance, escrow_terms, invoice, key, lightning_contact, offer, order,
-    peer_record, reading, stack, vote,
+    peer_record, reading, share, stack, vote,
 };
 
 fn largest_order() -> Order {
@@ -44,6 +45,7 @@ fn the_largest_of_every_kind_fits_the_largest_grid() {
     let reading = Reading { frequency_mhz: Some(50_000), ..reading(&grid.charter, INTERVAL) };
     let reading = grid.sign(0, &reading);
     grid.sign(0, &Seal::over(&reading, &SealSecret::from_bytes([7; 32])));
+    grid.sign(0, &share(u64::MAX));
     let other = Order { channel_partners: Vec::new(), ..largest_order() };
     let second = grid.sign(0, &other);
     grid.sign(1, &Evidence { first: order.bytes().to_vec(), second: second.bytes().to_vec() });
@@ -118,4 +120,5 @@ fn what_is_longer_than_its_kind_allows_is_refused_unread() {
     one_byte_more_is_oversize::<Invoice>();
     one_byte_more_is_oversize::<Deed>();
     one_byte_more_is_oversize::<Seal>();
+    one_byte_more_is_oversize::<Share>();
 }

@@ -13,6 +13,7 @@ use boltgrid_protocol::escrow::Deed;
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Reply};
 use boltgrid_protocol::invoice::Invoice;
+use boltgrid_protocol::masking::Share;
 use boltgrid_protocol::offer::{Offer, OfferSet};
 use boltgrid_protocol::order::Order;
 use boltgrid_protocol::peer::PeerRecord;
@@ -181,6 +182,7 @@ fn give_to_every_decoder(grid: &Grid, bytes: &[u8]) {
     ignore(Signed::<Invoice>::decode(bytes));
     ignore(Signed::<Deed>::decode(bytes));
     ignore(Signed::<Seal>::decode(bytes));
+    ignore(Signed::<Share>::decode(bytes));
     ignore(OfferSet::split(bytes));
     if let Ok(certified) = CertifiedEnrolment::from_bytes(bytes) {
         ignore(certified.verify(&grid.charter));

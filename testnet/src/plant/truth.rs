@@ -172,8 +172,13 @@ impl Plant {
     #[must_use]
     pub fn cable_truth(&self, cable: usize) -> SiteTruth {
         let Cable { copy, line, .. } = self.cables[cable];
-        let net = self.wires.line_flow(copy, line);
-        let (imported, exported) = self.wires.line_registers((copy, line), self.into_tick_ms);
+        let (net, (imported, exported)) = match line {
+            Some(line) => (
+                self.wires.line_flow(copy, line),
+                self.wires.line_registers((copy, line), self.into_tick_ms),
+            ),
+            None => (self.wires.transformer(), self.wires.transformer_registers(self.into_tick_ms)),
+        };
         SiteTruth {
             net,
             metered: net,

@@ -129,6 +129,12 @@ impl Wires {
         (taken.shown_after(mw, ms), given.shown_after(-mw, ms))
     }
 
+    /// What the transformers took, and what they gave back, `ms` into the tick.
+    pub(super) fn transformer_registers(&self, ms: u64) -> (Energy, Energy) {
+        let mw = self.transformer_mw;
+        (self.imported.shown_after(mw, ms), self.exported.shown_after(-mw, ms))
+    }
+
     /// Phase voltage of a bus in mV.
     pub(super) fn phase_mv(&self, copy: usize, bus: usize) -> i64 {
         self.copies[copy].phase_uv[bus] / 1000

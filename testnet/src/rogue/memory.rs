@@ -99,6 +99,9 @@ impl Memory {
             Message::Reading(it) => {
                 self.at(it.interval()).keep_words(Some(Topic::Readings), it.bytes());
             }
+            Message::Share(it) => {
+                self.at(it.interval()).keep_words(Some(Topic::Readings), it.bytes());
+            }
             Message::Seal(it) => {
                 self.at(it.interval()).keep_words(Some(Topic::Readings), it.bytes());
             }

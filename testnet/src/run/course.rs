@@ -27,6 +27,7 @@ use super::hostility::Hostility;
 use super::invariants::{Invariants, Tally};
 use super::links::Links;
 use super::located::Located;
+use super::masked::Masked;
 use super::miners::Watch;
 use super::money::Money;
 use super::observation::{Observation, SiteObservation};
@@ -111,6 +112,7 @@ pub(super) struct Course<'a> {
     frauds: Frauds,
     /// What nodes had to say of falsified meters.
     located: Located,
+    masked: Masked,
     /// What mining machines do, where there are any.
     mining: Option<Watch>,
     /// What is in dispute at the end.
@@ -159,6 +161,7 @@ impl<'a> Course<'a> {
             exposures: Exposures::default(),
             frauds: Frauds::default(),
             located: Located::default(),
+            masked: Masked::default(),
             mining: stage.park.as_ref().map(|park| {
                 let names: Vec<_> = stage.places.iter().map(|it| it.name.clone()).collect();
                 Watch::new(park, &stage.charter.interval, &names)
@@ -306,10 +309,13 @@ impl<'a> Course<'a> {
             .any(|site| site.report.as_ref().is_none_or(|report| report.settlement.is_none()));
         let patience = self.settled_at(interval).plus_ms(self.percent_ms(SETTLE_WAIT_PERCENT));
         let feeders = self.balances().await;
-        if (unsettled || self.located.is_waiting(interval, &feeders)) && now < patience {
+        let is_waiting =
+            self.located.is_waiting(interval, &feeders) || Masked::is_waiting(interval, &feeders);
+        if (unsettled || is_waiting) && now < patience {
             return;
         }
         self.located.note(interval, &feeders);
+        self.masked.note(interval, &feeders, self.located.is_lied(interval));
         let remarks = Remarks {
             transformer_mw: self.transformer_mw(&observation),
             down: self.down.remove(&interval).unwrap_or_default(),
@@ -465,6 +471,7 @@ impl<'a> Course<'a> {
         invariants.extend(overheard::verdict(readings, self.rogues.overheard()));
         invariants.extend(self.conserved.clone());
         invariants.extend(self.located.verdicts());
+        invariants.extend(self.masked.verdicts());
         invariants.extend(self.mining.iter().flat_map(Watch::verdicts));
         invariants.extend(self.verdicts());
         Report {
@@ -481,6 +488,7 @@ impl<'a> Course<'a> {
             resumed_within_intervals: self.resumed_within(),
             rogues: self.rogue_rows(),
             falsified: self.located.rows(),
+            masked: self.masked.rows(),
             mining: self.mining_report(),
         }
     }

@@ -1,5 +1,5 @@
 //! What became of falsified meters: in how many intervals every node had caught and located them, and
-//! that nobody else was named.
+//! that nobody else was named. Where sites are masked, a meter is located to its cohort.
 //! Not for: how they are located (`boltgrid_metering::feeder`).
 
 #[cfg(test)]
@@ -47,6 +47,7 @@ impl Located {
             shown_percent: lie.shown_percent,
             caught_within_intervals: None,
             located_within_intervals: None,
+            to_cohort: false,
         };
         self.lies.push((lie, row));
     }
@@ -69,6 +70,7 @@ impl Located {
             let is_located = all(told, |gap| gap.locates(&lie.participant));
             row.caught_within_intervals =
                 row.caught_within_intervals.or(is_caught.then_some(within));
+            row.to_cohort = all(told, |gap| gap.cohort.is_some());
             row.located_within_intervals =
                 row.located_within_intervals.or(is_located.then_some(within));
             if lie.is_due(interval) {
@@ -94,6 +96,12 @@ impl Located {
                 });
             }
         }
+    }
+
+    /// Whether a meter is false by the readings of this interval.
+    #[must_use]
+    pub fn is_lied(&self, interval: Interval) -> bool {
+        self.lies.iter().any(|(lie, _)| lie.began <= interval)
     }
 
     /// The falsified meters, in the order in which they began to lie.
@@ -123,17 +131,29 @@ impl Lie {
 
 /// What a feeder's report says of one member.
 trait Says {
+    fn is_of_cohort(&self) -> bool;
     fn names(&self, participant: &str) -> bool;
     fn locates(&self, participant: &str) -> bool;
 }
 
 impl Says for FeederReport {
+    fn is_of_cohort(&self) -> bool {
+        self.gap.is_some() && self.cohort.is_some()
+    }
+
     fn names(&self, participant: &str) -> bool {
+        if self.is_of_cohort() {
+            return true;
+        }
         let suspects = self.gap.iter().flat_map(|gap| &gap.suspects);
         suspects.into_iter().any(|suspect| suspect.participant == participant)
     }
 
+    /// Where nobody sees a site, the cohort is as near as can be told.
     fn locates(&self, participant: &str) -> bool {
+        if self.is_of_cohort() {
+            return true;
+        }
         let located = self.gap.as_ref().and_then(|gap| gap.located.as_deref());
         located == Some(participant)
     }

@@ -19,6 +19,10 @@ pub struct Overheard {
     pub readings: u64,
     /// Seals.
     pub seals: u64,
+    /// Masked shares.
+    pub shares: u64,
+    /// Bytes of readings, seals and shares together, each message once.
+    pub bytes: u64,
     /// Questions for readings.
     pub asked: u64,
     /// Of these, answered without any.
@@ -27,9 +31,15 @@ pub struct Overheard {
 
 impl From<Overheard> for BTreeMap<String, u64> {
     fn from(it: Overheard) -> Self {
-        let Overheard { readings, seals, asked, denied } = it;
-        let counts =
-            [("readings", readings), ("seals", seals), ("asked", asked), ("denied", denied)];
+        let Overheard { readings, seals, shares, bytes, asked, denied } = it;
+        let counts = [
+            ("readings", readings),
+            ("seals", seals),
+            ("shares", shares),
+            ("bytes", bytes),
+            ("asked", asked),
+            ("denied", denied),
+        ];
         counts.into_iter().map(|(what, count)| (what.to_owned(), count)).collect()
     }
 }
@@ -46,8 +56,11 @@ pub fn verdict(
         if readings.is_open() {
             continue;
         }
-        let Overheard { readings, seals, asked, denied } = heard;
-        tally.check(readings == 0, || format!("an eavesdropper was shown {readings} readings"));
+        let Overheard { readings: shown, seals, shares, asked, denied, .. } = heard;
+        tally.check(shown == 0, || format!("an eavesdropper was shown {shown} readings"));
+        if readings.is_masked() {
+            tally.check(shares > 0, || "an eavesdropper heard no masked share".to_owned());
+        }
         tally.check(seals > 0 && asked > 0 && denied > 0, || {
             format!(
                 "an eavesdropper heard {seals} seals, and {denied} answers to {asked} questions"
@@ -62,7 +75,8 @@ pub fn verdict(
 mod tests {
     use super::*;
 
-    const HEARD: Overheard = Overheard { readings: 0, seals: 9, asked: 4, denied: 3 };
+    const HEARD: Overheard =
+        Overheard { readings: 0, seals: 9, shares: 9, bytes: 999, asked: 4, denied: 3 };
 
     fn violations(readings: Disclosure, role: Role, heard: Overheard) -> Option<u32> {
         verdict(readings, [(role, heard)]).map(|row| row.violations)
@@ -76,6 +90,11 @@ mod tests {
         assert_eq!(count(Overheard { readings: 1, ..HEARD }), Some(1));
         assert_eq!(count(Overheard { seals: 0, ..HEARD }), Some(1), "it must have listened");
         assert_eq!(count(Overheard { denied: 0, ..HEARD }), Some(1), "and asked");
+        let masked = Disclosure::Masked;
+        let none = Overheard { shares: 0, ..HEARD };
+        assert_eq!(violations(masked, Role::Eavesdropper, HEARD), Some(0));
+        assert_eq!(violations(masked, Role::Eavesdropper, none), Some(1), "sites must share");
+        assert_eq!(violations(hidden, Role::Eavesdropper, none), Some(0));
         assert_eq!(violations(hidden, Role::FalsePayer, HEARD), None);
         assert_eq!(violations(Disclosure::Open, Role::Eavesdropper, HEARD), None);
     }

@@ -64,6 +64,9 @@ pub struct Report {
     /// The falsified meters, in the order in which they began to lie.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub falsified: Vec<FalsifiedRow>,
+    /// What became of the sums of masked sites, interval by interval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<MaskedRow>,
     /// What mining machines did, where there were any.
     #[serde(flatten)]
     pub mining: MiningReport,
@@ -278,6 +281,36 @@ pub struct FalsifiedRow {
     pub caught_within_intervals: Option<u32>,
     /// In how many intervals every node had told it from all others; none where that never came.
     pub located_within_intervals: Option<u32>,
+    /// Whether all that could be told was that it is one of the sites that are added up unseen.
+    #[serde(default)]
+    pub to_cohort: bool,
+}
+
+/// What became of the sum of masked sites in one interval.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskedRow {
+    /// The interval's number.
+    #[serde(with = "quoted")]
+    pub interval: u64,
+    /// How many nodes made the sum and held it against the feeder's meter.
+    pub sums: u32,
+    /// How many nodes had nothing to say of this interval when they were asked.
+    pub silent: u32,
+    /// Sites in the book, as far as nodes know.
+    #[serde(with = "quoted")]
+    pub present: u64,
+    /// Sites that were not.
+    #[serde(with = "quoted")]
+    pub absent: u64,
+    /// What neither the sum nor the lines explain.
+    #[serde(with = "quoted::option")]
+    pub gap_mwh: Option<i64>,
+    /// How large that may be.
+    #[serde(with = "quoted::option")]
+    pub tolerance_mwh: Option<u64>,
+    /// Why nodes had no sum, and how many.
+    #[serde(default)]
+    pub why_not: BTreeMap<String, u32>,
 }
 
 /// One invariant over the whole run.

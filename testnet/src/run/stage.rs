@@ -216,7 +216,8 @@ impl Stage {
             pays,
             readings: options.readings,
             pay_within_intervals: options.pay_within_intervals,
-            has_feeders: faults.iter().any(|it| matches!(it.kind, FaultKind::Falsify { .. })),
+            has_feeders: options.readings.is_masked()
+                || faults.iter().any(|it| matches!(it.kind, FaultKind::Falsify { .. })),
         };
         // Refuses what cannot be before anything is made.
         plan.charter(Timestamp::from_unix_ms(0))?;
@@ -350,7 +351,8 @@ impl Plan<'_> {
         })
     }
 
-    /// The cables that leave the busbar, where they have meters.
+    /// The cables that leave the busbar, where they have meters; all of them as one where sites hide
+    /// one another, since few are behind any one.
     fn feeders(&self) -> Vec<Feeder> {
         if !self.has_feeders {
             return Vec::new();
@@ -361,7 +363,12 @@ impl Plan<'_> {
         let points = |sites: Vec<usize>| {
             sites.into_iter().filter_map(|site| names.get(site).cloned()).collect()
         };
-        let cables = self.scenario.cables(nodes, self.seed).into_iter();
+        let cables = if self.readings.is_masked() {
+            vec![Scenario::busbar(nodes)]
+        } else {
+            self.scenario.cables(nodes, self.seed)
+        };
+        let cables = cables.into_iter();
         cables
             .map(|cable| Feeder { name: cable.name, connection_points: points(cable.sites) })
             .collect()
@@ -386,7 +393,9 @@ impl Plan<'_> {
             start_row: timeline.epoch_row,
             epoch: timeline.epoch,
         };
-        Ok(Arc::new(Mutex::new(Plant::new(Arc::clone(self.scenario), options)?)))
+        let plant = Plant::new(Arc::clone(self.scenario), options)?;
+        let plant = if self.readings.is_masked() { plant.metered_at_busbar() } else { plant };
+        Ok(Arc::new(Mutex::new(plant)))
     }
 }
 

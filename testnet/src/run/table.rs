@@ -186,19 +186,7 @@ pub fn summary(report: &Report) -> String {
             sent.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
         write!(text, "\n{site} was a rogue, {role}, and sent {}", sent.join(", ")).expect(WRITTEN);
     }
-    for row in &report.falsified {
-        let within = |intervals: Option<u32>| {
-            intervals.map_or_else(|| "never".to_owned(), |it| format!("within {it} intervals"))
-        };
-        let FalsifiedRow { site, shown_percent, .. } = row;
-        write!(
-            text,
-            "\nthe meter of {site} showed {shown_percent} %: caught {}, located {}",
-            within(row.caught_within_intervals),
-            within(row.located_within_intervals),
-        )
-        .expect(WRITTEN);
-    }
+    text += &of_feeders(report);
     text.push_str(&of_machines(&report.mining));
     let checked: u64 = report.invariants.iter().map(|it| u64::from(it.checked)).sum();
     if report.is_clean() {
@@ -215,6 +203,32 @@ pub fn summary(report: &Report) -> String {
             invariant.examples.join("\n  "),
         )
         .expect(WRITTEN);
+    }
+    text
+}
+
+/// What feeders' meters told: of false meters, and of sums of masked sites.
+fn of_feeders(report: &Report) -> String {
+    let mut text = String::new();
+    for row in &report.falsified {
+        let within = |intervals: Option<u32>| {
+            intervals.map_or_else(|| "never".to_owned(), |it| format!("within {it} intervals"))
+        };
+        let FalsifiedRow { site, shown_percent, to_cohort, .. } = row;
+        let to = if *to_cohort { " to the cohort" } else { "" };
+        write!(
+            text,
+            "\nthe meter of {site} showed {shown_percent} %: caught {}, located{to} {}",
+            within(row.caught_within_intervals),
+            within(row.located_within_intervals),
+        )
+        .expect(WRITTEN);
+    }
+    if !report.masked.is_empty() {
+        let sums = report.masked.iter().filter(|row| row.sums > 0).count();
+        let intervals = report.masked.len();
+        write!(text, "\nmasked sites were added up in {sums} of {intervals} intervals")
+            .expect(WRITTEN);
     }
     text
 }

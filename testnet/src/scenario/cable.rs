@@ -12,8 +12,8 @@ pub struct Cable {
     pub name: String,
     /// Which copy of the grid it is in; 0 is the original.
     pub copy: usize,
-    /// Its index in [`super::Grid::lines`].
-    pub line: usize,
+    /// Its index in [`super::Grid::lines`]; none for all that leaves the busbar.
+    pub line: Option<usize>,
     /// The sites behind it, by their place among all; never empty.
     pub sites: Vec<usize>,
 }
@@ -26,7 +26,7 @@ impl Scenario {
         let mut cables: Vec<Cable> = Vec::new();
         for (place, Site { bus, copy, .. }) in self.sites(nodes, seed).into_iter().enumerate() {
             let Some(line) = self.grid.cable_of(bus) else { continue };
-            match cables.iter_mut().find(|cable| (cable.copy, cable.line) == (copy, line)) {
+            match cables.iter_mut().find(|cable| (cable.copy, cable.line) == (copy, Some(line))) {
                 Some(cable) => cable.sites.push(place),
                 None => {
                     let original = self.grid.line_name(line);
@@ -34,13 +34,22 @@ impl Scenario {
                         0 => original,
                         _ => format!("{original}-{}", copy + 1),
                     };
-                    cables.push(Cable { name, copy, line, sites: vec![place] });
+                    cables.push(Cable { name, copy, line: Some(line), sites: vec![place] });
                 }
             }
         }
         cables
     }
+
+    /// All of them as one, with the sites on the busbar itself: what the transformers feed.
+    #[must_use]
+    pub fn busbar(nodes: NonZeroUsize) -> Cable {
+        Cable { name: BUSBAR.to_owned(), copy: 0, line: None, sites: (0..nodes.get()).collect() }
+    }
 }
+
+/// The name of what the transformers feed.
+const BUSBAR: &str = "busbar";
 
 #[cfg(test)]
 mod tests {

@@ -28,6 +28,7 @@ use boltgrid_protocol::escrow::Deed;
 use boltgrid_protocol::evidence::Evidence;
 use boltgrid_protocol::forward::{Acceptance, Reply};
 use boltgrid_protocol::invoice::Invoice;
+use boltgrid_protocol::masking::Share;
 use boltgrid_protocol::message::{Gatekeeper, Message};
 use boltgrid_protocol::offer::{Offer, OfferSet};
 use boltgrid_protocol::order::Order;
@@ -129,7 +130,7 @@ pub fn canonical(input: &[u8]) -> bool {
         true
     }
     let Some((choice, body)) = input.split_first() else { return false };
-    match choice % 15 {
+    match choice % 16 {
         0 => check::<Order>(body),
         1 => check::<Ack>(body),
         2 => check::<Proposal>(body),
@@ -144,6 +145,7 @@ pub fn canonical(input: &[u8]) -> bool {
         11 => check::<Invoice>(body),
         12 => check::<Deed>(body),
         13 => check::<Seal>(body),
+        14 => check::<Share>(body),
         _ => Header::peek(body).is_ok(),
     }
 }

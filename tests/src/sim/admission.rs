@@ -28,6 +28,7 @@ impl MessageId {
 #[derive(Debug)]
 pub(super) struct Admission {
     charter: Arc<Charter>,
+    rosters: Rosters,
     gatekeeper: Gatekeeper,
     ids: BTreeMap<Arc<[u8]>, MessageId>,
     /// `None` for what no honest node would let in.
@@ -36,8 +37,8 @@ pub(super) struct Admission {
 
 impl Admission {
     pub(super) fn new(charter: Arc<Charter>, rosters: Rosters) -> Self {
-        let gatekeeper = Gatekeeper::new(Arc::clone(&charter), rosters);
-        Self { charter, gatekeeper, ids: BTreeMap::new(), known: Vec::new() }
+        let gatekeeper = Gatekeeper::new(Arc::clone(&charter), rosters.clone());
+        Self { charter, rosters, gatekeeper, ids: BTreeMap::new(), known: Vec::new() }
     }
 
     /// The message's place, and whether it is new.
@@ -78,7 +79,10 @@ impl Admission {
     /// Whether a message may travel on a topic (P24).
     pub(super) fn belongs(&self, message: &Message, topic: Topic) -> bool {
         let kind = message.kind();
-        Topic::of(kind) == Some(topic) && self.charter.readings.lets_gossip(kind)
+        let may = Topic::of(kind) == Some(topic) && self.charter.readings.lets_gossip(kind);
+        let Message::Reading(reading) = message else { return may };
+        let roster = self.rosters.clone().at(reading.interval());
+        may && self.charter.readings.opens(reading.author(), (&self.charter, &roster))
     }
 }
 
@@ -118,6 +122,7 @@ impl Parts {
             Message::Invoice(it) => parts!(it),
             Message::Deed(it) => parts!(it),
             Message::Seal(it) => parts!(it),
+            Message::Share(it) => parts!(it),
         }
     }
 }

@@ -13,6 +13,7 @@ mod own_order;
 mod private;
 mod settlement;
 mod signs_once;
+mod sums;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -60,11 +61,15 @@ pub enum Guarantee {
     NeverBarred,
     /// Where readings are not open, counterparties only see them (P40).
     ReadingsPrivate,
+    /// Where readings are masked, a sum that is taken is what the meters of the cohort showed (P42).
+    SumsTrue,
+    /// Where readings are masked, what a feeder's sites don't show is noticed in three sums (P43).
+    GapNoticed,
 }
 
 impl Guarantee {
     /// All guarantees.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::OwnOrder,
         Self::SignsOnce,
         Self::OneBook,
@@ -78,6 +83,8 @@ impl Guarantee {
         Self::EvidenceSpreads,
         Self::NeverBarred,
         Self::ReadingsPrivate,
+        Self::SumsTrue,
+        Self::GapNoticed,
     ];
 
     /// Its name in reports.
@@ -101,6 +108,8 @@ impl Guarantee {
             Self::EvidenceSpreads => "equivocation is known to all within 5 s",
             Self::NeverBarred => "no honest member is barred",
             Self::ReadingsPrivate => "readings that are not open are shown to counterparties only",
+            Self::SumsTrue => "a masked sum is what the cohort's meters showed",
+            Self::GapNoticed => "what a feeder's sites do not show is noticed in three sums",
         }
     }
 }
@@ -241,6 +250,7 @@ pub(super) struct Checks {
     settlement: settlement::Settlements,
     in_time: in_time::InTime,
     bars: bars::Bars,
+    pub(super) sums: sums::Sums,
     /// How many intervals somebody decided.
     pub(super) decided: u64,
 }
@@ -264,6 +274,7 @@ impl Checks {
             settlement: settlement::Settlements::default(),
             in_time: in_time::InTime::default(),
             bars: bars::Bars::default(),
+            sums: sums::Sums::default(),
             decided: 0,
         }
     }
@@ -283,7 +294,7 @@ impl Checks {
     /// An honest node lets a message of its own leave.
     pub(super) fn left(&mut self, here: Here, message: &Message, journal: &Journal) {
         self.signs_once.left(&mut self.findings, here, message, journal);
-        private::left(&self.facts, &mut self.findings, here, message);
+        private::left(&mut self.facts, &mut self.findings, here, message);
         if let Message::Confirm(confirm) = message {
             let (facts, findings) = (&mut self.facts, &mut self.findings);
             self.own_orders.confirmed(facts, findings, here, (confirm, journal));
@@ -342,6 +353,7 @@ impl Checks {
             Notice::Barred { culprit, until, .. } => {
                 self.bars.barred(facts, findings, here, (culprit, *until));
             }
+            Notice::Summed(sum) => self.sums.told(facts, findings, here, (sum, &self.one_book)),
             Notice::NotTaken(_)
             | Notice::Placed { .. }
             | Notice::Lapsed { .. }

@@ -28,7 +28,8 @@ pub(super) fn plan(seed: u64, intervals: u64, flaw: Flaw) -> Option<Plan> {
 
 /// Nothing goes wrong.
 fn calm(seed: u64, intervals: u64) -> Plan {
-    let member = Membership { votes: true, outside: false, from: None, until: None };
+    let member =
+        Membership { votes: true, outside: false, is_meter: false, from: None, until: None };
     Plan {
         seed,
         intervals,
@@ -36,6 +37,7 @@ fn calm(seed: u64, intervals: u64) -> Plan {
         loss_ppm: 0,
         skew_max_ms: 100,
         readings: Disclosure::Open,
+        hidden: None,
         members: vec![member; VOTERS],
         weather: Weather { delay_ms: DELAY_MS, jitter_ms: 0, loss_ppm: 0, copies_ppm: 0 },
         rogues: Vec::new(),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::charter::{Charter, Feeder};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::roster::Rosters;
@@ -12,7 +12,7 @@ use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Interval, Power, Timestamp};
 
 use super::flaw::Flaw;
-use super::plan::{INTERVAL_MS, Plan};
+use super::plan::{INTERVAL_MS, Membership, Plan};
 
 /// When every run starts: at the start of an interval.
 pub(super) const STARTS_UNIX_MS: u64 = 1_700_000_000_000;
@@ -50,6 +50,23 @@ clock = { anchor_unix_ms = 0, anchor_local_ms = 0, speed = 1 }
 base = { retail_msat_per_kwh = 300000, feed_in_msat_per_kwh = 80000 }
 "#;
 
+/// The feeder of a run that has one, which is the meter's connection point.
+pub(super) const FEEDER: &str = "lane";
+
+fn point(member: &Membership, key: &Keypair) -> String {
+    if member.is_meter { FEEDER.to_owned() } else { key.participant_id().short() }
+}
+
+/// Where a member is the meter of a feeder, that feeder with all other members.
+fn feeders(plan: &Plan, keys: &[Keypair]) -> Vec<Feeder> {
+    if !plan.members.iter().any(|member| member.is_meter) {
+        return Vec::new();
+    }
+    let sites = plan.members.iter().zip(keys).filter(|(member, _)| !member.is_meter);
+    let connection_points = sites.map(|(member, key)| point(member, key)).collect();
+    vec![Feeder { name: FEEDER.to_owned(), connection_points }]
+}
+
 /// The grid of one run.
 #[derive(Clone, Debug)]
 pub(super) struct Founding {
@@ -71,12 +88,17 @@ impl Founding {
             .replace("SKEW", &plan.skew_max_ms.to_string())
             .replace("LOSS", &plan.loss_ppm.to_string())
             .replace("EPOCH", &plan.epoch_intervals.to_string());
-        let charter = Arc::new(Charter::from_toml(&text).expect("the charter is valid"));
-        let start = Timestamp::from_unix_ms(STARTS_UNIX_MS);
-        let first = charter.interval.interval_at(start).plus(2);
+        let mut charter = Charter::from_toml(&text).expect("the charter is valid");
         let keys: Vec<Keypair> =
             (1_u8..).take(plan.members.len()).map(|seed| Keypair::from_seed(&[seed; 32])).collect();
-        let rated = Power::from_watts(RATED_WATTS).expect("it fits");
+        charter.feeders = feeders(plan, &keys);
+        let charter = Arc::new(charter);
+        let start = Timestamp::from_unix_ms(STARTS_UNIX_MS);
+        let first = charter.interval.interval_at(start).plus(2);
+        let rated = |member: &Membership| {
+            let watts = if member.is_meter { 0 } else { RATED_WATTS };
+            Power::from_watts(watts).expect("it fits")
+        };
         let enrolments = keys
             .iter()
             .zip(&plan.members)
@@ -85,10 +107,10 @@ impl Founding {
                     grid: charter.grid_id(),
                     participant: key.participant_id(),
                     meter: key.meter_key(),
-                    connection_point: key.participant_id().short(),
+                    connection_point: point(member, key),
                     outside: member.outside,
-                    rated_import_mw: rated,
-                    rated_export_mw: rated,
+                    rated_import_mw: rated(member),
+                    rated_export_mw: rated(member),
                     votes: member.votes,
                     valid_from: member.from.map_or(Interval::default(), |from| first.plus(from)),
                     valid_until: member

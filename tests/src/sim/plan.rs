@@ -20,6 +20,14 @@ const NODES: (u64, u64) = (4, 13);
 const COUNTERPARTY_ONE_IN: u64 = 3;
 /// What that is drawn with beside the seed.
 const READINGS_LOT: u64 = 40;
+/// In one of so many of the others the sites of a feeder mask what they took.
+const MASKED_ONE_IN: u64 = 4;
+/// What that is drawn with, and whether one of them hides something.
+const MASKED_LOT: u64 = 41;
+const HIDDEN_LOT: u64 = 42;
+/// Fewest nodes of such a run: eight sites hide one another, the feeder has a meter, and one may be
+/// outside.
+const MASKED_NODES_MIN: u64 = 10;
 
 /// What is always so on every link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub struct Membership {
     pub votes: bool,
     /// Whether it is beyond the grid connection.
     pub outside: bool,
+    /// Whether it is no site, but the meter of the feeder that feeds all others.
+    pub is_meter: bool,
     /// From which interval of the run it is enrolled.
     pub from: Option<u64>,
     /// Until which interval of the run it is.
@@ -62,6 +72,9 @@ pub struct Plan {
     pub skew_max_ms: u64,
     /// Who sees readings.
     pub readings: Disclosure,
+    /// From which interval of the run on a site takes more than its meter shows; where readings are
+    /// masked only.
+    pub hidden: Option<u64>,
     /// The members, one per node.
     pub members: Vec<Membership>,
     /// The links.
@@ -97,8 +110,14 @@ impl Plan {
             3..7 => Sky::Mixed,
             _ => Sky::Storm,
         };
-        let nodes = to_index(dice.between(NODES.0, NODES.1));
-        let members = members(&mut dice, nodes, intervals);
+        let readings = readings(seed, flaw);
+        let fewest = if readings.is_masked() { MASKED_NODES_MIN } else { NODES.0 };
+        let nodes = to_index(dice.between(fewest, NODES.1));
+        let mut members = members(&mut dice, nodes, intervals);
+        if readings.is_masked() {
+            make_feeder(&mut members);
+        }
+        let hides = readings.is_masked() && lot([seed, HIDDEN_LOT, 0, 0]).is_multiple_of(2);
         let weather = weather(&mut dice, sky);
         let mut plan = Self {
             seed,
@@ -106,7 +125,8 @@ impl Plan {
             epoch_intervals: dice.pick(&[5, 8, 13, 1_000]),
             loss_ppm: dice.pick(&[0, 30_000]),
             skew_max_ms: dice.pick(&[100, 300]),
-            readings: readings(seed, flaw),
+            readings,
+            hidden: hides.then_some(intervals / 4),
             members,
             weather,
             rogues: Vec::new(),
@@ -120,6 +140,21 @@ impl Plan {
         plan
     }
 
+    /// Whether every node reads its meter when it should, if it runs: one whose disk is full reads it
+    /// again later.
+    #[must_use]
+    pub fn reads_meters_in_time(&self) -> bool {
+        self.incidents.iter().all(|incident| {
+            !matches!(
+                incident.event,
+                Event::ClockStep { .. }
+                    | Event::ClockDrift { .. }
+                    | Event::Pause { .. }
+                    | Event::DiskFull { .. }
+            )
+        })
+    }
+
     /// When the run is over, since it started: the last interval is settled.
     #[must_use]
     pub fn ends_ms(&self) -> u64 {
@@ -129,8 +164,25 @@ impl Plan {
 
 /// Drawn apart from the rest, so that a seed stands for the same run as before there was a choice.
 fn readings(seed: u64, flaw: Option<Flaw>) -> Disclosure {
-    let is_drawn = lot([seed, READINGS_LOT, 0, 0]).is_multiple_of(COUNTERPARTY_ONE_IN);
-    if is_drawn && flaw.is_none() { Disclosure::Counterparty } else { Disclosure::Open }
+    if flaw.is_some() {
+        Disclosure::Open
+    } else if lot([seed, READINGS_LOT, 0, 0]).is_multiple_of(COUNTERPARTY_ONE_IN) {
+        Disclosure::Counterparty
+    } else if lot([seed, MASKED_LOT, 0, 0]).is_multiple_of(MASKED_ONE_IN) {
+        Disclosure::Masked
+    } else {
+        Disclosure::Open
+    }
+}
+
+/// The last one is the meter of a feeder that feeds the others, who are members all the time.
+fn make_feeder(members: &mut [Membership]) {
+    for member in members.iter_mut() {
+        (member.from, member.until) = (None, None);
+    }
+    if let Some(last) = members.last_mut() {
+        (last.votes, last.outside, last.is_meter) = (false, false, true);
+    }
 }
 
 fn members(dice: &mut Dice, nodes: usize, intervals: u64) -> Vec<Membership> {
@@ -141,6 +193,7 @@ fn members(dice: &mut Dice, nodes: usize, intervals: u64) -> Vec<Membership> {
             Membership {
                 votes: core || !dice.happens(150_000),
                 outside: dice.happens(100_000),
+                is_meter: false,
                 from: (!core && dice.happens(100_000)).then_some(intervals / 3),
                 until: (!core && dice.happens(100_000)).then_some(intervals * 2 / 3),
             }

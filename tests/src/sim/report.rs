@@ -45,6 +45,14 @@ pub struct Counts {
     pub measured: u64,
     /// Runs in which counterparties only see readings.
     pub private: u64,
+    /// Runs in which the sites of a feeder mask what they took.
+    pub masked: u64,
+    /// Sums of masked sites that a node took.
+    pub summed: u64,
+    /// Sums that there could not be.
+    pub not_summed: u64,
+    /// Gaps of feeders that a node noticed.
+    pub gaps: u64,
     /// Readings that were shown to counterparties.
     pub shown: u64,
     /// Times that somebody signed two things and honest nodes saw both.
@@ -84,6 +92,10 @@ impl Counts {
             (&mut self.settled, other.settled),
             (&mut self.measured, other.measured),
             (&mut self.private, other.private),
+            (&mut self.masked, other.masked),
+            (&mut self.summed, other.summed),
+            (&mut self.not_summed, other.not_summed),
+            (&mut self.gaps, other.gaps),
             (&mut self.shown, other.shown),
             (&mut self.equivocations, other.equivocations),
             (&mut self.abstentions, other.abstentions),

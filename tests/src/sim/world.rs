@@ -143,6 +143,9 @@ impl World {
         if options.flaw == Some(Flaw::TooManyRogues) {
             checks.pretend();
         }
+        if let Some(from) = plan.hidden.filter(|_| plan.reads_meters_in_time()) {
+            checks.sums.hide_from(founding.first.plus(from));
+        }
         let since = charter.interval.interval_at(Timestamp::from_unix_ms(STARTS_UNIX_MS));
         let nodes = (0..plan.members.len())
             .map(|node| {
@@ -170,6 +173,7 @@ impl World {
     fn run(&mut self) {
         self.counts.seeds = 1;
         self.counts.private = u64::from(!self.plan.readings.is_open());
+        self.counts.masked = u64::from(self.plan.readings.is_masked());
         for (_, role) in &self.plan.rogues {
             *self.counts.rogues.entry(role.word()).or_default() += 1;
         }
@@ -197,6 +201,7 @@ impl World {
         self.counts.node_ms += up * self.nodes.len() as u64;
         self.counts.decided = self.checks.decided;
         self.counts.equivocations = self.checks.caught();
+        self.counts.gaps = self.checks.sums.gaps();
     }
 
     fn is_enough(&self) -> bool {

@@ -10,8 +10,8 @@ use crate::cli::node::Node;
 use crate::cli::show;
 use crate::rpc::ChecksRpcClient;
 use crate::rpc::checks::{
-    AnomalyReport, BalanceReport, EventReport, FeederReport, GapReport, QualityReport,
-    SuspectReport,
+    AnomalyReport, BalanceReport, CohortReport, EventReport, FeederReport, GapReport,
+    QualityReport, SuspectReport,
 };
 
 /// Since when to look back.
@@ -135,10 +135,14 @@ fn feeder(it: &FeederReport) -> String {
     let balance = it.balance.as_ref().map_or_else(|| "not added up yet".to_owned(), sums);
     let missing = match it.missing.len() {
         0 => String::new(),
-        count => format!("; readings of {count} members are missing: {}", it.missing.join(", ")),
+        count => {
+            let what = if it.cohort.is_some() { "readings or shares" } else { "readings" };
+            format!("; {what} of {count} members are missing: {}", it.missing.join(", "))
+        }
     };
-    let gap = it.gap.as_ref().map_or_else(String::new, gap);
-    format!("{}: metered by {meter}; {balance}{missing}{gap}", it.name)
+    let cohort = it.cohort.as_ref().map_or_else(String::new, cohort);
+    let gap = it.gap.as_ref().map_or_else(String::new, |it_gap| gap(it_gap, it.cohort.as_ref()));
+    format!("{}: metered by {meter}; {balance}{cohort}{missing}{gap}", it.name)
 }
 
 fn wh(mwh: i64) -> String {
@@ -158,7 +162,19 @@ fn sums(it: &BalanceReport) -> String {
     )
 }
 
-fn gap(it: &GapReport) -> String {
+fn cohort(it: &CohortReport) -> String {
+    let mut said = format!("; of interval {} {} sites are added up unseen", it.interval, it.sites);
+    if it.absent > 0 {
+        let most = show::energy(Energy::from_milliwatt_hours(it.absent_most_mwh));
+        said += &format!(", {} are absent and may have moved {most}", it.absent);
+    }
+    if let Some(why) = &it.no_sum {
+        said += &format!("; there is no sum: {why}");
+    }
+    said
+}
+
+fn gap(it: &GapReport, cohort: Option<&CohortReport>) -> String {
     let suspect = |it: &SuspectReport| {
         format!("{} (if its meter shows {} ppm of the truth)", it.participant, it.shows_ppm)
     };
@@ -169,6 +185,12 @@ fn gap(it: &GapReport) -> String {
             format!(", and it shows {} ppm of the truth", it.shows_ppm)
         });
         format!("it comes from {whose}, whose flow stepped when the gap began{shown}")
+    } else if let Some(cohort) = cohort {
+        format!(
+            "it comes from the cohort of {} sites, or from the feeder's own meter; whose it is, the \
+             openings of their shares would say",
+            cohort.sites
+        )
     } else if suspects.is_empty() {
         "no single meter explains it".to_owned()
     } else {
@@ -234,11 +256,24 @@ mod tests {
             }),
             unseen: false,
             missing: Vec::new(),
+            cohort: None,
         };
         let unseen = feeder(&FeederReport { unseen: true, ..it.clone() });
         assert!(unseen.contains("not checked"), "{unseen}");
         let line = feeder(&it);
         assert!(line.contains("A GAP STANDS") && line.contains("it could be ab"), "{line}");
+        let cohort = CohortReport {
+            interval: 9,
+            sites: 8,
+            absent: 1,
+            absent_most_mwh: 5_000_000,
+            no_sum: Some("2 shares are missing".to_owned()),
+        };
+        let gap = it.gap.clone().map(|gap| GapReport { suspects: Vec::new(), ..gap });
+        let masked = feeder(&FeederReport { gap, cohort: Some(cohort), ..it.clone() });
+        assert!(masked.contains("8 sites are added up unseen, 1 are absent"), "{masked}");
+        assert!(masked.contains("there is no sum: 2 shares are missing"), "{masked}");
+        assert!(masked.contains("it comes from the cohort of 8 sites"), "{masked}");
         let gap = it.gap.clone().map(|gap| GapReport { located: Some("ab".to_owned()), ..gap });
         let line = feeder(&FeederReport { gap, ..it });
         assert!(line.contains("it comes from ab") && line.contains("700000 ppm"), "{line}");

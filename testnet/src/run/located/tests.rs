@@ -19,6 +19,7 @@ fn feeder(suspects: &[&str], located: Option<&str>) -> FeederReport {
             located: located.map(str::to_owned),
         }),
         unseen: false,
+        cohort: None,
         missing: Vec::new(),
     }
 }

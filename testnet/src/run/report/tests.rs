@@ -92,6 +92,7 @@ fn the_json_has_strings_for_long_integers_and_reads_back() {
         resumed_within_intervals: Some(2),
         rogues: Vec::new(),
         falsified: Vec::new(),
+        masked: Vec::new(),
         mining: MiningReport { mined_mwh: 5, miner_starts: 3, ..MiningReport::default() },
     };
     let json = serde_json::to_value(&report).unwrap();

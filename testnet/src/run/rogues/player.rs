@@ -135,9 +135,18 @@ impl Player {
     /// Counts what tells of another member's readings.
     fn overhear(&mut self, bytes: &[u8]) {
         let Ok(header) = Header::peek(bytes) else { return };
+        let is_of_readings = matches!(header.kind, Kind::Reading | Kind::Seal | Kind::Share);
+        // What a feeder's meter shows may be everybody's, and tells of no site.
+        let roster = self.gate.roster(header.interval);
+        let author = roster.index_of(&header.author);
+        let is_meters = author.is_some_and(|it| roster.is_feeders_meter(it, &self.charter));
         let heard = &mut self.played.heard;
-        heard.readings += u64::from(header.kind == Kind::Reading);
+        heard.readings += u64::from(header.kind == Kind::Reading && !is_meters);
         heard.seals += u64::from(header.kind == Kind::Seal);
+        heard.shares += u64::from(header.kind == Kind::Share);
+        if is_of_readings {
+            heard.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        }
     }
 
     /// Asks everybody for the readings of the interval that ended.
@@ -249,8 +258,12 @@ impl Player {
             Effect::FetchCertificate { interval, from } => {
                 self.ask_all(&from, &Question::Certificate { interval });
             }
-            // Who trades with somebody is shown its readings.
-            Effect::AskOrder(_) if self.rogue.role() == Role::Eavesdropper => {}
+            // Who trades with somebody is shown its readings; who has no order masks nothing.
+            Effect::AskOrder(interval) if self.rogue.role() == Role::Eavesdropper => {
+                if self.charter.readings.is_masked() {
+                    self.put(now, Input::Place { interval, order: self.idle_order() });
+                }
+            }
             Effect::AskOrder(interval) => {
                 if let Some(order) = self.order(interval) {
                     self.put(now, Input::Place { interval, order });
@@ -344,6 +357,17 @@ impl Player {
         Some(moved(start.imported, end.imported) - moved(start.exported, end.exported))
     }
 
+    /// An order that nobody sells to, but that is in the book.
+    fn idle_order(&self) -> Order {
+        let step = Step {
+            side: Side::Buy,
+            source: Source::Load,
+            energy_mwh: Energy::from_milliwatt_hours(1),
+            limit_msat_per_kwh: self.charter.price.floor_msat_per_kwh,
+        };
+        Order { steps: vec![step], ..Order::default() }
+    }
+
     /// More of what flowed in the last whole interval, at the tariff: it is sure to trade.
     fn order(&self, interval: Interval) -> Option<Order> {
         let last = self.charter.interval.interval_at(clock::now()).previous();
@@ -384,5 +408,6 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Invoice => "invoice",
         Kind::Deed => "deed",
         Kind::Seal => "seal",
+        Kind::Share => "share",
     }
 }

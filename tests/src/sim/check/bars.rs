@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use boltgrid_market::effect::Slot;
+use boltgrid_protocol::envelope::Kind;
 use boltgrid_protocol::id::{MessageHash, ParticipantId};
 use boltgrid_protocol::message::Message;
 use boltgrid_protocol::units::Interval;
@@ -30,7 +31,7 @@ struct Culprit {
 /// Who signed what twice, and who knows of it.
 #[derive(Debug, Default)]
 pub(super) struct Bars {
-    taken: BTreeMap<(ParticipantId, Slot), BTreeSet<MessageHash>>,
+    taken: BTreeMap<(ParticipantId, Kind, Slot), BTreeSet<MessageHash>>,
     /// By the moment at which all must know.
     due: BTreeMap<u64, Vec<Culprit>>,
     /// Until when each node bars whom, since it started.
@@ -53,12 +54,13 @@ impl Bars {
                 | Message::Vote(_)
                 | Message::Reading(_)
                 | Message::Seal(_)
+                | Message::Share(_)
         );
         if author.is_none_or(|author| facts.honest[author]) || !proves {
             return None;
         }
         let slot = slot_of(message)?;
-        let taken = self.taken.entry((parts.participant, slot)).or_default();
+        let taken = self.taken.entry((parts.participant, message.kind(), slot)).or_default();
         let is_new = taken.insert(parts.hash);
         if !is_new || taken.len() != 2 {
             return None;

@@ -44,7 +44,8 @@ impl OwnOrders {
             | Message::Reply(_)
             | Message::Invoice(_)
             | Message::Deed(_)
-            | Message::Seal(_) => {}
+            | Message::Seal(_)
+            | Message::Share(_) => {}
         }
     }
 

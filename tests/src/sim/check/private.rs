@@ -5,18 +5,25 @@
 //! Not for: what a counterparty does with what it was shown.
 
 use boltgrid_market::effect::Slot;
-use boltgrid_protocol::envelope::Header;
+use boltgrid_protocol::envelope::{Header, Verified};
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::message::Message;
+use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::Interval;
 
 use super::{Facts, Findings, Guarantee, Here};
 use crate::sim::journal::Journal;
 
+/// Whether a reading is everybody's: where they are masked, that of a feeder's meter (P42).
+fn opens(facts: &mut Facts, reading: &Verified<Reading>) -> bool {
+    let roster = facts.roster(reading.interval());
+    facts.charter.readings.opens(reading.author(), (&facts.charter, &roster))
+}
+
 /// An honest node lets a message of its own leave to everybody.
-pub(super) fn left(facts: &Facts, findings: &mut Findings, here: Here, message: &Message) {
+pub(super) fn left(facts: &mut Facts, findings: &mut Findings, here: Here, message: &Message) {
     if let Message::Reading(reading) = message
-        && !facts.charter.readings.is_open()
+        && !opens(facts, reading)
     {
         let what = "a reading is gossiped".to_owned();
         findings.at(Guarantee::ReadingsPrivate, here, reading.interval(), what);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use boltgrid_market::effect::Slot;
 use boltgrid_protocol::agreement::Stage;
+use boltgrid_protocol::envelope::Kind;
 use boltgrid_protocol::id::MessageHash;
 use boltgrid_protocol::message::Message;
 
@@ -17,7 +18,7 @@ use crate::sim::journal::Journal;
 /// All that honest nodes let out.
 #[derive(Debug, Default)]
 pub(super) struct SignsOnce {
-    out: BTreeMap<(usize, Slot), MessageHash>,
+    out: BTreeMap<(usize, Kind, Slot), MessageHash>,
 }
 
 impl SignsOnce {
@@ -32,17 +33,22 @@ impl SignsOnce {
         let parts = Parts::of(message);
         let is_stored = journal
             .get(slot)
-            .is_some_and(|entry| matches!(message, Message::Seal(_)) || entry.bytes == parts.bytes);
+            .is_some_and(|entry| follows_from_reading(message) || entry.bytes == parts.bytes);
         if !is_stored {
             let what = format!("{slot:?} leaves and is not on disk");
             findings.at(Guarantee::SignsOnce, here, parts.interval, what);
         }
-        let earlier = self.out.insert((here.node, slot), parts.hash);
+        let earlier = self.out.insert((here.node, message.kind(), slot), parts.hash);
         if earlier.is_some_and(|earlier| earlier != parts.hash) {
             let what = format!("{slot:?} is signed anew");
             findings.at(Guarantee::SignsOnce, here, parts.interval, what);
         }
     }
+}
+
+/// A seal follows from the reading, and a share from two readings and the book that there is one of.
+const fn follows_from_reading(message: &Message) -> bool {
+    matches!(message, Message::Seal(_) | Message::Share(_))
 }
 
 /// The slot that a message fills.
@@ -57,8 +63,9 @@ pub(super) fn slot_of(message: &Message) -> Option<Slot> {
         },
         Message::Confirm(it) => Slot::Confirm(it.interval(), it.body().terms.index),
         Message::Reading(it) => Slot::Reading(it.interval()),
-        // A seal follows from the reading, and from nothing else.
         Message::Seal(it) => Slot::Reading(it.interval()),
+        // Its interval ends with this reading.
+        Message::Share(it) => Slot::Reading(it.interval().next()),
         Message::Evidence(_)
         | Message::PeerRecord(_)
         | Message::Offer(_)

@@ -165,6 +165,10 @@ impl World {
                 self.counts.measured += measured as u64;
             }
             Notice::NoDecision(_) => self.counts.fallbacks += 1,
+            Notice::Summed(it) => {
+                self.counts.summed += u64::from(it.sum.is_ok());
+                self.counts.not_summed += u64::from(it.sum.is_err());
+            }
             Notice::Abstains(_) => {
                 self.counts.abstentions += 1;
                 self.nodes[node].abstains = true;
@@ -201,6 +205,7 @@ impl World {
             Notice::Placed { interval, .. } => format!("has placed its order of {interval}"),
             Notice::NotTaken(_)
             | Notice::NoDecision(_)
+            | Notice::Summed(_)
             | Notice::Confirmed { .. }
             | Notice::Lapsed { .. }
             | Notice::NotSettled(..)

@@ -295,6 +295,7 @@ pub(super) fn describe(message: &Message) -> String {
         Message::Invoice(it) => format!("invoice of {}", it.author()),
         Message::Deed(it) => format!("deed of {}", it.author()),
         Message::Seal(it) => format!("seal of {}", it.author()),
+        Message::Share(it) => format!("share of {}", it.author()),
     };
     format!("interval {}: {what} ({})", parts.interval, parts.hash.short())
 }

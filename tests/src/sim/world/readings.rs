@@ -14,6 +14,10 @@ use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::{Energy, Power};
 
 use super::World;
+use crate::sim::plan::INTERVAL_MS;
+
+/// What a site that hides something hides in an interval: less than its rating.
+const HIDDEN_MWH: u64 = 270_000;
 
 impl World {
     /// Signs, stores and sends the reading of the edge that has just passed, if it is not done.
@@ -34,7 +38,7 @@ impl World {
             return;
         }
         let before = last.and_then(|entry| self.reading(&entry));
-        let (import, export) = self.nodes[node].site.registers(self.now_ms);
+        let (import, export) = self.registers(node);
         let reading = Reading {
             at: edge,
             sequence: before.as_ref().map_or(0, |before| before.body().sequence + 1),
@@ -53,8 +57,33 @@ impl World {
         let entry =
             JournalEntry { slot: Slot::Reading(interval), bytes: Arc::clone(signed.bytes()) };
         if self.write(node, &[entry]) {
+            self.checks.sums.showed(node, interval, (import, export));
             self.input(node, Input::Metered(Box::new(signed)), None);
         }
+    }
+
+    /// What a node's meter shows by now: a feeder's all that its sites' do, and what they hide.
+    fn registers(&mut self, node: usize) -> (u64, u64) {
+        let now_ms = self.now_ms;
+        if !self.plan.members[node].is_meter {
+            return self.nodes[node].site.registers(now_ms);
+        }
+        let mut sum = (self.hidden_mwh(), 0);
+        for site in 0..self.nodes.len() {
+            let member = &self.plan.members[site];
+            if !member.is_meter && !member.outside {
+                let (import, export) = self.nodes[site].site.registers(now_ms);
+                sum = (sum.0 + import, sum.1 + export);
+            }
+        }
+        sum
+    }
+
+    /// What was taken by now that no site's meter shows.
+    fn hidden_mwh(&self) -> u64 {
+        let Some(from) = self.plan.hidden else { return 0 };
+        let from = self.founding.charter.interval.start_of(self.founding.first.plus(from));
+        self.now_ms.saturating_sub(from.to_unix_ms()) * HIDDEN_MWH / INTERVAL_MS
     }
 
     /// After a restart the last reading is sent again where others would still take it.
