@@ -253,3 +253,44 @@ fn a_command_from_before_the_epoch_is_heeded_from_the_epoch_on() {
     plant.step_to(at(0));
     assert_eq!(battery_mw(&plant), 9_000_000);
 }
+
+#[test]
+fn a_cloud_takes_a_share_of_what_pv_could_give_and_what_is_turned_down_counts() {
+    let mut plant = plant(3, "2016-05-25T12:00:00");
+    plant.step_to(at(TICK_MS));
+    let clear_mw = plant.site_truth(BUS2).pv.to_milliwatts();
+    plant.cloud(at(TICK_MS), 25);
+    plant.step_to(at(2 * TICK_MS));
+    assert_eq!(plant.site_truth(BUS2).pv.to_milliwatts(), clear_mw / 4);
+    assert_eq!(plant.curtailed(), Energy::ZERO);
+    plant.cloud(at(2 * TICK_MS), 100);
+    plant.command(at(2 * TICK_MS), BUS1, Command::PvLimit(Some(0))).unwrap();
+    plant.step_to(at(4 * TICK_MS));
+    assert_eq!(plant.site_truth(BUS2).pv.to_milliwatts(), clear_mw);
+    assert!(plant.curtailed() > Energy::ZERO);
+}
+
+#[test]
+fn machines_move_before_the_epoch_and_meters_count_nothing_then() {
+    let mut plant = plant(3, "2016-05-25T12:00:00");
+    let watts = |watts| Power::from_watts(watts).unwrap();
+    let rating = MachineRating {
+        rated: watts(3_000),
+        idle: watts(20),
+        hash_rate_gh_per_s: 100_000,
+        ramp_ms: TICK_MS,
+        warm_up_ms: TICK_MS,
+        boot_ms: TICK_MS,
+        restarts: false,
+    };
+    let machine = plant.install(BUS2, rating);
+    let before = plant.site_truth(BUS2);
+    let early = Timestamp::from_unix_ms(EPOCH_MS - 10 * TICK_MS);
+    plant.command(early, BUS2, Command::Machine(machine, MachineCommand::Wake)).unwrap();
+    plant.step_to(Timestamp::from_unix_ms(EPOCH_MS - 2 * TICK_MS));
+    let now = plant.site_truth(BUS2);
+    assert_eq!(plant.machine_truth(BUS2, machine).power, watts(3_000));
+    assert_eq!(now.net.to_milliwatts() - before.net.to_milliwatts(), 3_000_000);
+    assert_eq!(now.registers, before.registers);
+    assert_eq!(plant.machine_truth(BUS2, machine).mined, Energy::ZERO);
+}

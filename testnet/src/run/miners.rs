@@ -42,3 +42,6 @@ pub fn compare(report: &mut Report, without: &Report) {
     report.invariants.push(tally.row("machines_take_up_unsold_surplus"));
     report.mining.without_miners = Some(compared);
 }
+
+#[cfg(test)]
+mod tests;

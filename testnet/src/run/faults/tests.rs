@@ -58,6 +58,10 @@ fn errors_say_which_fault_is_wrong_and_what_would_be_right() {
     check("at_interval = 1\nat_ms = 10000\nkind = \"kill\"\nnode = 1", &["below", "10000"]);
     check("at_interval = 1\nkind = \"restart\"\nnode = 1", &["restart_after_ms"]);
     check("at_interval = 1\nkind = \"hostile\"\nnode = 1", &["leave node and nodes out"]);
+    check(&with("cloud", "for_ms = 1"), &["sun_percent"]);
+    check(&with("cloud", "sun_percent = 100\nfor_ms = 1"), &["0 to 99", "100"]);
+    check(&with("cloud", "sun_percent = 20"), &["for_ms"]);
+    check(&with("cloud", "sun_percent = 20\nfor_ms = 1\nnode = 1"), &["over all sites"]);
     check("at_interval = 1\nkind = \"flood\"\nfor_ms = 9", &["messages_per_s says"]);
     check("at_interval = 1\nkind = \"flood\"\nmessages_per_s = 9", &["for_ms says"]);
     check("at_interval = 1\nkind = \"flood\"\nmessages_per_s = 0\nfor_ms = 9", &["must be 1 to"]);

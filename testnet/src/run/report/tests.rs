@@ -26,6 +26,8 @@ fn a_row_sums_up_what_the_nodes_say() {
         trades_confirmed: 2,
         due_msat: 60 + 30,
         deviation_mwh: 100,
+        // Of 1 010 that `bus1` gave 900 were bought, and 9 lost.
+        unsold_export_mwh: 101,
         ..IntervalRow::default()
     };
     assert_eq!(row(&sample::observation()), expected);
