@@ -121,11 +121,21 @@ impl Planner {
         grid: &GridPower,
         prices: &[(Interval, Price)],
     ) -> Option<Order> {
+        if self.is_in_doubt() {
+            debug!(%interval, "what the site's meter shows cannot be proved: nothing is ordered");
+            return None;
+        }
         let (site, situation) = self.situation(now, interval, prices)?;
         let named = self.named_in(interval);
         let relations =
             Relations { channel_partners: &named.partners, preferences: &named.preferences };
         strategy::order(&self.charter, &site, &situation, grid, &relations)
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        let state = self.site.borrow();
+        let stale = state.as_ref().and_then(|state| state.stale.as_ref());
+        stale.is_some_and(|stale| stale.failure.is_of_what_it_shows())
     }
 
     /// Whom an order for `interval` names. Places are those of one roster, and near the end of an

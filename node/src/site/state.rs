@@ -116,6 +116,17 @@ pub enum Failure {
     Panicked,
 }
 
+impl Failure {
+    /// Whether it is read well, and what it shows cannot be proved: other than a device that does not
+    /// answer for once, this says nothing good of what it showed before.
+    pub(crate) const fn is_of_what_it_shows(&self) -> bool {
+        match self {
+            Self::Registers(_) | Self::Implausible(_) => true,
+            Self::Device(_) | Self::NoPower | Self::Part(_) | Self::Late | Self::Panicked => false,
+        }
+    }
+}
+
 impl fmt::Display for Stale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let device = &self.device;
