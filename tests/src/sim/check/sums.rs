@@ -1,6 +1,7 @@
 //! Masked sums: what a node takes for the sum of a feeder's sites is what their meters showed (P42),
 //! and what these don't show is noticed (P43).
 //!
+//! Sums with a rogue's site in them are not looked at: it may say what it likes of its own energy.
 //! Who is in a sum is read from the certified book, and what a meter showed from what was written to
 //! its node's disk. Not for: that no site is seen, which is nothing that happens but something that
 //! does not; what leaves a node is looked at in [`super::private`].
@@ -67,6 +68,10 @@ impl Sums {
         let Ok(told) = sum.sum else { return };
         let roster = facts.roster(interval);
         let sites = cohort(facts, &roster, books, interval);
+        // Whoever lies about its energy is in the sum with its lie; the feeder's meter is against that.
+        if sites.iter().any(|node| !facts.honest[*node]) {
+            return;
+        }
         let shown: Vec<Option<i64>> = sites.iter().map(|node| self.net(*node, interval)).collect();
         let truth: Option<i64> = shown.iter().copied().sum();
         let is_true =

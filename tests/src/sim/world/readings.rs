@@ -92,6 +92,13 @@ impl World {
         let last = self.nodes[node].journal.last_reading().cloned();
         let last = last.and_then(|entry| self.reading(&entry));
         if let Some(last) = last.filter(|last| last.interval().plus(INTERVALS_BACK) >= current) {
+            // It may have reached the disk though the node was told that it had not.
+            let Reading { import_register_mwh, export_register_mwh, .. } = last.body();
+            let registers = (
+                import_register_mwh.to_milliwatt_hours(),
+                export_register_mwh.to_milliwatt_hours(),
+            );
+            self.checks.sums.showed(node, last.interval(), registers);
             self.input(node, Input::MeteredBefore(Box::new(last)), None);
         }
     }
