@@ -29,6 +29,8 @@ pub enum Notice {
     },
     /// The interval's book is certified and cleared.
     Cleared(Box<ClearedInterval>),
+    /// A view passed without a decision.
+    Passed(Box<PassedView>),
     /// No book in time: the interval is supplied at the tariff.
     NoDecision(Interval),
     /// Both sides signed one of our trades.
@@ -119,4 +121,27 @@ pub struct ClearedInterval {
     pub volume_mwh: Energy,
     /// All trades.
     pub trades: Vec<TradeTerms>,
+}
+
+/// What a view had come to at this node when it passed without a decision (P15).
+#[derive(Clone, Copy, Debug)]
+pub struct PassedView {
+    /// The interval.
+    pub interval: Interval,
+    /// The view.
+    pub view: u32,
+    /// Whose turn it was to propose.
+    pub leader: Option<ParticipantId>,
+    /// How many voters it takes to go on.
+    pub quorum: usize,
+    /// Acks heard.
+    pub acks: usize,
+    /// Whether a proposal was heard whose book follows from its acks.
+    pub is_proposed: bool,
+    /// Members whose orders are named in a book and not here.
+    pub lacks_orders: usize,
+    /// Most prevotes heard for one book.
+    pub prevotes: usize,
+    /// Most precommits heard for one book.
+    pub precommits: usize,
 }

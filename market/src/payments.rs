@@ -74,6 +74,18 @@ pub enum Means {
     Lightning(CreditTerms),
 }
 
+/// The least part of a trade that is signed: what is worth less than its messages is not.
+const PART_MIN: Energy = Energy::from_milliwatt_hours(100);
+
+/// How far the other side of a trade is trusted.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// How much of the trade to sign.
+    pub part_mwh: Option<Energy>,
+    /// What is to be told where that is not all of it ([`Told::OverLimit`]).
+    pub told: Option<Effect>,
+}
+
 /// How a node stands with all others together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outline {
@@ -288,38 +300,42 @@ impl Payments {
         owed.checked_add(self.pledges.of(counterparty, but)).unwrap_or(Msat::MAX)
     }
 
-    /// Decides whether to sign a trade by which the other side would owe us (P34), and notes the risk
-    /// if so. `is_signed` where we have signed it already.
-    ///
-    /// # Errors
-    ///
-    /// What is to be told ([`Told::OverLimit`]) where the other side would owe more than its limit.
+    /// Decides how much to sign of a trade by which the other side would owe us (P34), and notes the
+    /// risk of that. What `is_signed` already stays so.
     pub fn trust(
         &mut self,
         interval: Interval,
         terms: &TradeTerms,
         counterparty: ParticipantId,
         is_signed: bool,
-    ) -> Result<(), Effect> {
-        let Means::Lightning(credit) = self.means else { return Ok(()) };
+    ) -> Trust {
+        let whole = Trust { part_mwh: Some(terms.energy_mwh), told: None };
+        let Means::Lightning(credit) = self.means else { return whole };
         let id = DueId { interval, cause: Cause::Trade { index: terms.index } };
         let price = terms.price_msat_per_kwh;
-        let worst = Pledges::worst(terms.energy_mwh, price);
-        let exposure = self.exposure_but(&counterparty, &id).checked_add(worst);
+        let worst = |energy| Pledges::worst(energy, price);
+        let owes = self.exposure_but(&counterparty, &id);
+        let exposure = owes.checked_add(worst(terms.energy_mwh));
         let exposure_msat = exposure.unwrap_or(Msat::MAX);
         let limit_msat = self.limit_at(&credit, &counterparty, (interval, price));
-        if !is_signed && exposure_msat > limit_msat {
-            let terms = *terms;
-            return Err(tell(Told::OverLimit {
-                interval,
-                terms,
-                counterparty,
-                exposure_msat,
-                limit_msat,
-            }));
+        if is_signed || exposure_msat <= limit_msat {
+            self.pledges.put(id, counterparty, worst(terms.energy_mwh));
+            return whole;
         }
-        self.pledges.put(id, counterparty, worst);
-        Ok(())
+        let room = limit_msat.saturating_sub(owes);
+        let part_mwh = price.energy_floor(room).filter(|it| room > Msat::ZERO && *it >= PART_MIN);
+        if let Some(part) = part_mwh {
+            self.pledges.put(id, counterparty, worst(part));
+        }
+        let told = Told::OverLimit {
+            interval,
+            terms: *terms,
+            counterparty,
+            exposure_msat,
+            limit_msat,
+            part_mwh,
+        };
+        Trust { part_mwh, told: Some(tell(told)) }
     }
 
     /// Notes the risk of a forward of an interval that is about to begin.

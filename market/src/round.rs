@@ -11,6 +11,7 @@ mod hearing;
 mod inclusion;
 mod ordered;
 mod orders;
+mod passed;
 mod restore;
 mod voting;
 
@@ -178,6 +179,8 @@ struct Asked {
     order: bool,
     no_decision: bool,
     lapsed: bool,
+    /// The first view that was not told of as passed.
+    passed: u32,
     /// When to ask again for orders or a certificate that we lack.
     fetch_again: Timestamp,
     /// When to send confirms again that are not answered.
@@ -209,6 +212,7 @@ impl Round {
     /// Says nothing of a round that was over before this node started.
     pub(crate) const fn be_silent(&mut self) {
         self.asked.no_decision = true;
+        self.asked.passed = u32::MAX;
         self.settled = true;
     }
 
@@ -256,6 +260,7 @@ impl Round {
             }
         }
         effects.extend(self.decide(now, may_sign, payments));
+        effects.extend(self.tell_passed(now));
         effects.extend(self.fetch(now));
         effects.extend(self.confirm(now));
         effects.extend(self.conclude(now, payments));
@@ -315,12 +320,12 @@ impl Round {
             self.asked.fetch_again,
             self.asked.confirm_again,
         ];
-        fixed.into_iter().chain(self.silence_moments()).filter(|moment| *moment > now).min()
+        fixed.into_iter().chain(self.view_starts()).filter(|moment| *moment > now).min()
     }
 
-    /// The trades that both sides signed.
+    /// The trades that both sides signed, as far as both did.
     pub(crate) fn firm_trades(&self) -> impl Iterator<Item = TradeTerms> {
-        self.contracts.values().filter(|contract| contract.is_firm()).map(|contract| contract.terms)
+        self.contracts.values().filter_map(Contract::firm)
     }
 
     /// Both sides' signed confirms of one of our trades, as far as they are there.

@@ -22,6 +22,7 @@ mod curve;
 mod dispatch;
 mod flexible;
 mod forecast;
+mod generation;
 mod limit;
 mod order;
 mod outlook;
@@ -34,6 +35,7 @@ pub use connection::Throttle;
 pub use dispatch::{Contracted, Dispatch, dispatch};
 pub use flexible::Flexible;
 pub use forecast::{History, Sample};
+pub use generation::Generation;
 pub use order::{Relations, beside, order};
 pub use outlook::Outlook;
 
@@ -86,4 +88,6 @@ pub struct Situation {
     pub outlook: Outlook,
     /// The load that runs only where power is cheap enough.
     pub flexible: Vec<Flexible>,
+    /// What a generator can give, if there is one that runs by then.
+    pub generation: Option<Generation>,
 }

@@ -90,7 +90,7 @@ pub struct Vote {
     pub view: u32,
     /// Prevote or precommit.
     pub stage: Stage,
-    /// The book, or none.
+    /// The book; or none, which is worth nothing and no honest voter says.
     pub book: Option<BookHash>,
 }
 

@@ -9,7 +9,7 @@ use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::invoice::{Invoice, InvoiceRefusal, InvoiceWord};
 use boltgrid_protocol::lightning::{PaymentHash, Preimage};
-use boltgrid_protocol::units::{Interval, Msat, Timestamp};
+use boltgrid_protocol::units::{Energy, Interval, Msat, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::dispute::Dispute;
@@ -234,7 +234,8 @@ pub enum Told {
         /// How much that was.
         unpaid_msat: Msat,
     },
-    /// A trade of ours lapses: the other side would owe us too much (P34).
+    /// A trade of ours lapses, or all but a part of it does: the other side would owe us too much
+    /// (P34).
     OverLimit {
         /// The interval.
         interval: Interval,
@@ -246,5 +247,7 @@ pub enum Told {
         exposure_msat: Msat,
         /// What it may owe.
         limit_msat: Msat,
+        /// How much of it is signed all the same.
+        part_mwh: Option<Energy>,
     },
 }

@@ -22,11 +22,17 @@ const VOTES_PER_VOTER_MAX: usize = 4;
 /// for different books.
 #[derive(Debug, Default)]
 pub(super) struct Ballot {
-    votes: BTreeMap<(u32, Stage), ByVoter>,
+    votes: BTreeMap<(u32, Stage), Stand>,
 }
 
 /// The votes of one stage of one view.
-type ByVoter = BTreeMap<RosterIndex, Vec<Verified<Vote>>>;
+#[derive(Debug, Default)]
+struct Stand {
+    by_voter: BTreeMap<RosterIndex, Vec<Verified<Vote>>>,
+    /// How many voted for what. It is looked at with every message that comes, so it is not reckoned
+    /// anew each time.
+    tally: BTreeMap<Option<BookHash>, usize>,
+}
 
 /// What became of a vote.
 #[derive(Debug)]
@@ -54,14 +60,16 @@ pub(super) struct Won {
 impl Ballot {
     pub(super) fn cast(&mut self, vote: Verified<Vote>) -> Cast {
         let Vote { view, stage, .. } = *vote.body();
-        let votes = self.votes.entry((view, stage)).or_default();
-        let votes = votes.entry(vote.author()).or_default();
+        let stand = self.votes.entry((view, stage)).or_default();
+        let votes = stand.by_voter.entry(vote.author()).or_default();
         if votes.iter().any(|earlier| earlier.body().book == vote.body().book) {
             return Cast::Known;
         }
         let first = votes.first().cloned();
         let counts = votes.len() < VOTES_PER_VOTER_MAX;
         if counts {
+            let count = stand.tally.entry(vote.body().book).or_default();
+            *count = count.saturating_add(1);
             votes.push(vote);
         }
         first.map_or(Cast::New, |first| Cast::Contradicts { first: Box::new(first), counts })
@@ -69,12 +77,12 @@ impl Ballot {
 
     /// Whether `voter` voted in this stage of this view.
     pub(super) fn has(&self, view: u32, stage: Stage, voter: RosterIndex) -> bool {
-        self.votes.get(&(view, stage)).is_some_and(|votes| votes.contains_key(&voter))
+        self.votes.get(&(view, stage)).is_some_and(|it| it.by_voter.contains_key(&voter))
     }
 
     /// Whether `voter` voted in a view after this one.
     pub(super) fn has_left(&self, view: u32, voter: RosterIndex) -> bool {
-        self.votes.iter().any(|((later, _), votes)| *later > view && votes.contains_key(&voter))
+        self.votes.iter().any(|((later, _), it)| *later > view && it.by_voter.contains_key(&voter))
     }
 
     /// What a quorum voted for in this stage of this view, if there is one.
@@ -84,19 +92,24 @@ impl Ballot {
         stage: Stage,
         quorum: usize,
     ) -> Option<Option<BookHash>> {
-        let mut tally: BTreeMap<Option<BookHash>, usize> = BTreeMap::new();
-        for vote in self.votes.get(&(view, stage))?.values().flatten() {
-            let count = tally.entry(vote.body().book).or_default();
-            *count = count.saturating_add(1);
-        }
-        tally.into_iter().find(|(_, count)| *count >= quorum).map(|(book, _)| book)
+        self.tally(view, stage).find(|(_, count)| *count >= quorum).map(|(book, _)| book)
+    }
+
+    /// How many voted for what in this stage of this view.
+    pub(super) fn tally(
+        &self,
+        view: u32,
+        stage: Stage,
+    ) -> impl Iterator<Item = (Option<BookHash>, usize)> {
+        let stand = self.votes.get(&(view, stage));
+        stand.into_iter().flat_map(|it| &it.tally).map(|(book, count)| (*book, *count))
     }
 
     /// The latest book that `voter` precommitted: what it is locked on (L38).
     pub(super) fn locked(&self, voter: RosterIndex) -> Option<Won> {
         self.votes.iter().rev().filter(|((_, stage), _)| *stage == Stage::Precommit).find_map(
-            |((view, _), votes)| {
-                let book = votes.get(&voter)?.first()?.body().book?;
+            |((view, _), it)| {
+                let book = it.by_voter.get(&voter)?.first()?.body().book?;
                 Some(Won { view: *view, book })
             },
         )
@@ -124,13 +137,13 @@ impl Ballot {
         self.votes
             .get(&(won.view, Stage::Precommit))
             .into_iter()
-            .flat_map(BTreeMap::values)
+            .flat_map(|it| it.by_voter.values())
             .flatten()
             .filter(move |vote| vote.body().book == Some(won.book))
     }
 
     /// The voters heard in any stage, whom to ask for what we lack.
     pub(super) fn voters(&self) -> impl Iterator<Item = RosterIndex> {
-        self.votes.values().flat_map(|votes| votes.keys().copied())
+        self.votes.values().flat_map(|it| it.by_voter.keys().copied())
     }
 }

@@ -11,8 +11,9 @@ use boltgrid_protocol::units::Energy;
 /// One of our trades.
 #[derive(Debug)]
 pub(super) struct Contract {
+    /// All of it, as it was cleared.
     pub(super) terms: TradeTerms,
-    /// Our signature, once it is stored.
+    /// Our signature under it or a part of it, once it is stored.
     pub(super) ours: Option<Verified<TradeConfirm>>,
     /// The other side's.
     pub(super) theirs: Option<Verified<TradeConfirm>>,
@@ -28,6 +29,13 @@ impl Contract {
     /// Whether both sides signed.
     pub(super) const fn is_firm(&self) -> bool {
         self.ours.is_some() && self.theirs.is_some()
+    }
+
+    /// What both sides are bound to: the lesser of what they signed.
+    pub(super) fn firm(&self) -> Option<TradeTerms> {
+        let ours = self.ours.as_ref()?.body().terms;
+        let theirs = self.theirs.as_ref()?.body().terms;
+        Some(TradeTerms { energy_mwh: ours.energy_mwh.min(theirs.energy_mwh), ..self.terms })
     }
 
     /// Whether a confirm that came again is still to be answered: its sender may lack ours.

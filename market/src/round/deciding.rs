@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::confirm::TradeConfirm;
+use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::units::Timestamp;
 
 use super::ballot::Won;
@@ -92,9 +93,9 @@ impl Round {
         Some(BookCertificate { interval: self.interval, view: won.view, book, precommits })
     }
 
-    /// Signs our trades, if they are all inside our own order, but for those by which somebody would
-    /// owe us too much (P34); a stored signature is taken as it is, also while nothing new may be
-    /// signed (P25).
+    /// Signs our trades, if they are all inside our own order, and of those by which somebody would
+    /// owe us too much the part by which it would not (P34); a stored signature is taken as it is, also
+    /// while nothing new may be signed (P25).
     pub(super) fn open_contracts(
         &mut self,
         may_sign: bool,
@@ -117,19 +118,24 @@ impl Round {
         let (book, clearing) = (outcome.book, outcome.clearing);
         let mut effects = Vec::new();
         for (index, contract) in &mut self.contracts {
-            let confirm = TradeConfirm { book, clearing, terms: contract.terms };
-            contract.theirs = self.restored.countersigned.remove(index);
-            contract.ours =
-                self.restored.confirms.remove(index).filter(|ours| *ours.body() == confirm);
-            let is_signed = contract.ours.is_some();
+            let whole = contract.terms;
+            let fits = |it: &Verified<TradeConfirm>| {
+                let TradeConfirm { terms, .. } = *it.body();
+                *it.body() == TradeConfirm { book, clearing, terms } && terms.is_part_of(&whole)
+            };
+            contract.theirs = self.restored.countersigned.remove(index).filter(fits);
+            contract.ours = self.restored.confirms.remove(index).filter(fits);
+            let signed = contract.ours.as_ref().map(|ours| ours.body().terms);
+            let mut terms = signed.unwrap_or(whole);
             let debtor = contract.debtor(me).and_then(|it| self.seat.roster.participant(it));
-            if let Some(debtor) = debtor.filter(|_| is_signed || may_sign)
-                && let Err(over) = payments.trust(self.interval, &contract.terms, debtor, is_signed)
-            {
-                effects.push(over);
-                continue;
+            if let Some(debtor) = debtor.filter(|_| signed.is_some() || may_sign) {
+                let trust = payments.trust(self.interval, &terms, debtor, signed.is_some());
+                effects.extend(trust.told);
+                let Some(part) = trust.part_mwh else { continue };
+                terms.energy_mwh = part;
             }
             if contract.ours.is_none() && may_sign {
+                let confirm = TradeConfirm { book, clearing, terms };
                 let Some(ours) = self.seat.sign(&confirm, self.interval) else {
                     continue;
                 };

@@ -132,7 +132,8 @@ impl Round {
         let body = *confirm.body();
         let fits = body.book == outcome.book && body.clearing == outcome.clearing;
         let contract = self.contracts.get_mut(&body.terms.index).filter(|contract| {
-            fits && contract.terms == body.terms && contract.counterparty(me) == confirm.author()
+            fits && body.terms.is_part_of(&contract.terms)
+                && contract.counterparty(me) == confirm.author()
         });
         let Some(contract) = contract else {
             return not_taken("confirm_outside_clearing");
@@ -153,8 +154,8 @@ impl Round {
     }
 
     pub(super) fn tell_if_firm(&self, index: u32) -> Option<Effect> {
-        let contract = self.contracts.get(&index).filter(|contract| contract.is_firm())?;
-        Some(Effect::Tell(Notice::Confirmed { interval: self.interval, terms: contract.terms }))
+        let terms = self.contracts.get(&index)?.firm()?;
+        Some(Effect::Tell(Notice::Confirmed { interval: self.interval, terms }))
     }
 
     /// Takes a certificate that was asked for.

@@ -1,6 +1,8 @@
 //! When this node proposes and how it votes: single-decree Tendermint, driven by the clock (P15).
 //!
-//! Views follow the charter's schedule on everyone's clock, so there is no catching up on rounds.
+//! Views follow the charter's schedule on everyone's clock, so there is no catching up on rounds, and
+//! nobody needs to be told that a voter gives up: its silence says as much, and costs nothing where
+//! messages are slow because there are too many of them.
 //! Nothing here makes two books possible, however wrong a clock is; only progress depends on time.
 
 use std::sync::Arc;
@@ -14,11 +16,6 @@ use super::ballot::Won;
 use super::{Round, inclusion, publish};
 use crate::effect::{Effect, Slot};
 
-/// A view without a proposal is prevoted nil after this share of its length.
-const PROPOSE_PERCENT: u64 = 45;
-/// A view without a quorum of prevotes is precommitted nil after this share of its length.
-const PREVOTE_PERCENT: u64 = 75;
-
 impl Round {
     /// Proposes and votes as far as the current view allows.
     pub(super) fn vote(&mut self, now: Timestamp) -> Vec<Effect> {
@@ -30,7 +27,7 @@ impl Round {
             return Vec::new();
         }
         let mut effects = self.propose(view, me);
-        while let Some(vote) = self.next_vote(view, me, now) {
+        while let Some(vote) = self.next_vote(view, me) {
             let Some(signed) = self.seat.sign(&vote, self.interval) else {
                 break;
             };
@@ -111,51 +108,40 @@ impl Round {
         authors
     }
 
-    fn next_vote(&self, view: u32, me: RosterIndex, now: Timestamp) -> Option<Vote> {
-        let (stage, book) = if !self.ballot.has(view, Stage::Prevote, me) {
-            (Stage::Prevote, self.prevote(view, me, now)?)
-        } else if !self.ballot.has(view, Stage::Precommit, me) {
-            (Stage::Precommit, self.precommit(view, now)?)
-        } else {
+    fn next_vote(&self, view: u32, me: RosterIndex) -> Option<Vote> {
+        let vote = |stage, book| Vote { view, stage, book: Some(book) };
+        if self.ballot.has(view, Stage::Precommit, me) {
             return None;
-        };
-        Some(Vote { view, stage, book })
+        }
+        let prevote = || self.prevote(view, me).map(|book| vote(Stage::Prevote, book));
+        let precommit = || self.precommit(view).map(|book| vote(Stage::Precommit, book));
+        let has_prevoted = self.ballot.has(view, Stage::Prevote, me);
+        (!has_prevoted).then(prevote).flatten().or_else(precommit)
     }
 
-    /// What to prevote now; `None` to wait.
-    fn prevote(&self, view: u32, me: RosterIndex, now: Timestamp) -> Option<Option<BookHash>> {
+    /// What to prevote; `None` to be silent, for now or in all of this view.
+    fn prevote(&self, view: u32, me: RosterIndex) -> Option<BookHash> {
         let locked = self.ballot.locked(me);
         #[cfg(feature = "sabotage")]
         let locked = locked.filter(|_| !self.seat.ignores_locks);
-        if let Some(candidate) = self.candidates.get(&view).filter(|it| self.is_complete(it.book)) {
-            let same = locked.is_none_or(|lock| lock.book == candidate.book);
-            match candidate.valid_view {
-                // L22: a fresh book, unless we are locked on another.
-                None => return Some(same.then_some(candidate.book)),
-                // L28: a book again, if a quorum prevoted it since we locked another.
-                Some(valid) if self.won_prevotes(valid, candidate.book) => {
-                    let released = locked.is_none_or(|lock| lock.view <= valid);
-                    return Some((same || released).then_some(candidate.book));
-                }
-                Some(_) => {}
+        let candidate = self.candidates.get(&view).filter(|it| self.is_complete(it.book))?;
+        let same = locked.is_none_or(|lock| lock.book == candidate.book);
+        let may = match candidate.valid_view {
+            // L22: a fresh book, unless we are locked on another.
+            None => same,
+            // L28: a book again, if a quorum prevoted it since we locked another.
+            Some(valid) => {
+                let released = locked.is_none_or(|lock| lock.view <= valid);
+                self.won_prevotes(valid, candidate.book) && (same || released)
             }
-        }
-        // L57: no usable proposal in time.
-        (now >= self.schedule.within_view(view, PROPOSE_PERCENT)).then_some(None)
+        };
+        may.then_some(candidate.book)
     }
 
-    /// What to precommit now; `None` to wait.
-    fn precommit(&self, view: u32, now: Timestamp) -> Option<Option<BookHash>> {
-        match self.ballot.winner(view, Stage::Prevote, self.seat.roster.quorum()) {
-            // L36: lock it, by precommitting it.
-            Some(Some(book)) if self.is_complete(book) => Some(Some(book)),
-            // L44
-            Some(None) => Some(None),
-            // L61: no quorum in time.
-            Some(Some(_)) | None => {
-                (now >= self.schedule.within_view(view, PREVOTE_PERCENT)).then_some(None)
-            }
-        }
+    /// What to precommit (L36), which locks it; `None` to be silent.
+    fn precommit(&self, view: u32) -> Option<BookHash> {
+        let book = self.ballot.winner(view, Stage::Prevote, self.seat.roster.quorum())??;
+        self.is_complete(book).then_some(book)
     }
 
     fn won_prevotes(&self, view: u32, book: BookHash) -> bool {
@@ -170,12 +156,10 @@ impl Round {
             .is_some_and(|proposed| self.orders.missing(&proposed.book.entries).is_empty())
     }
 
-    /// The moments inside the views at which silence has a meaning.
-    pub(crate) fn silence_moments(&self) -> impl Iterator<Item = Timestamp> {
+    /// The moments at which views start, and at which the last one ends.
+    pub(crate) fn view_starts(&self) -> impl Iterator<Item = Timestamp> {
         let schedule = self.schedule;
-        (0..=self.seat.charter.interval.views).flat_map(move |view| {
-            [0, PROPOSE_PERCENT, PREVOTE_PERCENT].map(|percent| schedule.within_view(view, percent))
-        })
+        (0..=self.seat.charter.interval.views).map(move |view| schedule.view_starts(view))
     }
 
     /// Publishes again what was signed before a restart and still matters.

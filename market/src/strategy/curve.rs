@@ -12,7 +12,7 @@
 use boltgrid_protocol::units::{Energy, NetEnergy, OutOfRange, Power, Price};
 
 use super::battery::{self, Tranche};
-use super::{Flexible, PvControl, Sample, Site, Situation};
+use super::{Flexible, Generation, PvControl, Sample, Site, Situation};
 
 /// By what a site answers to a rising price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(super) enum Means {
     Discharge,
     /// Flexible load no longer runs.
     Flexible,
+    /// Its generator gives.
+    Generator,
 }
 
 /// An answer to prices above a limit: so much less taken, or more given, than below it.
@@ -59,7 +61,7 @@ impl NetCurve {
         interval_ms: u64,
         feed_in: Price,
     ) -> Result<Self, OutOfRange> {
-        let Situation { expected, stored, outlook, flexible, .. } = situation;
+        let Situation { expected, stored, outlook, flexible, generation, .. } = situation;
         let net = net(expected, interval_ms)?;
         let mut answers = Vec::new();
         let (mut needed, mut given) = (net.received(), net.given());
@@ -85,6 +87,11 @@ impl NetCurve {
             let energy = load.energy(interval_ms)?;
             needed = needed.checked_add(energy).ok_or(OutOfRange)?;
             answers.push(Answer { means: Means::Flexible, limit, energy });
+        }
+        if let Some(generation) = generation {
+            let Generation { cost: limit, .. } = *generation;
+            let energy = generation.energy(interval_ms)?;
+            answers.push(Answer { means: Means::Generator, limit, energy });
         }
         if feed_in.is_negative() && site.pv == PvControl::Curtailable && !given.is_zero() {
             // Turning down costs nothing then, so it pays as soon as others pay to be rid of

@@ -2,7 +2,7 @@
 //! and the PV limit.
 //!
 //! First the meter is to show what was contracted; losses come on top of what was sold. What the
-//! site lacks or has beyond that, the battery covers as far as it is cheaper than the supplier, and
+//! site lacks its generator gives, if it runs; what it lacks or has beyond that, the battery covers as far as it is cheaper than the supplier, and
 //! flexible load takes what is worth more to it than to the battery or the supplier.
 //! What still is too much goes to the supplier, unless PV can be turned down and the supplier would
 //! have to be paid for it or the grid connection is full.
@@ -34,6 +34,8 @@ pub struct Dispatch {
     pub pv_at_most: Option<Power>,
     /// What flexible load takes, if nothing comes otherwise than expected.
     pub flexible: Power,
+    /// What its generator gives, if nothing comes otherwise than expected; as a positive amount.
+    pub generator: Power,
     /// What the meter is to show on average: what was bought less what was sold and is lost on the way.
     pub net: Power,
 }
@@ -71,13 +73,19 @@ impl Delivery<'_> {
         let lack = i128::from(net.to_milliwatt_hours()).saturating_sub(contract);
         let runs_first = self.runs_first(lack)?;
         let lack = lack.saturating_add(runs_first);
+        let generated = self.generated(lack)?;
+        let lack = lack.saturating_sub(generated);
         let charge = self.site.battery.map_or(0, |battery| self.cover(&battery, lack));
         let lack = lack.saturating_add(charge);
         let runs = self.runs(lack, runs_first)?;
+        let lack = lack.saturating_add(runs);
+        let takes = runs_first.saturating_add(runs);
+        let fed = self.fed(generated, takes)?;
         Ok(Dispatch {
             battery: power_ceil(charge, self.interval_ms),
-            pv_at_most: self.pv_at_most(lack.saturating_add(runs), throttle)?,
-            flexible: power_ceil(runs_first.saturating_add(runs), self.interval_ms),
+            pv_at_most: self.pv_at_most(lack, throttle)?,
+            flexible: power_ceil(takes.saturating_add(fed), self.interval_ms),
+            generator: power_ceil(generated.saturating_add(fed), self.interval_ms),
             net: power_ceil(contract, self.interval_ms),
         })
     }
@@ -98,6 +106,27 @@ impl Delivery<'_> {
         let least = dearest.max(self.spare_brings());
         let before = mwh(flexible::taken(loads, |worth| worth > least, self.interval_ms)?);
         Ok(before.min(lack.saturating_neg()).max(always))
+    }
+
+    /// What the generator gives of what the site lacks, before the battery is asked: as that it keeps a
+    /// contract at any price, and gives no more where the supplier is cheaper.
+    fn generated(&self, lack: i128) -> Result<i128, OutOfRange> {
+        let Some(generation) = self.situation.generation else { return Ok(0) };
+        let pays =
+            !self.contracted.sold.is_zero() || generation.cost <= self.prices.retail_msat_per_kwh;
+        let able = mwh(generation.energy(self.interval_ms)?);
+        Ok(if pays { lack.clamp(0, able) } else { 0 })
+    }
+
+    /// What flexible load takes of what the generator could give beyond that, where more than `taken` of
+    /// it is worth more than the generator costs.
+    fn fed(&self, generated: i128, taken: i128) -> Result<i128, OutOfRange> {
+        let Some(generation) = self.situation.generation else { return Ok(0) };
+        let loads = &self.situation.flexible;
+        let pays = |worth| worth > generation.cost;
+        let willing = mwh(flexible::taken(loads, pays, self.interval_ms)?);
+        let left = mwh(generation.energy(self.interval_ms)?).saturating_sub(generated);
+        Ok(willing.saturating_sub(taken).min(left).max(0))
     }
 
     /// What flexible load takes of what is spare then, where more than `taken` of it is willing. As the

@@ -47,11 +47,16 @@ impl History {
     /// `None` without any sample up to then.
     #[must_use]
     pub fn forecast(&self, interval: Interval) -> Option<Sample> {
+        let (_, now) = self.samples.range(..=interval).next_back()?;
+        Some(self.foreseen(interval).unwrap_or(*now))
+    }
+
+    /// The same, and `None` where yesterday does not say how it will change.
+    #[must_use]
+    pub fn foreseen(&self, interval: Interval) -> Option<Sample> {
         let (last, now) = self.samples.range(..=interval).next_back()?;
         let yesterday = |interval: &Interval| self.samples.get(&interval.minus(self.day_intervals));
-        let (Some(before), Some(after)) = (yesterday(last), yesterday(&interval)) else {
-            return Some(*now);
-        };
+        let (before, after) = (yesterday(last)?, yesterday(&interval)?);
         Some(Sample {
             load: moved(now.load, before.load, after.load),
             pv: moved(now.pv, before.pv, after.pv),
@@ -98,6 +103,16 @@ mod tests {
         let today = |now| forecast(&[yesterday[0], yesterday[1], (200, now)], 201);
         assert_eq!(today(sample(20, 1000)), Some(sample(24, 200)));
         assert_eq!(today(sample(20, 700)), Some(sample(24, 0)));
+    }
+
+    #[test]
+    fn what_yesterday_does_not_say_is_not_foreseen() {
+        let both = [(104, sample(10, 900)), (105, sample(14, 100)), (200, sample(20, 1000))];
+        let foreseen =
+            |samples: &[_], number| history(samples).foreseen(Interval::from_number(number));
+        assert_eq!(foreseen(&both, 201), Some(sample(24, 200)));
+        assert_eq!(foreseen(&both, 202), None, "yesterday was not seen so far");
+        assert_eq!(foreseen(&both[2..], 201), None);
     }
 
     #[test]

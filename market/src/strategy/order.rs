@@ -8,7 +8,7 @@
 use boltgrid_protocol::charter::{Charter, PriceBand};
 use boltgrid_protocol::id::RosterIndex;
 use boltgrid_protocol::order::{Order, Preference, STEPS_MAX, Side, Source, Step};
-use boltgrid_protocol::units::{Energy, MILLION, Price};
+use boltgrid_protocol::units::{Energy, MILLION, Power, Price};
 
 use super::battery::TRANCHES;
 use super::connection::without_room;
@@ -120,6 +120,10 @@ impl Terms {
             buy_at_most: site.limits.buy_at_most,
             sell_at_least: site.limits.sell_at_least,
             pv: match site.pv {
+                // What is kept from miners is the generator's there.
+                _ if situation.generation.is_some() && situation.expected.pv <= Power::ZERO => {
+                    Source::Generator
+                }
                 PvControl::Curtailable => Source::Pv,
                 PvControl::MustRun => Source::PvMustRun,
             },
@@ -130,8 +134,8 @@ impl Terms {
         let needed = (Source::Load, curve.needed, self.retail);
         let steps = curve.bought.iter().map(|answer| {
             let source = match answer.means {
-                // The load, from the market instead of from the battery.
-                Means::Discharge => Source::Load,
+                // The load, from the market instead of from the battery or the generator.
+                Means::Discharge | Means::Generator => Source::Load,
                 // The battery, from the market instead of from PV.
                 Means::Charge | Means::Pv => Source::Battery,
                 Means::Flexible => Source::Miner,
@@ -151,6 +155,7 @@ impl Terms {
         let answers = curve.sold.iter().map(|answer: &Answer| {
             let source = match answer.means {
                 Means::Discharge => Source::Battery,
+                Means::Generator => Source::Generator,
                 // PV goes to the market instead of to the battery or a miner, or is not turned down.
                 Means::Charge | Means::Pv | Means::Flexible => self.pv,
             };

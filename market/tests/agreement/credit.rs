@@ -34,19 +34,49 @@ fn has_lapsed(grid: &Grid, node: usize, interval: Interval) -> bool {
     grid.nodes[node].notices.iter().any(lapsed)
 }
 
+/// How much both sides are bound to, as a node says.
+fn bound(grid: &Grid, node: usize) -> Vec<u64> {
+    let bound = |notice: &Notice| {
+        let Notice::Confirmed { terms, .. } = notice else { return None };
+        Some(terms.energy_mwh.to_milliwatt_hours())
+    };
+    grid.nodes[node].notices.iter().filter_map(bound).collect()
+}
+
 /// The first node sells a watt-hour to the second one, which bids 300 sat/kWh for a little more.
 const WORST_MSAT: u64 = 300;
 
 #[test]
 fn a_creditor_does_not_sign_what_would_take_a_member_beyond_its_limit() {
-    let mut grid = Grid::paying(2, lightning(WORST_MSAT - 1));
+    // Less than a tenth of it is not worth a trade.
+    let mut grid = Grid::paying(2, lightning(WORST_MSAT / 10 - 1));
     let interval = grid.next_interval();
     grid.run_market(interval);
     let buyer = id(&grid, 1);
-    assert_eq!(over_limit(&grid, 0), [(buyer, WORST_MSAT, WORST_MSAT - 1)]);
+    assert_eq!(over_limit(&grid, 0), [(buyer, WORST_MSAT, WORST_MSAT / 10 - 1)]);
     assert!(over_limit(&grid, 1).is_empty(), "the buyer risks nothing");
     assert_eq!((grid.nodes[0].confirmed(interval), grid.nodes[1].confirmed(interval)), (0, 0));
     assert!(has_lapsed(&grid, 0, interval) && has_lapsed(&grid, 1, interval));
+}
+
+#[test]
+fn a_creditor_signs_the_part_that_a_member_may_owe_and_both_are_bound_to_that() {
+    let mut grid = Grid::paying(2, lightning(WORST_MSAT / 2));
+    let interval = grid.next_interval();
+    grid.run_market(interval);
+    let buyer = id(&grid, 1);
+    assert_eq!(over_limit(&grid, 0), [(buyer, WORST_MSAT, WORST_MSAT / 2)]);
+    // 150 msat at 300 sat/kWh, and not quite one more.
+    assert_eq!((bound(&grid, 0), bound(&grid, 1)), (vec![503], vec![503]));
+    let payments = grid.nodes[0].market.as_ref().unwrap().payments();
+    assert_eq!(payments.exposure(&buyer).to_millisatoshi(), WORST_MSAT / 2);
+    // What is signed is stored, and counts as that after a restart.
+    grid.kill(0);
+    grid.start(0);
+    grid.run_market(interval.next());
+    let again = over_limit(&grid, 0).pop();
+    assert_eq!(again, Some((buyer, WORST_MSAT + WORST_MSAT / 2, WORST_MSAT / 2)));
+    assert!(bound(&grid, 0).iter().chain(&bound(&grid, 1)).all(|energy| *energy == 503));
 }
 
 #[test]

@@ -250,23 +250,50 @@ fn a_double_voter_is_convicted_and_changes_nothing() {
 }
 
 #[test]
+fn a_proposal_that_comes_late_in_its_view_is_voted_for_and_nobody_votes_for_none() {
+    let mut grid = Grid::new(4);
+    let interval = grid.next_interval();
+    let schedule = grid.charter.interval.schedule(interval);
+    let leader = grid.leader(interval, 0);
+    grid.run_until(schedule.first_view.plus_ms(5));
+    let proposal = Arc::clone(&grid.nodes[leader].journal[&Slot::Proposal(interval, 0)].bytes);
+    grid.lose_mail();
+    grid.run_until(schedule.within_view(0, 90));
+    let voted =
+        |grid: &Grid, slot| grid.nodes.iter().filter(|it| it.journal.contains_key(&slot)).count();
+    assert_eq!(voted(&grid, Slot::Prevote(interval, 0)), 1, "its leader's");
+    (0..4).for_each(|to| grid.post(leader, to, &proposal));
+    grid.run_until(schedule.view_starts(1).plus_ms(500));
+    assert_agreed(&grid, interval, 4);
+    assert_eq!(voted(&grid, Slot::Prevote(interval, 0)), 4);
+    assert_eq!(voted(&grid, Slot::Prevote(interval, 1)), 0);
+}
+
+#[test]
 fn a_voter_whose_clock_steps_back_votes_in_no_view_that_it_has_left() {
     let mut grid = Grid::new(4);
     let interval = grid.next_interval();
     let schedule = grid.charter.interval.schedule(interval);
-    let voter = (grid.leader(interval, 0) + 2) % 4;
+    let (first, second) = (grid.leader(interval, 0), grid.leader(interval, 1));
+    let others: Vec<usize> = (0..4).filter(|it| ![first, second].contains(it)).collect();
+    let (voter, absent) = (others[0], others[1]);
     grid.run_until(schedule.gate.plus_ms(100));
     grid.kill(voter);
-    grid.run_until(schedule.within_view(1, 50));
+    grid.kill(absent);
+    grid.run_until(schedule.within_view(0, 90));
+    grid.start(voter);
+    let voted = Slot::Prevote(interval, 1);
+    while !grid.nodes[voter].journal.contains_key(&voted) {
+        assert!(grid.now < schedule.view_starts(2), "it votes in view 1");
+        grid.run_until(grid.now.plus_ms(1));
+    }
     (0..4).filter(|other| *other != voter).for_each(|other| {
         grid.cut.insert((other.min(voter), other.max(voter)));
     });
-    grid.start(voter);
-    grid.input(voter, Input::Tick);
+    let proposal = Arc::clone(&grid.nodes[first].journal[&Slot::Proposal(interval, 0)].bytes);
     grid.now = schedule.within_view(0, 50);
-    grid.input(voter, Input::Tick);
+    grid.hand(voter, &proposal);
     let journal = &grid.nodes[voter].journal;
-    assert!(journal.contains_key(&Slot::Prevote(interval, 1)));
     assert!(!journal.contains_key(&Slot::Prevote(interval, 0)), "view 0 was over for it");
 }
 

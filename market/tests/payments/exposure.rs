@@ -62,7 +62,7 @@ struct Book {
 }
 
 impl Book {
-    /// The creditor of a trade decides whether to sign it. Returns who, if it does.
+    /// The creditor of a trade decides how much of it to sign. Returns who, if it signs any.
     fn clear(&mut self, world: &mut World, energy: u64, price: i64) -> Option<usize> {
         let creditor = usize::from(price < 0);
         let terms = TradeTerms {
@@ -76,7 +76,9 @@ impl Book {
         self.next += 1;
         let debtor = world.id(1 - creditor);
         let engine = &mut world.nodes[creditor].engine;
-        engine.trust(FIRST.plus(place), &terms, debtor, false).ok()?;
+        let trust = engine.trust(FIRST.plus(place), &terms, debtor, false);
+        assert_eq!(trust.told.is_none(), trust.part_mwh == Some(terms.energy_mwh), "{trust:?}");
+        let terms = TradeTerms { energy_mwh: trust.part_mwh?, ..terms };
         self.signed.insert(place, Signed { creditor, terms });
         Some(creditor)
     }
@@ -98,7 +100,8 @@ impl Book {
             if *creditor == node {
                 let debtor = world.id(1 - node);
                 let again = world.nodes[node].engine.trust(FIRST.plus(*place), terms, debtor, true);
-                assert!(again.is_ok(), "what is signed is not taken back");
+                let again = again.part_mwh;
+                assert_eq!(again, Some(terms.energy_mwh), "what is signed is not taken back");
             }
         }
     }

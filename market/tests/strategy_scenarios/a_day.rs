@@ -59,6 +59,7 @@ impl Village {
                 stored,
                 outlook,
                 flexible: Vec::new(),
+                generation: None,
             })
             .collect()
     }

@@ -2,6 +2,7 @@
 
 mod a_day;
 mod dispatches;
+mod generators;
 mod miners;
 mod orders;
 mod whatever_comes;
@@ -10,8 +11,8 @@ use std::sync::LazyLock;
 
 use boltgrid_market::GridPower;
 use boltgrid_market::strategy::{
-    Battery, Contracted, Dispatch, Flexible, Outlook, OwnerLimits, PvControl, Relations, Sample,
-    Site, Situation, Throttle, dispatch, order,
+    Battery, Contracted, Dispatch, Flexible, Generation, Outlook, OwnerLimits, PvControl,
+    Relations, Sample, Site, Situation, Throttle, dispatch, order,
 };
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::RosterIndex;
@@ -120,6 +121,7 @@ fn situation(interval: Interval, load_w: i64, pv_w: i64, stored: Energy) -> Situ
         stored,
         outlook: Outlook::new(&CHARTER, from, &[]),
         flexible: Vec::new(),
+        generation: None,
     }
 }
 

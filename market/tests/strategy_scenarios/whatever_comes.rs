@@ -62,6 +62,7 @@ prop_compose! {
         stored in 0..60_000_000_u64,
         (low, high) in (-200_i64..300, -200_i64..300),
         flexible in prop::collection::vec(flexible(), 0..6),
+        generation in prop::option::of((-50_i64..400, power(5_000))),
     ) -> Situation {
         Situation {
             interval: Interval::from_number(DAY * 96 + quarter),
@@ -69,6 +70,7 @@ prop_compose! {
             stored: Energy::from_milliwatt_hours(stored),
             outlook: Outlook { low: sat(low), high: sat(high) },
             flexible,
+            generation: generation.map(|(cost, power)| Generation { cost: sat(cost), power }),
         }
     }
 }
@@ -166,10 +168,11 @@ proptest! {
         let Sample { load, pv } = moment.expected;
         let pv = done.pv_at_most.map_or(pv, |most| pv.min(most));
         let over = |power: Power| i128::from(power.to_milliwatts()) * i128::from(INTERVAL_MS);
-        let net = over(load) - over(pv) + over(done.battery) + over(done.flexible);
-        // Six powers and energies were rounded on the way and one for each flexible load, each by less
+        let net = over(load) - over(pv) + over(done.battery) + over(done.flexible)
+            - over(done.generator);
+        // Eight powers and energies were rounded on the way and one for each flexible load, each by less
         // than one.
-        let slack = (6 + i128::try_from(moment.flexible.len()).unwrap()) * 3_600_000;
+        let slack = (8 + i128::try_from(moment.flexible.len()).unwrap()) * 3_600_000;
         if !contracted.bought.is_zero() {
             let bought = i128::from(contracted.bought.to_milliwatt_hours()) * 3_600_000;
             prop_assert!(net + slack >= bought, "took {} of {}", net, bought);
@@ -245,6 +248,7 @@ proptest! {
             stored: Energy::from_milliwatt_hours(stored),
             outlook: Outlook { low: price(9), high: price(10) },
             flexible: vec![Flexible { worth: price(12), power: power(13) }],
+            generation: None,
         };
         let grid = GridPower { power_mw: power(11), potential_mw: power(0), members: 1 };
         if let Some(order) = order(&CHARTER, &site, &situation, &grid, &Relations::default()) {

@@ -119,6 +119,30 @@ fn shares_of_two_cohorts_or_intervals_have_no_masks_in_common() {
 }
 
 #[test]
+fn a_pair_has_another_mask_for_every_feeder_interval_roster_and_set_of_sites() {
+    let sites = |last: usize| {
+        (0..9).chain([last]).map(|number| key(number).participant_id()).collect::<BTreeSet<_>>()
+    };
+    let of = |roster: &RosterHash, at: (&str, Interval), last: usize| {
+        let cohort = Cohort::new(roster, at, &sites(last), 10).unwrap();
+        let pair = pair::of(&cohort, &key(0), &key(1).participant_id()).unwrap();
+        (pair.mask, pair.blinding.to_bytes())
+    };
+    let other_roster = RosterHash::from_bytes([4; 32]);
+    let all = [
+        of(&ROSTER, ("north", AT), 9),
+        of(&ROSTER, ("south", AT), 9),
+        of(&ROSTER, ("north", AT.next()), 9),
+        of(&other_roster, ("north", AT), 9),
+        of(&ROSTER, ("north", AT), 77),
+    ];
+    assert_eq!(all[0], of(&ROSTER, ("north", AT), 9));
+    let masks: BTreeSet<u64> = all.iter().map(|(mask, _)| *mask).collect();
+    let blindings: BTreeSet<[u8; 32]> = all.iter().map(|(_, blinding)| *blinding).collect();
+    assert_eq!((masks.len(), blindings.len()), (all.len(), all.len()));
+}
+
+#[test]
 fn few_sites_or_many_absent_ones_are_no_cohort() {
     let of = |present: usize, sites| {
         let present = (0..present).map(|number| key(number).participant_id()).collect();

@@ -60,6 +60,17 @@ impl Price {
             u64::try_from(product.div_euclid(u128::from(MILLION))).map_err(|_| OutOfRange)?;
         Msat::from_millisatoshi(msat)
     }
+
+    /// The most energy for which no more than `amount` changes hands: the inverse of
+    /// [`Self::amount_floor`]. `None` at a price of zero, where any energy costs nothing.
+    #[must_use]
+    pub fn energy_floor(self, amount: Msat) -> Option<Energy> {
+        // amount_floor(e) <= amount holds as long as price * e < (amount + 1) * MILLION.
+        let worth = u128::from(amount.to_millisatoshi()).saturating_add(1);
+        let worth = worth.saturating_mul(u128::from(MILLION)).saturating_sub(1);
+        let energy = worth.checked_div(u128::from(self.msat_per_kwh.unsigned_abs()))?;
+        Some(Energy::from_milliwatt_hours(u64::try_from(energy).unwrap_or(u64::MAX)))
+    }
 }
 
 impl fmt::Display for Price {
@@ -86,6 +97,21 @@ mod tests {
         let amount =
             Price::from_msat_per_kwh(3).amount_floor(Energy::from_milliwatt_hours(999_999));
         assert_eq!(amount.unwrap().to_millisatoshi(), 2);
+    }
+
+    #[test]
+    fn the_most_energy_for_an_amount_costs_no_more_and_a_bit_more_would() {
+        for (price, amount) in [(3, 2), (-80_000, 20_000), (7, 0), (i64::MAX, 1), (i64::MIN, 9)] {
+            let (price, amount) =
+                (Price::from_msat_per_kwh(price), Msat::from_millisatoshi(amount).unwrap());
+            let most = price.energy_floor(amount).unwrap();
+            let more = most.saturating_add(Energy::from_milliwatt_hours(1));
+            assert!(price.amount_floor(most).unwrap() <= amount, "{price:?} {amount}");
+            assert!(price.amount_floor(more).unwrap() > amount, "{price:?} {amount}");
+        }
+        assert_eq!(Price::from_msat_per_kwh(0).energy_floor(Msat::ZERO), None);
+        let cheap = Price::from_msat_per_kwh(1).energy_floor(Msat::MAX).unwrap();
+        assert!(Price::from_msat_per_kwh(1).amount_floor(cheap).is_ok());
     }
 
     #[test]
