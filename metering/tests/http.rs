@@ -146,6 +146,7 @@ fn config(address: &str, map: &str) -> HttpConfig {
         channel: None,
         auth: None,
         credentials_file: None,
+        tls: None,
     }
 }
 

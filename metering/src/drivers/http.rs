@@ -2,7 +2,7 @@
 //! answer. Maps of common devices are shipped; a user adds one without recompiling.
 //!
 //! Every request has a connection of its own, so nothing is left of one that failed.
-//! Not for: HTTPS; these devices are asked over the local network.
+//! Not for: devices elsewhere; nothing here follows a redirect or a proxy.
 
 mod auth;
 mod client;
@@ -18,8 +18,9 @@ use tokio::time::timeout;
 
 use super::DeviceError;
 use super::credentials::{Credentials, read_file};
-use super::host::Host;
 use super::json::JsonRejected;
+use super::server::HttpServer;
+use super::tls::{Secure, TlsConfig};
 use crate::shown::Shown;
 use auth::Auth;
 use client::{Asked, Client};
@@ -35,8 +36,8 @@ const MAP_MAX: u64 = 65_536;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Where it is: `host` or `host:port`.
-    pub address: Host<80>,
+    /// Where it is: `host`, `host:port`, or `https://host`.
+    pub address: HttpServer,
     /// The name of a shipped map, such as `shelly-em`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map: Option<String>,
@@ -52,6 +53,9 @@ pub struct HttpConfig {
     /// A file with `user:password` in its first line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_file: Option<PathBuf>,
+    /// Whom to take for it, where it is asked over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 /// How a device asks who one is.
@@ -114,7 +118,10 @@ impl HttpMeter {
                 return Err(setting(problem));
             }
         };
-        Ok(Self { device, client: Client::new(config.address.0.clone(), auth), requests, rated })
+        let secure = Secure::of(&config.address, config.tls.as_ref());
+        let secure = secure.map_err(|error| setting(error.to_string()))?;
+        let client = Client::new(config.address.place.clone(), secure, auth);
+        Ok(Self { device, client, requests, rated })
     }
 
     /// Asks it, and says what it shows.

@@ -47,8 +47,12 @@ impl MeterConfig {
             Self::Http(it) => {
                 at(&mut it.map_file);
                 at(&mut it.credentials_file);
+                it.tls = it.tls.take().map(|tls| tls.relative_to(folder));
             }
-            Self::Mqtt(it) => at(&mut it.credentials_file),
+            Self::Mqtt(it) => {
+                at(&mut it.credentials_file);
+                it.tls = it.tls.take().map(|tls| tls.relative_to(folder));
+            }
             Self::P1(it) => at(&mut it.key_file),
             // A name without a path is that of a map that is shipped.
             Self::ModbusMap(it) if it.map.contains(['/', '\\']) || it.map.ends_with(".toml") => {
@@ -196,13 +200,17 @@ mod tests {
     #[test]
     fn files_are_looked_for_beside_the_configuration() {
         let text = "driver = \"http\"\naddress = \"a\"\nmap_file = \"m.toml\"\n\
-                    auth = \"basic\"\ncredentials_file = \"/etc/c\"\n";
+                    auth = \"basic\"\ncredentials_file = \"/etc/c\"\n\
+                    tls = { ca_file = \"ca.pem\", client_key_file = \"k.pem\" }\n";
         let config: MeterConfig = toml::from_str(text).unwrap();
         let MeterConfig::Http(http) = config.relative_to(Path::new("/node")) else {
             panic!("it is another driver's");
         };
         assert_eq!(http.map_file, Some("/node/m.toml".into()));
         assert_eq!(http.credentials_file, Some("/etc/c".into()));
+        let tls = http.tls.unwrap();
+        assert_eq!(tls.ca_file, Some("/node/ca.pem".into()));
+        assert_eq!(tls.client_key_file, Some("/node/k.pem".into()));
     }
 
     #[test]

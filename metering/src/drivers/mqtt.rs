@@ -2,7 +2,7 @@
 //!
 //! Only what is published while we listen counts: a retained message may be as old as it likes. What is
 //! shown is as old as the oldest of its topics, and none is left out.
-//! Not for: brokers that ask for TLS, or publishing anything.
+//! Not for: publishing anything, or the connection itself ([`super::broker`]).
 
 mod inbox;
 
@@ -12,19 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boltgrid_protocol::units::Power;
-use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, QoS,
-    SubscribeFilter, SubscribeReasonCode,
-};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::DeviceError;
+use super::broker::{Broker, BrokerError, Client, Said, Session};
 use super::credentials::Credentials;
 use super::heard::{Ear, Heard, PAUSE_MAX, PAUSE_MIN, Trouble};
-use super::host::Host;
 use super::json::{JsonPoint, JsonPoints};
+use super::server::MqttServer;
+use super::tls::TlsConfig;
 use crate::shown::Shown;
 use inbox::Inbox;
 pub use inbox::read_payload;
@@ -33,16 +31,12 @@ pub use inbox::read_payload;
 const TOPICS_MAX: usize = 32;
 /// Longest topic.
 const TOPIC_LEN_MAX: usize = 512;
-/// The largest message that is taken.
-const MESSAGE_MAX: usize = 65_536;
 /// How old the oldest topic may be where nothing is said.
 const STALE_AFTER_MS: u32 = 60_000;
 /// What the configuration may say instead.
 const STALE_AFTER_MS_RANGE: std::ops::RangeInclusive<u32> = 1_000..=3_600_000;
 /// How often the broker is asked whether it is there; twice that without an answer and it is not.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long connecting may take.
-const CONNECT_TIMEOUT_S: u64 = 5;
 /// Bytes of chance in the name by which the broker knows us.
 const CHANCE_LEN: usize = 8;
 
@@ -50,11 +44,14 @@ const CHANCE_LEN: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MqttConfig {
-    /// Where the broker is: `host` or `host:port`.
-    pub broker: Host<1883>,
+    /// Where the broker is: `host`, `host:port`, or `mqtts://host`.
+    pub broker: MqttServer,
     /// A file with `user:password` in its first line, where the broker asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_file: Option<PathBuf>,
+    /// Whom to take for the broker, where it is reached over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// What to listen to.
     pub topic: Vec<MqttTopic>,
     /// How old the oldest topic may be; 1 000 to 3 600 000, default 60 000.
@@ -103,9 +100,11 @@ impl MqttMeter {
             Some(path) => Some(Credentials::read(&device, path)?),
             None => None,
         };
-        let options = options(config, credentials).map_err(setting)?;
+        let client = client(credentials).map_err(setting)?;
+        let broker = Broker::new(&config.broker, config.tls.as_ref());
+        let broker = broker.map_err(|error| setting(error.to_string()))?;
         let stale_after = Duration::from_millis(stale_after_ms.into());
-        let ear = Ear::start(name, stale_after, |heard| listen(options, inbox, heard));
+        let ear = Ear::start(name, stale_after, |heard| listen((broker, client), inbox, heard));
         Ok(Self { ear })
     }
 
@@ -139,26 +138,22 @@ fn topics(config: &MqttConfig) -> Result<Vec<(String, JsonPoints)>, String> {
     ready.collect()
 }
 
-fn options(config: &MqttConfig, credentials: Option<Credentials>) -> Result<MqttOptions, String> {
+fn client(credentials: Option<Credentials>) -> Result<Client, String> {
     let mut chance = [0; CHANCE_LEN];
     getrandom::fill(&mut chance).map_err(|error| format!("there is no chance: {error}"))?;
     // Two clients of one name would throw each other out.
     let name = format!("boltgrid-{:016x}", u64::from_be_bytes(chance));
-    let Host(place) = &config.broker;
-    let mut options = MqttOptions::new(name, place.host.clone(), place.port);
-    options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(MESSAGE_MAX, MESSAGE_MAX);
-    if let Some(Credentials { user, password }) = credentials {
-        options.set_credentials(user, password.as_str());
-    }
-    Ok(options)
+    let login = credentials.map(|it| (it.user, it.password.as_str().to_owned()));
+    Ok(Client { name, login, will: None, keep_alive: KEEP_ALIVE })
 }
 
 /// Listens for ever, connecting anew whenever the broker is gone.
-async fn listen(options: MqttOptions, mut inbox: Inbox, heard: watch::Sender<Heard>) {
+async fn listen(way: (Broker, Client), mut inbox: Inbox, heard: watch::Sender<Heard>) {
     let mut pause = PAUSE_MIN;
     loop {
-        let (trouble, any) = until_it_fails(options.clone(), &mut inbox, &heard).await;
-        heard.send_modify(|heard| heard.trouble(trouble));
+        let mut any = false;
+        let lost = until_it_fails(&way, &mut inbox, &heard, &mut any).await;
+        heard.send_modify(|heard| heard.trouble(lost));
         if any {
             pause = PAUSE_MIN;
         }
@@ -167,76 +162,55 @@ async fn listen(options: MqttOptions, mut inbox: Inbox, heard: watch::Sender<Hea
     }
 }
 
-/// Why the connection ended, and whether anything good came over it.
+/// Why the connection ended; `any` says whether anything good came over it.
 async fn until_it_fails(
-    options: MqttOptions,
+    (broker, client): &(Broker, Client),
     inbox: &mut Inbox,
     heard: &watch::Sender<Heard>,
-) -> (Trouble, bool) {
-    let mut any = false;
-    let (client, mut events) = AsyncClient::new(options, TOPICS_MAX);
-    let mut network = NetworkOptions::new();
-    network.set_connection_timeout(CONNECT_TIMEOUT_S);
-    events.set_network_options(network);
+    any: &mut bool,
+) -> Trouble {
+    let mut session = match Session::connect(broker, client).await {
+        Ok(session) => session,
+        Err(error) => return trouble(error),
+    };
+    if let Err(error) = session.subscribe(inbox.names().cloned()).await {
+        return trouble(error);
+    }
     loop {
-        let packet = match next(&mut events).await {
-            Ok(packet) => packet,
-            Err(error) => return (trouble(error), any),
-        };
-        if let Packet::ConnAck(_) = packet {
-            let filter = |name: &String| SubscribeFilter::new(name.clone(), QoS::AtMostOnce);
-            let filters: Vec<_> = inbox.names().map(filter).collect();
-            if let Err(error) = client.try_subscribe_many(filters) {
-                return (Trouble::Garbled(format!("cannot subscribe: {error}")), any);
-            }
-        } else if let Packet::SubAck(ack) = &packet
-            && ack.return_codes.contains(&SubscribeReasonCode::Failure)
-        {
-            let what = "the broker refuses a topic; may the user read it?".to_owned();
-            return (Trouble::Garbled(what), any);
-        } else if let Packet::Publish(message) = &packet
+        match session.next().await {
             // Nobody knows when a retained message was published.
-            && !message.retain
-        {
-            match inbox.take(&message.topic, &message.payload) {
-                Ok(shown) => {
-                    any = true;
-                    if let Some((since, shown)) = shown {
-                        heard.send_modify(|heard| heard.shown_since(since, shown));
+            Ok(Said::Message { topic, payload, is_retained: false }) => {
+                match inbox.take(&topic, &payload) {
+                    Ok(shown) => {
+                        *any = true;
+                        if let Some((since, shown)) = shown {
+                            heard.send_modify(|heard| heard.shown_since(since, shown));
+                        }
                     }
+                    Err(trouble) => heard.send_modify(|heard| heard.trouble(trouble)),
                 }
-                Err(trouble) => heard.send_modify(|heard| heard.trouble(trouble)),
             }
+            Ok(Said::Subscribed { to_all: false }) => {
+                let what = "the broker refuses a topic; may the user read it?".to_owned();
+                return Trouble::Garbled(what);
+            }
+            Ok(Said::Message { .. } | Said::Subscribed { .. } | Said::Taken(_)) => {}
+            Err(error) => return trouble(error),
         }
     }
 }
 
-/// The next packet from the broker.
-async fn next(events: &mut EventLoop) -> Result<Packet, ConnectionError> {
-    loop {
-        if let Event::Incoming(packet) = events.poll().await? {
-            return Ok(packet);
-        }
-    }
-}
-
-fn trouble(error: ConnectionError) -> Trouble {
+fn trouble(error: BrokerError) -> Trouble {
     match error {
-        ConnectionError::Io(error) => Trouble::io("connecting to the broker", &error),
-        ConnectionError::ConnectionRefused(code) => {
-            Trouble::Garbled(format!("the broker refuses the connection: {code:?}"))
-        }
-        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => Trouble::Io {
-            doing: "connecting to the broker",
-            kind: std::io::ErrorKind::TimedOut,
-            text: "timed out".to_owned(),
-        },
-        ConnectionError::MqttState(_)
-        | ConnectionError::NotConnAck(_)
-        | ConnectionError::RequestsDone => Trouble::Io {
+        BrokerError::Unreached(error) => Trouble::io("connecting to the broker", &error),
+        BrokerError::Lost(error) => Trouble::io("listening to the broker", &error),
+        BrokerError::Silent => Trouble::Io {
             doing: "listening to the broker",
-            kind: std::io::ErrorKind::ConnectionAborted,
+            kind: std::io::ErrorKind::TimedOut,
             text: error.to_string(),
         },
+        BrokerError::Refused(_) | BrokerError::Garbled(_) | BrokerError::Unsayable(_) => {
+            Trouble::Garbled(error.to_string())
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! A broker of a few lines: it takes every client, says that it subscribed, and then says what a test
 //! wants.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 
@@ -34,7 +34,11 @@ impl Broker {
     }
 }
 
-async fn serve(mut stream: TcpStream, say: Option<Vec<u8>>) -> std::io::Result<()> {
+/// Serves one client, as [`Broker::start`] says.
+pub(crate) async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    say: Option<Vec<u8>>,
+) -> std::io::Result<()> {
     packet(&mut stream).await?;
     stream.write_all(&CONNACK).await?;
     let subscribe = packet(&mut stream).await?;
@@ -48,7 +52,7 @@ async fn serve(mut stream: TcpStream, say: Option<Vec<u8>>) -> std::io::Result<(
 }
 
 /// A packet without its first byte and length; none here is longer than 127 bytes.
-async fn packet(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+async fn packet(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     stream.read_u8().await?;
     let length = stream.read_u8().await?;
     let mut body = vec![0; length.into()];

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -25,6 +26,16 @@ impl Mosquitto {
     /// Starts one that takes `meter` with the password `secret` and nobody else; none where
     /// `MOSQUITTO_EXE` names none.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(|folder| {
+            let passwords = folder.join("passwords");
+            fs::write(&passwords, PASSWORDS).unwrap();
+            format!("allow_anonymous false\npassword_file {}\n", passwords.display())
+        })
+    }
+
+    /// Starts one with these settings of its listener, whose files may be in the folder; none where
+    /// `MOSQUITTO_EXE` names none.
+    pub(crate) fn start_with(settings: impl FnOnce(&Path) -> String) -> Option<Self> {
         if std::env::var_os("MOSQUITTO_EXE").is_none() {
             eprintln!("NOT CHECKED: MOSQUITTO_EXE names no mosquitto, so no real broker was there");
             return None;
@@ -33,12 +44,9 @@ impl Mosquitto {
         let port = free.local_addr().unwrap().port();
         drop(free);
         let folder = tempfile::tempdir().unwrap();
-        let passwords = folder.path().join("passwords");
-        fs::write(&passwords, PASSWORDS).unwrap();
         let config = format!(
-            "user root\nlistener {port} 127.0.0.1\nallow_anonymous false\npassword_file {}\n\
-             persistence true\npersistence_location {}/\n",
-            passwords.display(),
+            "user root\nlistener {port} 127.0.0.1\n{}persistence true\npersistence_location {}/\n",
+            settings(folder.path()),
             folder.path().display()
         );
         fs::write(folder.path().join("mosquitto.conf"), config).unwrap();

@@ -8,9 +8,11 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use hyper::{Request, Response, StatusCode, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::super::bus::Endpoint;
+use super::super::tls::Secure;
 use super::auth::Auth;
 use super::map::{Method, ReadyRequest};
 
@@ -36,12 +38,13 @@ pub(super) enum Asked {
 #[derive(Debug)]
 pub(super) struct Client {
     place: Endpoint,
+    secure: Option<Secure>,
     auth: Auth,
 }
 
 impl Client {
-    pub(super) const fn new(place: Endpoint, auth: Auth) -> Self {
-        Self { place, auth }
+    pub(super) const fn new(place: Endpoint, secure: Option<Secure>, auth: Auth) -> Self {
+        Self { place, secure, auth }
     }
 
     /// The answer to a request.
@@ -73,19 +76,13 @@ impl Client {
         let Endpoint { host, port } = &self.place;
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(Asked::Io)?;
         stream.set_nodelay(true).map_err(Asked::Io)?;
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(HEAD_MAX)
-            .max_headers(HEADERS_MAX)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(failed)?;
-        let talking = async move {
-            let response = sender.send_request(request).await.map_err(failed)?;
-            answer(response).await
-        };
-        // The connection ends once the talk is over; what went wrong with it the talk knows as well.
-        let (answer, _) = tokio::join!(talking, connection);
-        answer
+        match &self.secure {
+            None => talk(stream, request).await,
+            Some(secure) => {
+                let stream = secure.shake(&self.place, stream).await.map_err(Asked::Io)?;
+                talk(stream, request).await
+            }
+        }
     }
 
     fn request(&mut self, asked: &ReadyRequest) -> Result<Request<Full<Bytes>>, Asked> {
@@ -108,6 +105,26 @@ impl Client {
         let request = request.body(Full::from(body));
         request.map_err(|error| Asked::Garbled(format!("cannot be asked: {error}")))
     }
+}
+
+/// Asks over a connection.
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Asked> {
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(HEAD_MAX)
+        .max_headers(HEADERS_MAX)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
+    let talking = async move {
+        let response = sender.send_request(request).await.map_err(failed)?;
+        answer(response).await
+    };
+    // The connection ends once the talk is over; what went wrong with it the talk knows as well.
+    let (answer, _) = tokio::join!(talking, connection);
+    answer
 }
 
 /// What a device answered.
