@@ -9,7 +9,9 @@ mod acknowledged;
 pub mod asic;
 mod credentials;
 mod error;
+pub mod gas;
 mod host;
+mod modbus;
 mod number;
 pub mod relay;
 
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use acknowledged::Acknowledged;
 pub use asic::{AsicConfig, AsicMachine, Found, discover};
 pub use error::DeviceError;
+pub use gas::{Flame, FlameConfig, Genset, GensetConfig, Looked};
 pub use host::{Host, NotAHost};
 pub use relay::{Relay, RelayConfig};
 

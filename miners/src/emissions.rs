@@ -6,7 +6,11 @@
 //! source stands beside it. Not for: selling it; whoever does needs the generator's slip measured (40
 //! CFR 98 Table C-2, note 1, forbids the default for engines).
 
+mod account;
+
 use serde::{Deserialize, Serialize};
+
+pub use account::{Account, Burning, DAYS_MAX, Day};
 
 /// Parts of a million.
 const MILLION: i128 = 1_000_000;

@@ -5,9 +5,15 @@
 //! as its least load allows. Not for: what that spares the air ([`crate::emissions`]), or when which
 //! machine runs ([`crate::plan`]).
 
+mod steer;
+
+use std::fmt;
+
 use boltgrid_protocol::units::{Power, Price, Timestamp};
 
 use crate::generator::{Generator, Since};
+
+pub use steer::{Seen, Steer, Steered, Wanted};
 
 /// What there is and what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +71,26 @@ pub enum Because {
     /// The gas meter says nothing: what is not known starts nothing.
     #[default]
     GasUnknown,
+    /// The generator does not answer, so nobody knows what it does.
+    Silent,
+    /// Nobody wants it any more, and it was started a short while ago.
+    RunsOn,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AllGas => "it takes all the gas there is",
+            Self::Rated => "it gives all that it can",
+            Self::NoDemand => "nobody wants more at more than its wear",
+            Self::BelowLeast => "what is wanted, or the gas, is less than its least load",
+            Self::WarmsUp => "it warms up",
+            Self::Rests => "it was stopped a short while ago",
+            Self::GasUnknown => "the gas meter says nothing",
+            Self::Silent => "it does not answer",
+            Self::RunsOn => "it was started a short while ago, so it runs on at its least load",
+        })
+    }
 }
 
 /// What becomes of the gas now.

@@ -142,6 +142,23 @@ impl Generator {
         Some(Power::from_milliwatts(low))
     }
 
+    /// The heat of the gas that it burns to give `output` or, outside of its curve, what stands for the
+    /// nearest point in proportion, rounded up; for accounts, since a meter may show a little less than
+    /// the least load or more than the rated one.
+    #[must_use]
+    pub fn burns_ceil(&self, output: Power) -> Power {
+        if output <= Power::ZERO {
+            return Power::ZERO;
+        }
+        let nearest = output.clamp(self.least(), self.rated());
+        let gas = self.gas_for_ceil(nearest).unwrap_or(Power::ZERO);
+        let whole = i128::from(nearest.to_milliwatts()).max(1);
+        let part =
+            i128::from(gas.to_milliwatts()).saturating_mul(i128::from(output.to_milliwatts()));
+        let mw = part.saturating_add(whole.saturating_sub(1)).div_euclid(whole);
+        Power::from_milliwatts(i64::try_from(mw).unwrap_or(i64::MAX))
+    }
+
     /// Whether it can be under load at `now`: it runs and has warmed up.
     #[must_use]
     pub const fn is_warm(&self, was: Since, now: Timestamp) -> bool {
@@ -198,6 +215,9 @@ mod tests {
         assert_eq!(generator.output_from_floor(watts(124_999)), None);
         assert_eq!(generator.output_from_floor(watts(162_500)), Some(watts(45_000)));
         assert_eq!(generator.output_from_floor(watts(900_000)), Some(watts(100_000)));
+        assert_eq!(generator.burns_ceil(watts(15_000)), watts(62_500), "as at its least load");
+        assert_eq!(generator.burns_ceil(watts(45_000)), watts(162_500));
+        assert_eq!(generator.burns_ceil(watts(-1)), Power::ZERO);
     }
 
     #[test]

@@ -5,13 +5,15 @@
 //!
 //! 1. What is not to be decided ([`fixed`]): a machine that is not under control, or whose owner decided.
 //! 2. What runs goes on, best first, as far as it pays ([`keep`]); so the least efficient is shed first.
-//! 3. What is left raises and starts machines, best first, within steps and staggered starts
+//! 3. What is still drawn beyond the budget is shed by whichever loses least by it ([`exchange`]).
+//! 4. What is left raises and starts machines, best first, within steps and staggered starts
 //!    ([`raise`]).
+//! 5. Where a better machine stands still for want of power that poorer ones have, they give way to it,
+//!    if that earns more with the start paid for ([`exchange`]).
 //!
-//! A running machine does not give way to a better one that stands still: the exchange would cost two
-//! switches, and the better one starts first the next time.
 //! Not for: how much power there is ([`crate::react`]), or telling machines.
 
+mod exchange;
 mod fixed;
 mod gain;
 mod keep;
@@ -123,7 +125,9 @@ pub fn plan(conditions: &Conditions, machines: &[Machine<'_>]) -> Vec<Decision> 
     let mut support = fixed::Support::of(conditions.response, considered);
     let order = best_first(considered);
     keep::keep(conditions, considered, &order, &mut decisions, (&mut left, &mut support));
+    exchange::relieve(conditions, considered, &mut decisions, &mut left);
     raise::raise(conditions, considered, &order, &mut decisions, (&mut left, &mut support));
+    exchange::give_way(conditions, considered, &order, &mut decisions, &mut left);
     let undecided = Decision { set_point: None, reason: Reason::OnlyLookedAt };
     let rest = machines.len().saturating_sub(considered.len());
     let rest = std::iter::repeat_n(undecided, rest);

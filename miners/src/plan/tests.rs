@@ -255,6 +255,51 @@ fn a_machine_on_its_way_is_kept_and_its_power_not_promised_to_another() {
 }
 
 #[test]
+fn what_is_over_the_budget_is_shed_by_whichever_loses_least_by_it() {
+    let (large, small) = (switch(25_000), switch(3_000));
+    let machines =
+        [running(&small, 130, 3_000), running(&small, 120, 3_000), running(&large, 90, 25_000)];
+    // 3 kW are missing: to stop 25 kW for them would cost 22 kW of what pays.
+    let free = Conditions { spare_brings: sat(0), ..budget(28_000) };
+    let kept = |watts| (run(watts), Reason::Pays);
+    assert_eq!(planned(&free, &machines), [kept(3_000), (OFF, Reason::NothingLeft), kept(25_000)]);
+    // 20 kW are: then the large one goes, and the small ones stay.
+    let dark = Conditions { budget_least: watts(11_000), budget_most: watts(11_000), ..free };
+    assert_eq!(planned(&dark, &machines), [kept(3_000), kept(3_000), (OFF, Reason::NothingLeft)]);
+    // Less than the dead band changes nothing.
+    let nearly = Conditions { budget_least: watts(30_900), budget_most: watts(30_900), ..free };
+    assert_eq!(planned(&nearly, &machines), [kept(3_000), kept(3_000), kept(25_000)]);
+}
+
+#[test]
+fn a_poor_machine_gives_way_to_a_better_one_that_does_not_fit_beside_it() {
+    let (large, small) = (switch(20_000), switch(10_000));
+    let poor = running(&small, 90, 10_000);
+    let machines = [standing(&large, 150), poor];
+    let found = planned(&budget(21_000), &machines);
+    assert_eq!(
+        found,
+        [(OFF, Reason::NothingLeft), (OFF, Reason::NothingLeft)],
+        "it is freed first"
+    );
+    let stopped = Machine { told: OFF, ..poor };
+    let found = planned(&budget(21_000), &[standing(&large, 150), stopped]);
+    assert_eq!(found[0], (run(20_000), Reason::Pays), "and then used");
+    // What was started a short while ago stays, and so does what is better, or would not be enough.
+    let fresh = Past { switched_at: Some(NOW.minus_ms(1)), starts_of_a_day: 1 };
+    let stays = |machines: &[Machine<'_>; 2], budget_w| {
+        assert_eq!(planned(&budget(budget_w), machines)[1].0, run(10_000));
+    };
+    stays(&[standing(&large, 150), Machine { past: fresh, ..poor }], 21_000);
+    stays(&[standing(&large, 150), running(&small, 160, 10_000)], 21_000);
+    stays(&machines, 12_000);
+    // A better one that rests, or has had its starts, moves nobody.
+    stays(&[Machine { past: fresh, ..standing(&large, 150) }, poor], 21_000);
+    let unsure = Conditions { budget_least: watts(20_900), ..budget(21_000) };
+    assert_eq!(planned(&unsure, &machines)[1].0, run(10_000), "while it is not known what is left");
+}
+
+#[test]
 fn a_machine_that_runs_by_itself_gets_power_only_where_budget_and_ceiling_leave_it() {
     let able = switch(3_000);
     let left = |conditions: &Conditions, machines: &[Machine<'_>]| {

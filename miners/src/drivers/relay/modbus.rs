@@ -1,13 +1,11 @@
 //! A relay behind a coil of a Modbus TCP device. Each call has a connection of its own.
 
-use std::io;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
-use tokio_modbus::client::{Reader as _, Writer as _, tcp};
-use tokio_modbus::{Error, Slave};
+use tokio_modbus::client::{Reader as _, Writer as _};
 
+use crate::drivers::modbus::{answered, connect};
 use crate::drivers::{DeviceError, Host};
 
 /// A coil that switches.
@@ -46,48 +44,14 @@ impl ModbusRelay {
 
     pub(super) async fn switch(&self, on: bool, device: &Arc<str>) -> Result<(), DeviceError> {
         let coil = self.config.coil;
-        let mut context = self.connect(device).await?;
+        let mut context = connect(&self.config.address, self.config.unit, device).await?;
         let written = context.write_single_coil(coil, on != self.config.inverted).await;
         answered(written, device, "switching")
     }
 
     /// Whether the coil can be read. What it says is an acknowledgement and no effect.
     pub(super) async fn is_there(&self, device: &Arc<str>) -> Result<(), DeviceError> {
-        let mut context = self.connect(device).await?;
+        let mut context = connect(&self.config.address, self.config.unit, device).await?;
         answered(context.read_coils(self.config.coil, 1).await, device, "asking").map(drop)
-    }
-
-    async fn connect(
-        &self,
-        device: &Arc<str>,
-    ) -> Result<tokio_modbus::client::Context, DeviceError> {
-        let Host { host, port } = &self.config.address;
-        let stream = TcpStream::connect((host.as_str(), *port)).await;
-        let stream = stream.map_err(|source| DeviceError::Io {
-            device: Arc::clone(device),
-            doing: "connecting",
-            source,
-        })?;
-        Ok(tcp::attach_slave(stream, Slave(self.config.unit)))
-    }
-}
-
-fn answered<T>(
-    answer: Result<Result<T, tokio_modbus::ExceptionCode>, Error>,
-    device: &Arc<str>,
-    doing: &'static str,
-) -> Result<T, DeviceError> {
-    let device = || Arc::clone(device);
-    match answer {
-        Ok(Ok(it)) => Ok(it),
-        Ok(Err(exception)) => {
-            let what = exception.to_string();
-            Err(DeviceError::Refused { device: device(), doing, what })
-        }
-        Err(Error::Transport(source)) => Err(DeviceError::Io { device: device(), doing, source }),
-        Err(Error::Protocol(error)) => {
-            let source = io::Error::new(io::ErrorKind::InvalidData, error.to_string());
-            Err(DeviceError::Io { device: device(), doing, source })
-        }
     }
 }
