@@ -101,13 +101,21 @@ impl Access {
     ///
     /// [`Unknown`].
     pub fn caller(&self, now: Timestamp, shown: Option<&Secret>) -> Result<Caller, Unknown> {
-        let hash = shown.ok_or(Unknown::NothingShown)?.hash();
+        self.caller_by_hash(now, &shown.ok_or(Unknown::NothingShown)?.hash())
+    }
+
+    /// Whose secret hashes to this at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unknown`].
+    pub fn caller_by_hash(&self, now: Timestamp, hash: &Hash) -> Result<Caller, Unknown> {
         if hash.is(&self.cookie) {
             return Ok(Caller { name: Caller::COOKIE.into(), role: Role::Admin });
         }
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         self.refresh(&mut read);
-        let token = read.1.find(&hash).ok_or(Unknown::NotKnown)?;
+        let token = read.1.find(hash).ok_or(Unknown::NotKnown)?;
         if token.expires_at_unix_ms.is_some_and(|at| Timestamp::from_unix_ms(at) <= now) {
             return Err(Unknown::Expired);
         }

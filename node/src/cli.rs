@@ -6,24 +6,32 @@ mod call;
 mod channel;
 mod channel_plan;
 mod charter;
-mod enrol;
+mod doctor;
+pub(crate) mod enrol;
 mod error;
 mod escrow;
 mod export;
+mod gas;
+mod grid;
 mod init;
-mod meter;
+mod log;
+mod market;
+pub(crate) mod meter;
 mod miner;
 mod node;
 mod offer;
+mod papers;
 mod past;
 mod payment;
+mod peer;
 mod replay;
 mod rpc;
 mod rules;
 mod run;
+mod search;
 mod show;
 mod status;
-mod targets;
+pub(crate) mod targets;
 mod token;
 mod wallet;
 
@@ -31,7 +39,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use error::CliError;
 
@@ -49,7 +57,9 @@ Examples:
     boltgrid enrol sign house7.request --charter charter.toml --registrar-key registrar.key
 
   See how it goes:
+    boltgrid doctor
     boltgrid status
+    boltgrid market price
     boltgrid meter test meter
     boltgrid replay 5930112
 
@@ -85,6 +95,19 @@ enum Command {
     Run(run::Run),
     /// Show how the running node is doing
     Status(status::Status),
+    /// Look at everything that a node needs, running or not, and say what to do
+    Doctor(doctor::Doctor),
+    /// Show what the running node logs, or have it log something else
+    Log(log::Log),
+    /// What all members agree on: members, charter, topology
+    #[command(subcommand)]
+    Grid(grid::Grid),
+    /// Which members are within reach
+    #[command(subcommand)]
+    Peer(peer::Peer),
+    /// Prices, this node's trades and orders, and your own word in the next ones
+    #[command(subcommand)]
+    Market(market::Market),
     /// Trade ahead of the auction: offer, withdraw, list, accept
     #[command(subcommand)]
     Offer(offer::Offer),
@@ -109,6 +132,9 @@ enum Command {
     /// The machines that mine: what they do and why, and your own word about it
     #[command(subcommand)]
     Miner(miner::Miner),
+    /// A well, its generator and its flare: how they are, and what became of the gas
+    #[command(subcommand)]
+    Gas(gas::Gas),
     /// Tokens for others who may ask the node: create, list, revoke
     #[command(subcommand)]
     Token(token::Token),
@@ -117,15 +143,21 @@ enum Command {
     /// Rules for machines: check them, and try them on the past
     #[command(subcommand)]
     Rules(rules::Rules),
-    /// Write all that is kept about money into CSV files
+    /// Write what is kept of money, energy and machines into CSV or Parquet files
     Export(export::Export),
     /// Clear a past interval again from its stored book, and compare
     Replay(replay::Replay),
+    /// Print what a shell needs to complete commands, such as for bash into
+    /// ~/.local/share/bash-completion/completions/boltgrid
+    Completions(papers::Completions),
+    /// Write manual pages
+    Man(papers::Man),
 }
 
 /// Runs the command that `args` say (the first is the program's name), and says what went wrong.
 ///
-/// The exit code is 0 when all went well, 2 for wrong arguments, and 1 for everything else.
+/// The exit code is 0 when all went well, 2 for wrong arguments, 3 where no node answers, 4 where one refuses,
+/// and 1 for everything else (docs/cli.md).
 #[must_use]
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run_from(args) {
@@ -137,7 +169,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(error) => {
             drop(writeln!(io::stderr(), "boltgrid: {error}"));
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -156,8 +188,13 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Init(init) => init.run(&mut out),
         Command::Charter(charter) => charter.run(&mut out),
         Command::Enrol(enrol) => enrol.run(&mut out),
-        Command::Run(run) => run.run(),
+        Command::Run(run) => run.run(&mut out),
         Command::Status(status) => status.run(&mut out),
+        Command::Doctor(doctor) => doctor.run(&mut out),
+        Command::Log(log) => log.run(&mut out),
+        Command::Grid(grid) => grid.run(&mut out),
+        Command::Peer(peer) => peer.run(&mut out),
+        Command::Market(market) => market.run(&mut out),
         Command::Offer(offer) => offer.run(&mut out),
         Command::Wallet(wallet) => wallet.run(&mut out),
         Command::Channel(channel) => channel.run(&mut out),
@@ -166,11 +203,14 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
         Command::Alert(alert) => alert.run(&mut out),
         Command::Meter(meter) => meter.run(&mut out),
         Command::Miner(miner) => miner.run(&mut out),
+        Command::Gas(gas) => gas.run(&mut out),
         Command::Token(token) => token.run(&mut out),
         Command::Rpc(call) => call.run(&mut out),
         Command::Rules(rules) => rules.run(&mut out),
         Command::Export(export) => export.run(&mut out),
         Command::Replay(replay) => replay.run(&mut out),
+        Command::Completions(completions) => completions.run(Cli::command(), &mut out),
+        Command::Man(man) => man.run(Cli::command(), &mut out),
     };
     match done {
         // Whoever read our output has seen enough.
@@ -181,8 +221,6 @@ pub fn run_from(args: impl IntoIterator<Item = OsString>) -> Result<(), CliError
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -6,6 +6,8 @@
 
 mod alerts;
 mod channels;
+mod dashboard;
+mod gas;
 mod home_assistant;
 pub mod lightning;
 mod mining;
@@ -13,6 +15,7 @@ mod raw;
 mod render;
 mod rpc;
 
+use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +33,8 @@ use crate::meter_keys::{HsmConfig, MeterKeysConfig};
 use crate::site::SiteConfig;
 pub use alerts::RawAlerts;
 pub use channels::{ChannelsConfig, RawChannels};
+pub use dashboard::{Fiat, RawDashboard};
+pub use gas::RawGas;
 pub use home_assistant::RawHomeAssistant;
 pub use lightning::{LightningConfig, RawLightning};
 pub use mining::RawMining;
@@ -39,10 +44,14 @@ pub use rpc::{RawRpc, RpcConfig};
 
 /// What is known of machines from before, in the data folder.
 const MACHINES_FILE: &str = "machines.json";
+/// The account of a well's gas, in the data folder.
+const ACCOUNT_FILE: &str = "gas.json";
 /// Longest retention, in days.
 const KEEP_DAYS_MAX: u32 = 3_650;
 /// Longest time between two routine visits for history: a week.
 const EVERY_MINUTES_MAX: u32 = 10_080;
+/// Where systemd says which folder holds the secrets of a service.
+const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 /// The config file's name inside a node's folder.
 pub const CONFIG_FILE: &str = "config.toml";
 
@@ -212,7 +221,8 @@ struct BadValue {
 impl Config {
     /// Reads `path`, lays `overrides` from the command line over it, and checks the result.
     ///
-    /// Paths in the file are relative to the file's folder.
+    /// Paths in the file are relative to the file's folder. `${CREDENTIALS_DIRECTORY}` stands for the
+    /// folder of secrets that the service manager hands over, and for itself where there is none.
     ///
     /// # Errors
     ///
@@ -220,7 +230,7 @@ impl Config {
     pub fn load(path: &Path, overrides: RawConfig) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let file = RawConfig::from_toml(&text)
+        let file = RawConfig::from_toml(&with_credentials(text, credentials_dir()))
             .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::checked(overrides.over(file.relative_to(folder)), path)
@@ -265,13 +275,16 @@ impl Config {
                 enrolments_dir: given(raw.enrolments_dir, "enrolments_dir")?,
             },
             network: check_network(raw.network)?,
-            rpc: raw.rpc.check()?,
-            site: raw.site.unwrap_or_default(),
+            rpc: RpcConfig { fiat: raw.dashboard.check()?, ..raw.rpc.check()? },
             seed_file: lightning::seed_file(&raw.lightning)?,
             mining: MiningConfig {
                 kept_file: Some(data_dir.join(MACHINES_FILE)),
+                account_file: Some(data_dir.join(ACCOUNT_FILE)),
+                gas: raw.gas.check()?,
+                place: raw.site.as_ref().and_then(|site| site.place),
                 ..raw.mining.check(raw.miner, lightning.as_ref())?
             },
+            site: raw.site.unwrap_or_default(),
             lightning,
             channels: raw.channels.check()?,
             owner: check_owner(&raw.owner)?,
@@ -282,6 +295,22 @@ impl Config {
                 format: given(raw.log.format, "log.format")?,
             },
         })
+    }
+}
+
+/// The folder of secrets that the service manager handed to this process (`LoadCredential=` of
+/// systemd); none where it handed over none.
+pub(crate) fn credentials_dir() -> Option<PathBuf> {
+    env::var_os(CREDENTIALS_VARIABLE).filter(|dir| !dir.is_empty()).map(PathBuf::from)
+}
+
+/// A config file's text with the folder of secrets in its place.
+fn with_credentials(text: String, dir: Option<PathBuf>) -> String {
+    // A folder whose name would have to be escaped is none that a service manager makes.
+    let is_plain = |dir: &&str| !dir.contains(['"', '\'', '\\', '\n']);
+    match dir.as_ref().and_then(|dir| dir.to_str()).filter(is_plain) {
+        Some(dir) => text.replace(&format!("${{{CREDENTIALS_VARIABLE}}}"), dir),
+        None => text,
     }
 }
 
@@ -431,6 +460,17 @@ mod tests {
         assert_eq!(config.grid.enrolments_dir, Path::new("/all"));
         assert_eq!(config.keys.meter.file, dir.path().join("meter.key"));
         assert_eq!(config.data_dir, Path::new("elsewhere"));
+    }
+
+    #[test]
+    fn secrets_may_be_where_the_service_manager_put_them() {
+        let text = "bitcoind_password_file = \"${CREDENTIALS_DIRECTORY}/bitcoind\"";
+        let expanded = |dir: &str| with_credentials(text.to_owned(), Some(dir.into()));
+        let raw: RawLightning = toml::from_str(&expanded("/run/credentials/a.service")).unwrap();
+        let file = raw.relative_to(Path::new("/etc/boltgrid")).bitcoind_password_file;
+        assert_eq!(file.unwrap(), Path::new("/run/credentials/a.service/bitcoind"));
+        assert_eq!(with_credentials(text.to_owned(), None), text);
+        assert_eq!(expanded("a\"\nb"), text, "nothing gets into the file by a folder's name");
     }
 
     #[test]

@@ -56,6 +56,25 @@ pub struct FeederState {
     pub cohort: Option<CohortState>,
 }
 
+impl FeederState {
+    /// What is found where a gap stands.
+    #[must_use]
+    pub fn found(&self) -> Option<Found> {
+        self.gap.as_ref().map(|gap| self.found_of(gap))
+    }
+
+    fn found_of(&self, gap: &FeederGap) -> Found {
+        match (self.located, &self.cohort) {
+            (Some(whose), _) => Found::LocatedGap(gap.clone(), whose),
+            (None, None) => Found::Feeder(gap.clone()),
+            (None, Some(cohort)) => {
+                let sites = u64::try_from(cohort.turnout.present).unwrap_or(u64::MAX);
+                Found::CohortGap(gap.clone(), sites)
+            }
+        }
+    }
+}
+
 /// The task that watches the feeders, and fills in what is missing of the site's own readings.
 #[derive(Debug)]
 pub struct Feeders {
@@ -221,7 +240,7 @@ impl Feeders {
                 AnomalyRecord { ended_at: Some(now), ..before }
             }
             (Some(gap), before) => {
-                let found = found(state, gap);
+                let found = state.found_of(gap);
                 let was_located = before.as_ref().and_then(|before| before.found.located());
                 let news = before.is_none() || was_located != state.located;
                 let record = AnomalyRecord {
@@ -246,18 +265,6 @@ impl Feeders {
         };
         if let Err(error) = self.archive.put_anomaly(&record) {
             warn!(%error, "anomaly not stored");
-        }
-    }
-}
-
-/// What is found where a gap stands.
-fn found(state: &FeederState, gap: &FeederGap) -> Found {
-    match (state.located, &state.cohort) {
-        (Some(whose), _) => Found::LocatedGap(gap.clone(), whose),
-        (None, None) => Found::Feeder(gap.clone()),
-        (None, Some(cohort)) => {
-            let sites = u64::try_from(cohort.turnout.present).unwrap_or(u64::MAX);
-            Found::CohortGap(gap.clone(), sites)
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Not for: keeping anything for good; books and settlements are in the archive.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use boltgrid_market::abstention::Sight;
 use boltgrid_market::notice::{ClearedInterval, Notice};
@@ -46,6 +47,12 @@ impl History {
     #[must_use]
     pub fn interval(&self, interval: Interval) -> Option<&IntervalReport> {
         self.intervals.get(&interval)
+    }
+
+    /// The intervals of a span, the oldest first; none for a span that ends before it begins.
+    pub fn intervals(&self, span: Range<Interval>) -> impl Iterator<Item = &IntervalReport> {
+        let is_in = move |(interval, _): &(&Interval, _)| span.contains(*interval);
+        self.intervals.iter().filter(is_in).map(|(_, report)| report)
     }
 
     /// The latest interval that was decided or fell back.
@@ -145,6 +152,7 @@ impl History {
             Notice::Payment(told) => self.payments.count(told),
             Notice::NotSettled(..)
             | Notice::Summed(_)
+            | Notice::Passed(_)
             | Notice::Barred { .. }
             | Notice::Abstains(_)
             | Notice::Returned { .. }
@@ -164,9 +172,9 @@ impl History {
     }
 
     fn note_cleared(&mut self, cleared: &ClearedInterval, me: &ParticipantId, roster: &Roster) {
-        let me = roster.index_of(me);
-        self.note_book(cleared).own_trades =
-            cleared.trades.iter().filter_map(|terms| TradeReport::of(terms, me?, roster)).collect();
+        let (me, interval) = (roster.index_of(me), cleared.interval);
+        let mine = |terms: &TradeTerms| TradeReport::of(interval, terms, me?, roster);
+        self.note_book(cleared).own_trades = cleared.trades.iter().filter_map(mine).collect();
     }
 
     fn note_book(&mut self, cleared: &ClearedInterval) -> &mut IntervalReport {
@@ -188,6 +196,8 @@ impl History {
         let report = self.entry(interval);
         if let Some(trade) = report.own_trades.iter_mut().find(|it| it.index == terms.index) {
             trade.state = state;
+            // Both sides may have signed a part of it only.
+            trade.energy_mwh = terms.energy_mwh.to_milliwatt_hours();
         }
     }
 
@@ -268,13 +278,19 @@ impl From<&boltgrid_protocol::order::Step> for StepReport {
 }
 
 impl TradeReport {
-    fn of(terms: &TradeTerms, me: RosterIndex, roster: &Roster) -> Option<Self> {
+    fn of(
+        interval: Interval,
+        terms: &TradeTerms,
+        me: RosterIndex,
+        roster: &Roster,
+    ) -> Option<Self> {
         let (side, other) = match (terms.seller == me, terms.buyer == me) {
             (true, false) => ("sell", terms.buyer),
             (false, true) => ("buy", terms.seller),
             _ => return None,
         };
         Some(Self {
+            interval: interval.to_number(),
             index: terms.index,
             side: side.to_owned(),
             counterparty: roster.participant(other)?.to_string(),

@@ -15,12 +15,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use boltgrid_metering::drivers::Host;
+use boltgrid_metering::drivers::broker::{Broker, BrokerError, Client, Said, Session};
+use boltgrid_metering::drivers::{MqttServer, TlsConfig, TlsError};
 use boltgrid_protocol::id::ParticipantId;
-use rumqttc::{
-    AsyncClient, ClientError, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
-    NetworkOptions, Outgoing, Packet, QoS,
-};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -33,14 +30,8 @@ use crate::site::SiteState;
 use discovery::Device;
 use told::{Told, told};
 
-/// Most messages waiting for the broker.
-const QUEUE_MAX: usize = 16;
-/// The largest message either way; the discovery of all quantities has some 6 000 bytes.
-const MESSAGE_MAX: usize = 65_536;
 /// How often the broker is asked whether it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// How long connecting may take.
-const CONNECT_TIMEOUT_S: u64 = 5;
 /// The first pause after the broker was lost; it doubles with each further failure …
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// … up to this.
@@ -57,7 +48,9 @@ const OFFLINE: &str = "offline";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HomeAssistantConfig {
     /// The broker that Home Assistant listens to.
-    pub broker: Host<1883>,
+    pub broker: MqttServer,
+    /// Whom to take for it, where it is reached over TLS.
+    pub tls: Option<TlsConfig>,
     /// A file with `user:password` in its first line, where the broker asks for it.
     pub credentials_file: Option<PathBuf>,
     /// What Home Assistant's discovery topics begin with.
@@ -80,6 +73,9 @@ pub enum HomeAssistantError {
     /// There is something else in it.
     #[error("the file {0} of `home_assistant.credentials_file` must begin with `user:password`")]
     NoCredentials(PathBuf),
+    /// The broker's address and certificates do not go together.
+    #[error("`home_assistant.broker` cannot be reached: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// Where what is told comes from.
@@ -103,26 +99,16 @@ impl Sources {
 #[derive(Debug)]
 pub(crate) struct HomeAssistant {
     device: Device,
-    options: MqttOptions,
+    broker: Broker,
+    client: Client,
     every: Duration,
     sources: Sources,
 }
 
-/// What goes wrong between the node and the broker.
-#[derive(Debug, thiserror::Error)]
-enum Lost {
-    #[error(transparent)]
-    Connection(#[from] ConnectionError),
-    #[error(transparent)]
-    Client(#[from] ClientError),
-}
-
 /// A connection, and what was told over it.
-struct Session {
-    client: AsyncClient,
-    events: EventLoop,
+struct Telling {
+    session: Session,
     ticks: Interval,
-    connected: bool,
     announced: Vec<&'static str>,
     state: String,
 }
@@ -140,47 +126,54 @@ impl HomeAssistant {
         sources: Sources,
     ) -> Result<Self, HomeAssistantError> {
         let device = Device::new(&participant.to_string(), grid, &config.discovery_prefix);
-        let Host(place) = &config.broker;
-        let mut options = MqttOptions::new(device.id(), place.host.clone(), place.port);
-        options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(MESSAGE_MAX, MESSAGE_MAX);
-        options.set_last_will(LastWill::new(
-            device.availability_topic(),
-            OFFLINE,
-            QoS::AtLeastOnce,
-            true,
-        ));
-        if let Some(path) = &config.credentials_file {
-            let text = fs::read_to_string(path)
-                .map_err(|source| HomeAssistantError::Credentials { path: path.clone(), source })?;
-            let (user, password) = text
-                .lines()
-                .next()
-                .and_then(|line| line.split_once(':'))
-                .ok_or_else(|| HomeAssistantError::NoCredentials(path.clone()))?;
-            options.set_credentials(user, password);
-        }
-        Ok(Self { device, options, every: config.every, sources })
+        let login = match &config.credentials_file {
+            None => None,
+            Some(path) => {
+                let text = fs::read_to_string(path).map_err(|source| {
+                    HomeAssistantError::Credentials { path: path.clone(), source }
+                })?;
+                let login = text.lines().next().and_then(|line| line.split_once(':'));
+                let (user, password) =
+                    login.ok_or_else(|| HomeAssistantError::NoCredentials(path.clone()))?;
+                Some((user.to_owned(), password.to_owned()))
+            }
+        };
+        let will = Some((device.availability_topic(), OFFLINE));
+        let client = Client { name: device.id().to_owned(), login, will, keep_alive: KEEP_ALIVE };
+        let broker = Broker::new(&config.broker, config.tls.as_ref())?;
+        Ok(Self { device, broker, client, every: config.every, sources })
     }
 
     /// Tells until stopped.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let (mut pause, mut failing) = (PAUSE_MIN, false);
         loop {
-            let mut session = self.session();
-            let lost = tokio::select! {
-                () = stop.cancelled() => {
-                    self.goodbye(session).await;
-                    return;
-                }
-                lost = self.tell(&mut session) => lost,
+            let connected = tokio::select! {
+                () = stop.cancelled() => return,
+                connected = Session::connect(&self.broker, &self.client) => connected,
             };
-            if session.connected || !failing {
+            let was_connected = connected.is_ok();
+            let lost = match connected {
+                Err(lost) => lost,
+                Ok(session) => {
+                    info!("connected to the broker of Home Assistant");
+                    let mut telling = self.telling(session);
+                    tokio::select! {
+                        () = stop.cancelled() => {
+                            self.goodbye(telling).await;
+                            return;
+                        }
+                        lost = self.tell(&mut telling) => lost,
+                    }
+                }
+            };
+            if was_connected || !failing {
                 warn!(error = %lost, "the broker of Home Assistant is lost; it is tried again");
             } else {
                 debug!(error = %lost, "the broker of Home Assistant is still lost");
             }
             failing = true;
-            if session.connected {
+            if was_connected {
                 pause = PAUSE_MIN;
             }
             tokio::select! {
@@ -191,98 +184,87 @@ impl HomeAssistant {
         }
     }
 
-    fn session(&self) -> Session {
-        let (client, mut events) = AsyncClient::new(self.options.clone(), QUEUE_MAX);
-        let mut network = NetworkOptions::new();
-        network.set_connection_timeout(CONNECT_TIMEOUT_S);
-        events.set_network_options(network);
+    fn telling(&self, session: Session) -> Telling {
         let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (announced, state) = (Vec::new(), String::new());
-        Session { client, events, ticks, connected: false, announced, state }
+        Telling { session, ticks, announced: Vec::new(), state: String::new() }
     }
 
     /// Tells until the broker is lost, and why it is.
-    async fn tell(&self, session: &mut Session) -> Lost {
+    async fn tell(&self, telling: &mut Telling) -> BrokerError {
+        let status = std::iter::once(self.device.prefixed(STATUS.0));
+        if let Err(error) = telling.session.subscribe(status).await {
+            return error;
+        }
+        if let Err(error) = self.announce(telling).await {
+            return error;
+        }
         loop {
             let done = tokio::select! {
-                event = session.events.poll() => match event {
-                    Ok(event) => self.heard(session, &event),
-                    Err(error) => return error.into(),
+                said = telling.session.next() => match said {
+                    Ok(said) => self.heard(telling, said).await,
+                    Err(error) => Err(error),
                 },
-                _ = session.ticks.tick(), if session.connected => self.update(session),
+                _ = telling.ticks.tick() => self.update(telling).await,
             };
             if let Err(error) = done {
-                return error.into();
+                return error;
             }
         }
     }
 
-    fn heard(&self, session: &mut Session, event: &Event) -> Result<(), ClientError> {
-        let status = self.device.prefixed(STATUS.0);
-        if let Event::Incoming(Packet::ConnAck(_)) = event {
-            info!("connected to the broker of Home Assistant");
-            session.connected = true;
-            session.client.try_subscribe(status, QoS::AtLeastOnce)?;
-            self.announce(session)?;
-        } else if let Event::Incoming(Packet::Publish(message)) = event
-            && message.topic == status
-            && message.payload == STATUS.1
-        {
-            self.announce(session)?;
+    async fn heard(&self, telling: &mut Telling, said: Said) -> Result<(), BrokerError> {
+        match said {
+            Said::Message { topic, payload, .. }
+                if topic == self.device.prefixed(STATUS.0) && payload == STATUS.1 =>
+            {
+                self.announce(telling).await
+            }
+            Said::Subscribed { to_all: false } => {
+                // It is told nevertheless, and hears it when the node connects the next time.
+                warn!("the broker does not say when Home Assistant is started anew");
+                Ok(())
+            }
+            Said::Message { .. } | Said::Subscribed { .. } | Said::Taken(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Tells everything, whether it is known or not.
-    fn announce(&self, session: &mut Session) -> Result<(), ClientError> {
-        (session.announced, session.state) = (Vec::new(), String::new());
-        self.update(session)?;
+    async fn announce(&self, telling: &mut Telling) -> Result<(), BrokerError> {
+        (telling.announced, telling.state) = (Vec::new(), String::new());
+        self.update(telling).await?;
         let topic = self.device.availability_topic();
-        session.client.try_publish(topic, QoS::AtLeastOnce, true, ONLINE)
+        telling.session.publish(topic, ONLINE, true).await.map(drop)
     }
 
     /// Tells what is new: first which quantities there are, then what they are.
-    fn update(&self, session: &mut Session) -> Result<(), ClientError> {
+    async fn update(&self, telling: &mut Telling) -> Result<(), BrokerError> {
         let told = self.sources.told();
         let quantities: Vec<&'static str> = told.iter().map(|it| it.key).collect();
-        if quantities != session.announced {
+        if quantities != telling.announced {
             let topic = self.device.discovery_topic();
-            let config = self.device.discovery(&told);
-            session.client.try_publish(topic, QoS::AtLeastOnce, true, config)?;
-            session.announced = quantities;
+            telling.session.publish(topic, self.device.discovery(&told), true).await?;
+            telling.announced = quantities;
         }
         let state = discovery::state(&told);
-        if state != session.state {
-            let topic = self.device.state_topic();
-            session.client.try_publish(topic, QoS::AtLeastOnce, false, state.clone())?;
-            session.state = state;
+        if state != telling.state {
+            telling.session.publish(self.device.state_topic(), state.clone(), false).await?;
+            telling.state = state;
         }
         Ok(())
     }
 
     /// Says that the node is gone: who disconnects in order leaves no last will.
-    async fn goodbye(&self, mut session: Session) {
-        if !session.connected {
-            return;
-        }
+    async fn goodbye(&self, telling: Telling) {
+        let Telling { mut session, .. } = telling;
         let topic = self.device.availability_topic();
-        let said = session.client.try_publish(topic, QoS::AtLeastOnce, true, OFFLINE);
         let leaving = async {
-            let mut waits_for = None;
-            loop {
-                match session.events.poll().await? {
-                    Event::Outgoing(Outgoing::Publish(number)) => waits_for = Some(number),
-                    // Only what the broker has acknowledged survives a closed connection for sure.
-                    Event::Incoming(Packet::PubAck(ack)) if Some(ack.pkid) == waits_for => {
-                        session.client.try_disconnect()?;
-                    }
-                    Event::Outgoing(Outgoing::Disconnect) => return Ok::<_, Lost>(()),
-                    Event::Incoming(_) | Event::Outgoing(_) => {}
-                }
-            }
+            let number = session.publish(topic, OFFLINE, true).await?;
+            // Only what the broker has acknowledged survives a closed connection for sure.
+            while session.next().await? != Said::Taken(number) {}
+            session.leave().await
         };
-        if said.is_err() || !matches!(timeout(GOODBYE_TIME, leaving).await, Ok(Ok(()))) {
+        if !matches!(timeout(GOODBYE_TIME, leaving).await, Ok(Ok(()))) {
             debug!("the broker of Home Assistant was not told that the node stops");
         }
     }

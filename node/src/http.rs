@@ -1,12 +1,12 @@
-//! The one port of a node: JSON-RPC at `/rpc` by POST and by WebSocket, `/metrics` for Prometheus,
-//! `/health` and `/ready` for whoever restarts or alarms.
+//! The one port of a node: the dashboard at `/`, JSON-RPC at `/rpc` by POST and by WebSocket, `/metrics`
+//! for Prometheus, `/health` and `/ready` for whoever restarts or alarms.
 //!
 //! Everything but the last two asks who is there ([`crate::access`]).
-//! Not for: what the methods do ([`crate::rpc`]).
+//! Not for: what the methods do ([`crate::rpc`]), or pages ([`crate::dashboard`]).
 
-mod connections;
+pub(crate) mod connections;
 pub(crate) mod guard;
-mod health;
+pub(crate) mod health;
 pub(crate) mod tls;
 
 use std::net::SocketAddr;
@@ -27,10 +27,11 @@ use tower::Service as _;
 
 use crate::access::{Access, AccessError};
 use crate::config::RpcConfig;
+use crate::dashboard;
 use crate::metrics::{Metrics, MetricsPage};
 use crate::rpc::{self, Answers, RpcService};
 use connections::Connections;
-use guard::Guard;
+use guard::{Guard, Hosts};
 use tls::{Tls, TlsError};
 
 /// The text format of `OpenMetrics`, which Prometheus reads.
@@ -89,12 +90,17 @@ impl Http {
                  only look; set `rpc.tls_certificate_file` and `rpc.tls_key_file` to let them do more"
             );
         }
-        let guard = Guard::new(access, config.hosts.clone(), address);
+        let pages = dashboard::router(answers.clone(), access.clone(), config.fiat);
+        let guard = (Guard::new(access), Hosts::new(config.hosts.clone(), address));
         let (stop, handle) = stop_channel();
-        let router = router(answers, guard, stop, config.requests_per_s);
+        let router = router((answers, pages), guard, stop, config.requests_per_s);
         let scheme = if tls.is_some() { "https" } else { "http" };
         tracing::info!(%address, scheme, "JSON-RPC listens");
-        Ok(Self { connections: Connections::new(listener, tls), router, rpc: handle })
+        Ok(Self {
+            connections: Connections::new(listener, tls, &config.proxies),
+            router,
+            rpc: handle,
+        })
     }
 
     /// Serves until shutdown.
@@ -109,30 +115,26 @@ impl Http {
 }
 
 fn router(
-    answers: Answers,
-    guard: Guard,
+    (answers, pages): (Answers, Router),
+    (guard, hosts): (Guard, Hosts),
     stop: jsonrpsee::server::StopHandle,
     requests_per_s: u32,
 ) -> Router {
-    let metrics = Metrics::new(
-        answers.history.clone(),
-        answers.network.clone(),
-        (answers.lightning.clone(), answers.dispatch.clone()),
-    );
-    let page = Arc::new(MetricsPage::new(metrics.clone()));
-    let readiness = health::Readiness::new(metrics, &answers);
+    let page = Arc::new(MetricsPage::new(Metrics::of(&answers)));
+    let readiness = health::Readiness::new(&answers);
     let service = rpc::service(answers, stop, requests_per_s);
     let guarded = Router::new()
         .route("/rpc", any(call).with_state(service))
         .route("/metrics", get(show_metrics).with_state(page))
-        .route_layer(middleware::from_fn_with_state(guard.clone(), guard::admit));
+        .route_layer(middleware::from_fn_with_state(guard, guard::admit));
     Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .with_state(readiness)
         .merge(guarded)
+        .merge(pages)
         .fallback(nothing_here)
-        .layer(middleware::from_fn_with_state(guard, guard::same_site))
+        .layer(middleware::from_fn_with_state(hosts, guard::same_site))
 }
 
 /// Hands a request to JSON-RPC, which also takes over a WebSocket.
@@ -154,6 +156,6 @@ async fn show_metrics(State(page): State<Arc<MetricsPage>>) -> Response {
 }
 
 async fn nothing_here() -> (StatusCode, &'static str) {
-    let text = "there is /rpc (JSON-RPC by POST or WebSocket), /metrics, /health and /ready\n";
+    let text = "there is / (the dashboard), /rpc (JSON-RPC by POST or WebSocket), /metrics, /health and /ready\n";
     (StatusCode::NOT_FOUND, text)
 }

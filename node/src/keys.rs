@@ -5,10 +5,12 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use boltgrid_protocol::signing::Keypair;
+
+use crate::private_file::open_to_others;
 
 /// Bytes of a seed.
 const SEED_LEN: usize = 32;
@@ -67,8 +69,7 @@ pub enum KeyError {
 pub fn read(path: &Path) -> Result<Keypair, KeyError> {
     let failed = |source| KeyError::Read { path: path.to_owned(), source };
     let mut file = OpenOptions::new().read(true).open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if let Some(mode) = open_to_others(path, &file.metadata().map_err(failed)?) {
         return Err(KeyError::OpenToOthers { path: path.to_owned(), mode });
     }
     let mut text = String::new();
@@ -115,6 +116,7 @@ pub fn write(path: &Path, key: &Keypair) -> Result<(), KeyError> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

@@ -6,10 +6,13 @@
 //! | site | [`site`] | samples of the devices, set points | site state, signed readings |
 //! | market | `market_task` | messages, readings, the clock | signed messages, set points, notices |
 //! | dispatcher | [`dispatcher`] | samples of the site's meter, targets of the market task | set points of machines, their bids |
+//! | decisions | `decisions` | what machines are told | the same into the archive |
+//! | stratum | [`stratum`] | lines of machines and their pools | the same, and what they prove |
 //! | catch-up | [`catch_up`] | questions and answers about history | the same, what it learnt into the archive |
 //! | lightning | [`lightning`] | requests to pay, invoice, open, close | events, balances, channels |
 //! | channels | [`channels`] | books, balances | opens and closes channels, whom orders name |
 //! | settling | `settling` | what the market wants of Lightning, its events | what happened |
+//! | service | `service` | each round of the market task | word to the service manager, where there is one |
 //! | network | [`network`] | gossip, questions of members | verified messages, answers |
 //!
 //! [`node::run`] opens everything that can fail and then starts the tasks, in the order in which they
@@ -22,13 +25,17 @@ pub mod anomalies;
 #[cfg(test)]
 mod broker_for_tests;
 pub mod catch_up;
+mod chain_source;
 pub mod channels;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
+mod decisions;
 pub mod dispatcher;
 pub mod escrow;
 pub mod feeders;
+pub mod first_files;
 #[cfg(test)]
 #[expect(dead_code, reason = "the sample grid has more to it than these tests need")]
 #[path = "../../protocol/tests/wire/fixture.rs"]
@@ -37,8 +44,10 @@ pub mod grid;
 pub mod history;
 pub mod home_assistant;
 pub mod http;
+pub mod instructions;
 pub mod keys;
 pub mod lightning;
+pub mod live;
 pub mod logging;
 mod market_task;
 pub mod meter_keys;
@@ -46,11 +55,14 @@ mod metrics;
 pub mod network;
 pub mod node;
 mod planner;
+mod private_file;
 pub mod rpc;
+mod service;
 mod settling;
 pub mod site;
 pub mod status;
 pub mod store;
+pub mod stratum;
 pub mod substitutes;
 mod tasks;
 pub mod trading;

@@ -43,6 +43,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use bitcoind::BitcoindError;
+pub(crate) use bitcoind::check as check_bitcoind;
 pub use channel::{Channel, ChannelId, ChannelState, ChannelTerms};
 pub use event::{Delivery, LightningEvent, LightningEvents};
 pub use guard::GuardError;

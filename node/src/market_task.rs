@@ -5,9 +5,11 @@
 //! Not for: deciding anything; that is the market's and the planner's.
 
 mod ahead;
+mod instructing;
 mod missed;
 mod paying;
 mod showing;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +20,6 @@ use boltgrid_market::abstention::ClockCheck;
 use boltgrid_market::effect::{Effect, JournalEntry};
 use boltgrid_market::input::Input;
 use boltgrid_market::notice::{ClearedInterval, Notice};
-use boltgrid_market::strategy;
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::direct::{Answer, Question};
@@ -35,8 +36,11 @@ use tracing::{debug, error, info, warn};
 use crate::clock::{self, Steadiness};
 use crate::feeders::Sums;
 use crate::history::History;
+use crate::instructions::OwnersWord;
+use crate::live::Live;
 use crate::network::{NetworkEvent, NetworkHandle, NetworkUnavailable};
 use crate::planner::Planner;
+use crate::service::Pulse;
 use crate::site::OwnReading;
 use crate::store::{
     Archive, ArchiveError, BookRecord, ClearingRecord, JournalError, JournalHandle,
@@ -57,6 +61,8 @@ pub(crate) struct MarketTask {
     pub(crate) gate: Gatekeeper,
     pub(crate) market: Market,
     pub(crate) planner: Planner,
+    /// What the owner wants, which the planner follows.
+    pub(crate) word: OwnersWord,
     pub(crate) steadiness: Steadiness,
     pub(crate) network: NetworkHandle,
     pub(crate) journal: JournalHandle,
@@ -66,9 +72,13 @@ pub(crate) struct MarketTask {
     pub(crate) history: watch::Sender<History>,
     /// To the feeders' task, what masked sites took together.
     pub(crate) sums: watch::Sender<Sums>,
+    /// To whoever listens.
+    pub(crate) live: Live,
     /// From the network.
     pub(crate) events: mpsc::Receiver<NetworkEvent>,
     pub(crate) chores: Chores,
+    /// Says that this task lives.
+    pub(crate) pulse: Pulse,
     /// The site's own signed readings.
     pub(crate) readings: mpsc::Receiver<OwnReading>,
     /// To the catch-up task, what is about history.
@@ -121,6 +131,7 @@ impl MarketTask {
         let mut looks_back = tokio::time::interval(missed::LOOK_BACK_EVERY);
         looks_back.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.pulse.beat();
             let now = clock::now();
             let due = self.market.next_wakeup(now).min(self.planner.next_wakeup(now));
             let sleep = Duration::from_millis(due.ms_since(now));
@@ -399,10 +410,7 @@ impl MarketTask {
     }
 
     fn order(&mut self, now: Timestamp, interval: Interval) -> Option<Input> {
-        let grid = self.market.grid_power(now);
-        let prices = self.history.borrow().prices();
-        let order = self.planner.order(now, interval, &grid, &prices)?;
-        let order = strategy::beside(order, &self.ahead(interval))?;
+        let order = self.wanted(now, interval)?;
         Some(Input::Place { interval, order })
     }
 
@@ -447,6 +455,7 @@ impl MarketTask {
                 history.set_settled_ms(settlement.interval, clock::now().ms_since(ended));
             }
         });
+        self.tell_listeners(notice);
     }
 
     fn log(&self, notice: &Notice) {
@@ -460,6 +469,13 @@ impl MarketTask {
                 price_msat_per_kwh = ?it.price_msat_per_kwh.map(|price| price.to_msat_per_kwh()),
                 volume_mwh = it.volume_mwh.to_milliwatt_hours(), trades = it.trades.len(),
                 clearing = %it.clearing.short(), "interval cleared"
+            ),
+            Notice::Passed(it) => debug!(
+                interval = %it.interval, view = it.view,
+                leader = it.leader.map(|leader| leader.short().to_string()),
+                quorum = it.quorum, acks = it.acks, is_proposed = it.is_proposed,
+                lacks_orders = it.lacks_orders, prevotes = it.prevotes,
+                precommits = it.precommits, "a view passed without a decision"
             ),
             Notice::NoDecision(interval) => {
                 warn!(%interval, "no decision: the interval is supplied at the tariff");
@@ -527,7 +543,8 @@ impl MarketTask {
         let pruned = tokio::task::spawn_blocking(move || {
             Ok(archive.prune_before(before)?
                 + archive.prune_evidence_before(barring)?
-                + archive.prune_checks_before(checks_before)?)
+                + archive.prune_checks_before(checks_before)?
+                + archive.prune_decisions_before(checks_before)?)
         });
         match pruned.await {
             Ok(Ok(removed)) => debug!(removed, %before, "archive pruned"),
@@ -561,6 +578,7 @@ fn notice_interval(notice: &Notice) -> Option<Interval> {
         | Notice::Lapsed { interval, .. } => Some(*interval),
         Notice::NotTaken(_)
         | Notice::Summed(_)
+        | Notice::Passed(_)
         | Notice::Barred { .. }
         | Notice::Abstains(_)
         | Notice::Returned { .. }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use boltgrid_market::abstention::Cause;
+use boltgrid_protocol::units::Energy;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, text,
@@ -19,7 +20,8 @@ use crate::dispatcher::DispatchDesk;
 use crate::history::History;
 use crate::lightning::{ChannelState, LightningHandle};
 use crate::network::NetworkHandle;
-use crate::status::AbstentionStatus;
+use crate::rpc::Answers;
+use crate::site::SiteWatch;
 
 /// Where the numbers come from.
 #[derive(Clone, Debug)]
@@ -28,20 +30,18 @@ pub(crate) struct Metrics {
     network: NetworkHandle,
     lightning: Option<LightningHandle>,
     dispatch: DispatchDesk,
+    site: SiteWatch,
 }
 
 impl Metrics {
-    pub(crate) fn new(
-        history: watch::Receiver<History>,
-        network: NetworkHandle,
-        (lightning, dispatch): (Option<LightningHandle>, DispatchDesk),
-    ) -> Self {
-        Self { history, network, lightning, dispatch }
-    }
-
-    /// Why the node abstains; none while it signs.
-    pub(crate) fn abstaining(&self) -> Option<AbstentionStatus> {
-        self.history.borrow().sight().abstaining.as_ref().map(AbstentionStatus::from)
+    pub(crate) fn of(answers: &Answers) -> Self {
+        Self {
+            history: answers.history.clone(),
+            network: answers.network.clone(),
+            lightning: answers.lightning.clone(),
+            dispatch: answers.dispatch.clone(),
+            site: answers.site.clone(),
+        }
     }
 }
 
@@ -51,6 +51,7 @@ impl Collector for Metrics {
         self.encode_market(&mut page)?;
         self.encode_network(&mut page)?;
         self.encode_payments(&mut page)?;
+        self.encode_site(&mut page)?;
         self.encode_machines(&mut page)?;
         self.encode_lightning(&mut page)
     }
@@ -58,22 +59,23 @@ impl Collector for Metrics {
 
 impl Metrics {
     fn encode_market(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (sight, outcomes, not_taken) = {
+        let (sight, outcomes, not_taken, price) = {
             let history = self.history.borrow();
-            (history.sight(), history.outcomes(), history.not_taken())
+            let price = history.last_concluded().and_then(|it| it.price_msat_per_kwh);
+            (history.sight(), history.outcomes(), history.not_taken(), price)
         };
+        let help =
+            "Price of the latest interval, in millisatoshi per kilowatt-hour; none without trade";
+        page.gauge_if("price_msat_per_kwh", help, price)?;
         let cause = sight.abstaining.map(|it| it.cause.name());
         let causes = Cause::NAMES.map(|name| ([("cause", name)], u64::from(cause == Some(name))));
         page.gauges("abstaining", "Whether the node signs nothing new, and why", causes)?;
-        if let Some(clocks) = sight.clocks {
-            let help = "Median of the peers' clocks less this node's, in milliseconds";
-            page.gauge("clock_median_offset_ms", help, clocks.median_offset_ms)?;
-            page.gauge("clock_peers", "Peers behind the median offset", clocks.peers)?;
-        }
-        if let Some(hearing) = sight.hearing {
-            let help = "Other members heard in the latest whole interval";
-            page.gauge("members_heard", help, hearing.heard)?;
-        }
+        let help = "Median of the peers' clocks less this node's, in milliseconds";
+        let clocks = sight.clocks;
+        page.gauge_if("clock_median_offset_ms", help, clocks.map(|it| it.median_offset_ms))?;
+        page.gauge_if("clock_peers", "Peers behind the median offset", clocks.map(|it| it.peers))?;
+        let help = "Other members heard in the latest whole interval";
+        page.gauge_if("members_heard", help, sight.hearing.map(|it| it.heard))?;
         let outcomes = [("decided", outcomes.decided), ("no_decision", outcomes.fallen_back)];
         let help = "Intervals that ended, by outcome";
         page.counters("intervals", help, outcomes.map(|(name, n)| ([("outcome", name)], n)))?;
@@ -97,6 +99,43 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// Nothing while the site's values cannot be relied on: a gap tells more than what was.
+    fn encode_site(&self, page: &mut Page<'_>) -> fmt::Result {
+        let state = self.site.state.borrow();
+        let stale = state.as_ref().is_none_or(|it| it.stale.is_some());
+        page.gauge(
+            "site_stale",
+            "Whether the site's values cannot be relied on",
+            u64::from(stale),
+        )?;
+        let state = state.as_ref().filter(|_| !stale);
+        let battery = state.and_then(|it| it.battery.as_ref());
+        let powers = [
+            ("grid", state.map(|it| it.power_mw)),
+            ("load", state.map(|it| it.load_mw)),
+            ("pv", state.map(|it| it.pv_mw)),
+            ("battery", battery.map(|it| it.power_mw)),
+        ];
+        let powers = powers
+            .into_iter()
+            .filter_map(|(part, power)| Some(([("part", part)], power?.to_milliwatts())));
+        let help = "Power in milliwatts: into the site, used, from PV, into the battery";
+        page.gauges("site_power_mw", help, powers)?;
+        let energies = state.iter().flat_map(|it| {
+            [("import", it.import_register_mwh), ("export", it.export_register_mwh)]
+        });
+        let energies = energies.map(|(name, it)| ([("direction", name)], it.to_milliwatt_hours()));
+        let help = "All energy ever taken from the grid and given to it, in milliwatt-hours";
+        page.counters("site_energy_mwh", help, energies)?;
+        let energy = |it: Option<Energy>| it.map(Energy::to_milliwatt_hours);
+        let help = "Energy that the battery holds, in milliwatt-hours";
+        page.gauge_if("battery_stored_mwh", help, energy(battery.map(|it| it.stored_mwh)))?;
+        let help = "Energy that the battery can hold, in milliwatt-hours";
+        page.gauge_if("battery_capacity_mwh", help, energy(battery.map(|it| it.capacity_mwh)))
+    }
+}
+
 /// The label of a machine's numbers.
 fn label(machine: &str) -> [(&'static str, String); 1] {
     [("machine", machine.to_owned())]
@@ -105,14 +144,10 @@ fn label(machine: &str) -> [(&'static str, String); 1] {
 impl Metrics {
     fn encode_machines(&self, page: &mut Page<'_>) -> fmt::Result {
         let status = self.dispatch.status();
-        if let Some(hashprice) = status.hashprice_msat_per_th_day {
-            let help = "What a terahash a second earns in a day, in millisatoshi";
-            page.gauge("hashprice_msat_per_th_day", help, hashprice)?;
-        }
-        if let Some(ms) = status.reaction_ms_p95 {
-            let help = "Within which time 95 of 100 commands follow a meter's sample";
-            page.gauge("reaction_ms_p95", help, ms)?;
-        }
+        let help = "What a terahash a second earns in a day, in millisatoshi";
+        page.gauge_if("hashprice_msat_per_th_day", help, status.hashprice_msat_per_th_day)?;
+        let help = "Within which time 95 of 100 commands follow a meter's sample";
+        page.gauge_if("reaction_ms_p95", help, status.reaction_ms_p95)?;
         let machines = &status.machines;
         let powers = machines.iter().filter_map(|it| Some((label(&it.name), it.power_mw?)));
         page.gauges("miner_power_mw", "What a machine draws, in milliwatts", powers)?;
@@ -143,14 +178,16 @@ impl Metrics {
     }
 
     fn encode_lightning(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Some(lightning) = &self.lightning else { return Ok(()) };
-        let status = lightning.status();
-        let balances = [
-            ("onchain", status.balances.onchain_sat),
-            ("onchain_spendable", status.balances.spendable_sat),
-            ("channels", status.balances.channels_sat),
-            ("closing", status.balances.closing_sat),
-        ];
+        let status = self.lightning.as_ref().map(LightningHandle::status);
+        let balances = status.iter().flat_map(|it| {
+            let it = &it.balances;
+            [
+                ("onchain", it.onchain_sat),
+                ("onchain_spendable", it.spendable_sat),
+                ("channels", it.channels_sat),
+                ("closing", it.closing_sat),
+            ]
+        });
         let balances = balances.map(|(place, sat)| ([("place", place)], sat));
         page.gauges("balance_sat", "The node's money by place, in satoshi", balances)?;
         let states = [
@@ -158,18 +195,23 @@ impl Metrics {
             ("offline", ChannelState::Offline),
             ("usable", ChannelState::Usable),
         ];
-        let channels = states.map(|(name, state)| {
-            let such = status.channels.iter().filter(|it| it.state == state);
-            ([("state", name)], count(such.count()))
+        let channels = status.iter().flat_map(|it| {
+            states.map(|(name, state)| {
+                let such = it.channels.iter().filter(|it| it.state == state);
+                ([("state", name)], count(such.count()))
+            })
         });
         page.gauges("channels", "Lightning channels, by state", channels)?;
-        let (send, receive) = status.room();
-        let room = [("send", send.to_millisatoshi()), ("receive", receive.to_millisatoshi())];
+        let room = status.iter().flat_map(|it| {
+            let (send, receive) = it.room();
+            [("send", send.to_millisatoshi()), ("receive", receive.to_millisatoshi())]
+        });
         let room = room.map(|(name, msat)| ([("direction", name)], msat));
         let help = "What can go through usable channels now, in millisatoshi";
         page.gauges("channel_room_msat", help, room)?;
-        page.gauge("chain_height_blocks", "The latest block that is known", status.height)?;
-        page.gauge("lightning_peers", "Lightning nodes connected", count(status.peers))
+        let (height, peers) = status.map(|it| (it.height, count(it.peers))).unzip();
+        page.gauge_if("chain_height_blocks", "The latest block that is known", height)?;
+        page.gauge_if("lightning_peers", "Lightning nodes connected", peers)
     }
 }
 
@@ -181,6 +223,18 @@ struct Page<'a> {
 impl Page<'_> {
     fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
         self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    /// A number that there may be none of now. Its name and meaning are there all the same, so that
+    /// every node's page names everything that any node's may show.
+    fn gauge_if<V: EncodeGaugeValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: Option<V>,
+    ) -> fmt::Result {
+        let mut metric = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        value.map_or(Ok(()), |value| metric.encode_gauge(&value))
     }
 
     fn gauges<L: EncodeLabelSet, V: EncodeGaugeValue>(

@@ -23,24 +23,28 @@ use tracing::{info, warn};
 
 use crate::alerts::outbox::OutboxError;
 use crate::alerts::{self, AlertDesk, Alerts, AlertsConfig, AlertsError, Wishes};
-use crate::catch_up::{CatchUp, CatchUpEnds, Reach};
+use crate::catch_up::{CatchUp, CatchUpEnds, CatchUpStatus, Reach};
 use crate::channels::{ChannelKeeper, ChannelPlans, KeeperEnds, OrderNames};
 use crate::clock::{self, Steadiness};
-use crate::config::lightning::BitcoinNetwork;
+use crate::config::lightning::{BitcoinNetwork, ChainSource};
 use crate::config::{ChannelsConfig, Config, RpcConfig};
+use crate::decisions::Decisions;
 use crate::dispatcher::{
     DispatchDesk, Dispatcher, DispatcherEnds, KeptError, MiningConfig, Targets,
 };
-use crate::escrow::{EscrowAround, EscrowEnds, EscrowTask};
+use crate::escrow::{EscrowAround, EscrowDesk, EscrowEnds, EscrowTask};
 use crate::feeders::{FeederState, Feeders, FeedersEnds, Sums};
 use crate::grid::{Grid, GridError};
 use crate::history::History;
 use crate::home_assistant::{HomeAssistant, HomeAssistantConfig, HomeAssistantError, Sources};
+use crate::http::health::Readiness;
 use crate::http::{Http, HttpError};
+use crate::instructions::{InstructionsError, OwnersWord};
 use crate::keys::{self, KeyError};
 use crate::lightning::{
     Delivery, Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
 };
+use crate::live::Live;
 use crate::market_task::{Chores, MarketError, MarketTask, Paying};
 use crate::meter_keys::{MeterKeyError, MeterKeys};
 use crate::network::behaviour::Openness;
@@ -49,9 +53,11 @@ use crate::network::{
 };
 use crate::planner::{Planner, PlannerEnds};
 use crate::rpc::Answers;
+use crate::service::{Pulse, Service};
 use crate::settling::{Books, Settling};
 use crate::site::{OwnReading, Site, SiteConfig, SiteError, SiteWatch};
 use crate::store::{Archive, JournalError, Store, StoreError};
+use crate::stratum::{Stratum, StratumError};
 use crate::tasks::{TaskError, Tasks};
 use crate::trading::Trading;
 
@@ -103,9 +109,15 @@ pub enum RunError {
     /// Alerts.
     #[error(transparent)]
     Alerts(#[from] AlertsError),
+    /// The owner's word.
+    #[error(transparent)]
+    Instructions(#[from] InstructionsError),
     /// What is known of machines.
     #[error(transparent)]
     Machines(#[from] KeptError),
+    /// Machines cannot mine through this node.
+    #[error(transparent)]
+    Stratum(#[from] StratumError),
     /// A task ended that should have run for as long as the node.
     #[error(transparent)]
     Task(#[from] TaskError<TaskFailure>),
@@ -200,42 +212,32 @@ async fn start(
     let (network, handle, events) = open_network(config.network, contact, &key, grid()).await?;
     let contacts = handle.watch_lightning_contacts();
     let (history, watched_history) = watch::channel(History::default());
-    let around = (store.archive(), handle.clone(), history.clone());
+    let (live, word) = (Live::default(), OwnersWord::open(&config.data_dir, config.owner)?);
+    let around = (store.archive(), handle.clone(), history.clone(), live.clone());
     let (catch_up, CatchUpEnds { of_history, learnt, status: catch_up_status }) =
         CatchUp::new(reach, key.clone(), grid(), around);
     let (measuring, MeasuringEnds { readings, set_points, shows, feeders, sums, dispatch }) =
-        open_measuring((config.site, config.mining), (meter, participant), grid(), store).await?;
-    let ((trading, trades), (alerts, wishes)) = (Trading::new(), AlertDesk::new());
+        open_measuring((config.site, config.mining), (meter, participant), grid(), (store, &live))
+            .await?;
+    let ((trading, trades), (alerts, wishes), pulse) =
+        (Trading::new(), AlertDesk::new(), Pulse::default());
     let around = (payments.as_ref(), contacts.clone());
     let (keeper, channel_plans, named) =
         keeper(config.channels, participant, grid(), store.archive(), around);
     let around = escrow_around(store, (&handle, &watched_history), payments.as_ref().zip(bitcoin));
     let (escrow, EscrowEnds { of_escrow, held, desk }) =
         EscrowTask::new(grid(), key.clone(), config.owner.willing, around).await?;
-    let answers = Answers {
-        participant,
-        charter: Arc::clone(&charter),
-        rosters: rosters.clone(),
-        started_at,
-        history: watched_history,
-        site: shows.clone(),
-        feeders,
-        network: handle.clone(),
-        archive: store.archive(),
-        catch_up: catch_up_status,
-        trading,
-        lightning: payments.as_ref().map(|it| it.handle.clone()),
-        channel_plans,
-        escrow: desk,
-        alerts,
-        dispatch,
-    };
+    let lives = (shows.clone(), feeders, handle.clone(), live.clone());
+    let asked = (trading, desk, alerts, dispatch);
+    let pays = (payments.as_ref().map(|it| it.handle.clone()), channel_plans);
+    let known = (store.archive(), watched_history, catch_up_status);
+    let answers = answers((grid(), participant, started_at), lives, known, asked, pays);
     let about = (config.home_assistant.as_ref(), config.alerts, config.data_dir.as_path());
-    let tells = tells(&config.rpc, about, answers, wishes).await?;
+    let tells = tells(&config.rpc, about, answers, (wishes, pulse.clone())).await?;
     let books = Books::new(store.archive(), charter.interval);
     let (started, paying) = settle(payments.zip(bitcoin), books, held).unzip();
     let oldest = charter.interval.interval_at(started_at).minus(INTERVALS_TAKEN_UP);
-    let planner = Planner::new(grid(), participant, config.owner, (shows.state, named), set_points);
+    let planner = Planner::new(grid(), participant, word.owner(), (shows.state, named), set_points);
     let market = MarketTask {
         participant,
         charter: Arc::clone(&charter),
@@ -243,6 +245,7 @@ async fn start(
         market: Market::new(grid().0, grid().1, key, load(store, oldest).await?, means),
         paying,
         planner,
+        word,
         steadiness,
         network: handle,
         journal: store.journal(),
@@ -250,7 +253,9 @@ async fn start(
         keep_intervals: keep_intervals(&charter, config.keep_days),
         history,
         sums,
+        live,
         chores: Chores::default(),
+        pulse,
         events,
         readings,
         of_history,
@@ -265,7 +270,7 @@ async fn start(
 
 /// What measures and what follows from it at once, yet to be run: the site, the feeders by everybody's
 /// readings, and the machines.
-type Measuring = (Site, Feeders, Dispatcher);
+type Measuring = (Site, Feeders, Dispatcher, Option<Stratum>);
 
 /// What others have to do with it.
 struct MeasuringEnds {
@@ -281,21 +286,35 @@ async fn open_measuring(
     (config, mining): (SiteConfig, MiningConfig),
     from: (MeterKeys, ParticipantId),
     (charter, rosters): (Arc<Charter>, Rosters),
-    store: &Store,
+    (store, live): (&Store, &Live),
 ) -> Result<(Measuring, MeasuringEnds), RunError> {
     let (reading_sender, readings) = mpsc::channel(READINGS_MAX);
     let (set_points, commands) = mpsc::channel(COMMANDS_MAX);
     let (participant, grid) = (from.1, || (Arc::clone(&charter), rosters.clone()));
     let kept = (store.journal(), store.archive());
-    let (site, shows) = Site::open(config, from, grid(), kept, (reading_sender, commands)).await?;
+    let ends = (reading_sender, commands, live.clone());
+    let (site, shows) = Site::open(config, from, grid(), kept, ends).await?;
     let (watching, FeedersEnds { states: feeders, sums }) =
         Feeders::new(grid(), participant, store.archive());
     let (aimed, targets) = watch::channel(Targets::new());
-    let (dispatcher, DispatcherEnds { desk: dispatch, mining }) =
-        Dispatcher::new(mining, participant, grid(), (shows.clone(), targets))?;
+    let (proxy, machines_of) = (mining.stratum.clone(), mining.workers());
+    let (prove, proved) = watch::channel(Arc::default());
+    let (dispatcher, DispatcherEnds { desk: dispatch, mining }) = Dispatcher::new(
+        mining,
+        participant,
+        grid(),
+        (shows.clone(), targets, live.clone()),
+        proved,
+    )?;
+    let stratum = match proxy {
+        Some(proxy) => {
+            Some(Stratum::open(&proxy, machines_of, dispatch.status.clone(), prove).await?)
+        }
+        None => None,
+    };
     let set_points = (set_points, mining, aimed);
     let ends = MeasuringEnds { readings, set_points, shows, feeders, sums, dispatch };
-    Ok(((site, watching, dispatcher), ends))
+    Ok(((site, watching, dispatcher, stratum), ends))
 }
 
 async fn open_network(
@@ -321,17 +340,24 @@ fn escrow_around(
 
 fn start_tasks(
     shutdown: CancellationToken,
-    ((http, home_assistant, alerts), (site, feeders, dispatcher), catch_up, escrow): (
-        Tells,
-        Measuring,
-        CatchUp,
-        EscrowTask,
-    ),
+    (
+        (service, http, home_assistant, alerts),
+        (site, feeders, dispatcher, stratum),
+        catch_up,
+        escrow,
+    ): (Tells, Measuring, CatchUp, EscrowTask),
     (market, oldest, keeper): (MarketTask, Interval, Option<ChannelKeeper>),
     (network, payments): (Network, Option<Started>),
 ) -> Tasks<TaskFailure> {
     let mut tasks = Tasks::new(shutdown);
+    let decisions = Decisions::new(market.archive.clone(), &market.live);
     // In the order in which they stop: what takes work in first, what work rests on last.
+    if let Some(service) = service {
+        tasks.start("service", |stop| async move {
+            service.run(stop).await;
+            Ok(())
+        });
+    }
     tasks.start("http", |stop| async move {
         http.run(stop).await;
         Ok(())
@@ -343,8 +369,18 @@ fn start_tasks(
         });
     }
     tasks.start("alerts", |stop| async move { Ok(alerts.run(stop).await?) });
+    if let Some(stratum) = stratum {
+        tasks.start("stratum", |stop| async move {
+            stratum.run(stop).await;
+            Ok(())
+        });
+    }
     tasks.start("dispatcher", |stop| async move {
         dispatcher.run(stop).await;
+        Ok(())
+    });
+    tasks.start("decisions", |stop| async move {
+        decisions.run(stop).await;
         Ok(())
     });
     tasks.start("site", |stop| async move { Ok(site.run(stop).await?) });
@@ -375,16 +411,60 @@ fn start_tasks(
     tasks
 }
 
-/// Who tells others how the node is.
-type Tells = (Http, Option<HomeAssistant>, Alerts);
+/// What answers are made of.
+fn answers(
+    ((charter, rosters), participant, started_at): (
+        (Arc<Charter>, Rosters),
+        ParticipantId,
+        Timestamp,
+    ),
+    (site, feeders, network, live): (
+        SiteWatch,
+        watch::Receiver<Vec<FeederState>>,
+        NetworkHandle,
+        Live,
+    ),
+    (archive, history, catch_up): (
+        Archive,
+        watch::Receiver<History>,
+        watch::Receiver<CatchUpStatus>,
+    ),
+    (trading, escrow, alerts, dispatch): (Trading, EscrowDesk, AlertDesk, DispatchDesk),
+    (lightning, channel_plans): (Option<LightningHandle>, Option<ChannelPlans>),
+) -> Answers {
+    Answers {
+        participant,
+        charter,
+        rosters,
+        started_at,
+        history,
+        site,
+        feeders,
+        network,
+        archive,
+        catch_up,
+        trading,
+        lightning,
+        channel_plans,
+        escrow,
+        alerts,
+        dispatch,
+        live,
+    }
+}
 
-/// The port, the task that tells Home Assistant the same, none where the owner wants none, and alerts.
+/// Who tells others how the node is.
+type Tells = (Option<Service>, Http, Option<HomeAssistant>, Alerts);
+
+/// The port, the tasks that tell the service manager and Home Assistant, none where nobody wants them,
+/// and alerts.
 async fn tells(
     rpc: &RpcConfig,
     (home_assistant, alerts, data_dir): (Option<&HomeAssistantConfig>, AlertsConfig, &Path),
     answers: Answers,
-    wishes: Wishes,
+    (wishes, pulse): (Wishes, Pulse),
 ) -> Result<Tells, RunError> {
+    let service = Service::open(pulse, Readiness::new(&answers));
     let sources = || Sources {
         site: answers.site.state.clone(),
         history: answers.history.clone(),
@@ -398,12 +478,14 @@ async fn tells(
     let about = (answers.participant.short().to_string(), Arc::clone(&answers.charter));
     let sources = alerts::Sources {
         site: answers.site.clone(),
+        feeders: answers.feeders.clone(),
         history: answers.history.clone(),
         lightning: answers.lightning.clone(),
         dispatch: answers.dispatch.clone(),
+        live: answers.live.clone(),
     };
     let alerts = Alerts::open(alerts, about, data_dir, sources, wishes)?;
-    Ok((Http::open(rpc, data_dir, answers).await?, home_assistant, alerts))
+    Ok((service, Http::open(rpc, data_dir, answers).await?, home_assistant, alerts))
 }
 
 /// The task that keeps the channels, and its ends. Without Lightning there is none, nobody plans and
@@ -416,9 +498,9 @@ fn keeper(
     (payments, contacts): (Option<&Payments>, watch::Receiver<LightningContacts>),
 ) -> (Option<ChannelKeeper>, Option<ChannelPlans>, watch::Receiver<OrderNames>) {
     let Some(payments) = payments else { return (None, None, watch::channel(None).1) };
-    let around = (payments.handle.clone(), contacts);
+    let lightning = (payments.handle.clone(), payments.chain.clone());
     let (keeper, KeeperEnds { plans, named }) =
-        ChannelKeeper::new(config, participant, grid, archive, around);
+        ChannelKeeper::new(config, participant, grid, (archive, contacts), lightning);
     (Some(keeper), Some(plans), named)
 }
 
@@ -436,6 +518,7 @@ struct Payments {
     lightning: Lightning,
     handle: LightningHandle,
     events: LightningEvents,
+    chain: ChainSource,
 }
 
 impl Payments {
@@ -451,7 +534,7 @@ fn settle(
     books: Books,
     held: mpsc::Sender<Delivery>,
 ) -> Option<((Lightning, Settling), Paying)> {
-    let (Payments { lightning, handle, events }, network) = payments?;
+    let (Payments { lightning, handle, events, .. }, network) = payments?;
     let (settling, ends) = Settling::new(handle, events, books, held);
     Some(((lightning, settling), Paying::new(ends, network)))
 }
@@ -481,9 +564,10 @@ async fn open_lightning(
         warn!("`lightning.forward` is set, but the charter lets nobody pass payments on: none are");
         lightning.forward = false;
     }
+    let chain = lightning.chain.clone();
     let (lightning, handle, events) =
         Lightning::open(lightning, &config.data_dir, store.journal()).await?;
-    Ok(Some(Payments { lightning, handle, events }))
+    Ok(Some(Payments { lightning, handle, events, chain }))
 }
 
 fn network_config(config: crate::config::NetworkConfig) -> NetworkConfig {

@@ -26,11 +26,13 @@ use tracing::{debug, warn};
 
 use crate::channels::OrderNames;
 use crate::config::OwnerConfig;
-use crate::dispatcher::{Aim, Mining, Targets};
+use crate::dispatcher::{Aim, Mining, NextHour, Targets};
 use crate::site::{BatteryState, DispatchCommand, SiteState};
 
 /// Intervals whose trades and set points are remembered.
 const INTERVALS_KEPT: usize = 8;
+/// An hour, of whose PV rules may speak.
+const HOUR_MS: u64 = 3_600_000;
 
 /// What the planner hands over, and what machines tell it.
 pub(crate) type PlannerEnds =
@@ -132,6 +134,21 @@ impl Planner {
         strategy::order(&self.charter, &site, &situation, grid, &relations)
     }
 
+    /// The owner's own order for `interval`, naming whom orders name; none while the meter is in doubt, or
+    /// where the owner wants none.
+    pub(crate) fn own(&mut self, interval: Interval, order: Order) -> Option<Order> {
+        if self.is_in_doubt() || order.steps.is_empty() {
+            return None;
+        }
+        let Named { partners, preferences, .. } = self.named_in(interval);
+        Some(Order { channel_partners: partners, preferences, ..order })
+    }
+
+    /// Goes by other wishes of the owner from now on.
+    pub(crate) const fn set_owner(&mut self, owner: OwnerConfig) {
+        self.owner = owner;
+    }
+
     fn is_in_doubt(&self) -> bool {
         let state = self.site.borrow();
         let stale = state.as_ref().and_then(|state| state.stale.as_ref());
@@ -199,6 +216,7 @@ impl Planner {
 
     /// Tells the dispatcher what the meter is to show, and what power is worth that it does not.
     fn aim(&self, interval: Interval, (site, dispatch): (&Site, &Dispatch), price: Option<Price>) {
+        let next_hour = self.next_hour(interval);
         let prices = self.charter.tariff.at(self.charter.interval.start_of(interval));
         let feed_in = prices.feed_in_msat_per_kwh;
         // What may not go out, or need not, brings nothing.
@@ -210,12 +228,27 @@ impl Planner {
             lack_costs: prices.retail_msat_per_kwh,
         };
         self.targets.send_modify(|targets| {
-            let price = price.unwrap_or(prices.retail_msat_per_kwh);
-            targets.insert(interval, Aim { target, price });
+            let (is_traded, price) = (price.is_some(), price.unwrap_or(prices.retail_msat_per_kwh));
+            targets.insert(interval, Aim { target, price, is_traded, next_hour });
             while targets.len() > INTERVALS_KEPT {
                 targets.pop_first();
             }
         });
+    }
+
+    /// What PV gives in the hour that starts with `interval`, and what is left of it beyond the load;
+    /// `None` where yesterday does not say it for the whole of it.
+    fn next_hour(&self, interval: Interval) -> Option<NextHour> {
+        let interval_ms = self.charter.interval.interval_ms;
+        let mut hour = NextHour::default();
+        for ahead in 0..HOUR_MS.div_ceil(interval_ms.max(1)) {
+            let Sample { load, pv } = self.samples.foreseen(interval.plus(ahead))?;
+            let surplus = pv.checked_sub(load)?.max(Power::ZERO);
+            hour.pv = hour.pv.saturating_add(pv.energy_over_floor(interval_ms).ok()?);
+            hour.surplus =
+                hour.surplus.saturating_add(surplus.energy_over_floor(interval_ms).ok()?);
+        }
+        Some(hour)
     }
 
     /// Notes what was traded.
@@ -268,6 +301,7 @@ impl Planner {
             stored: self.projected(&site, seen, &state, interval),
             outlook: strategy::Outlook::new(&self.charter, from, &last_day),
             flexible: self.mining.borrow().loads.clone(),
+            generation: self.mining.borrow().generation,
         };
         Some((site, situation))
     }

@@ -9,21 +9,31 @@ mod channel_plan;
 pub mod checks;
 pub mod client;
 pub mod code;
+pub mod discover;
 pub mod dispatch;
 pub mod escrow;
 pub mod flows;
 pub mod forgive;
+pub mod gas;
 mod gate;
+pub mod grid;
+pub mod kept;
+pub mod live;
+pub mod log;
+pub mod market;
 pub mod meter;
 pub mod offer;
+pub mod order;
 pub mod past;
 pub mod payment;
+pub mod peer;
 mod roles;
+pub mod settlement;
 pub mod wallet;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use boltgrid_market::settlement::Settlement;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::roster::Rosters;
@@ -32,7 +42,7 @@ use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{
-    BatchRequestConfig, Methods, Server, ServerConfig, StopHandle, TowerService,
+    BatchRequestConfig, Methods, PingConfig, Server, ServerConfig, StopHandle, TowerService,
 };
 use jsonrpsee::types::ErrorObjectOwned;
 use tokio::sync::watch;
@@ -47,11 +57,12 @@ use crate::escrow::EscrowDesk;
 use crate::feeders::FeederState;
 use crate::history::History;
 use crate::lightning::LightningHandle;
+use crate::live::Live;
 use crate::network::NetworkHandle;
 use crate::site::SiteWatch;
 use crate::status::{
-    AbstentionStatus, BookReport, ClockStatus, HearingStatus, IntervalOutcome, IntervalReport,
-    LightningStatus, NetworkStatus, NodeStatus, SettlementReport, SiteStatus,
+    AbstentionStatus, ClockStatus, HearingStatus, LightningStatus, NetworkStatus, NodeStatus,
+    SiteStatus,
 };
 use crate::store::Archive;
 use crate::trading::Trading;
@@ -63,6 +74,8 @@ use channel_plan::ChannelPlanRpcServer;
 pub use checks::ChecksRpcClient;
 use checks::ChecksRpcServer;
 use code::Code;
+pub use discover::DiscoverRpcClient;
+use discover::DiscoverRpcServer;
 pub use dispatch::{DispatchListRpcClient, DispatchRpcClient};
 use dispatch::{DispatchListRpcServer, DispatchRpcServer};
 pub use escrow::EscrowListRpcClient;
@@ -72,15 +85,35 @@ pub use flows::FlowsRpcClient;
 use flows::FlowsRpcServer;
 pub use forgive::ForgiveRpcClient;
 use forgive::ForgiveRpcServer;
+pub use gas::GasRpcClient;
+use gas::GasRpcServer;
 use gate::GateLayer;
+pub use grid::GridRpcClient;
+use grid::GridRpcServer;
+pub use kept::{DispatchPastRpcClient, MeterPastRpcClient};
+use kept::{DispatchPastRpcServer, MeterPastRpcServer};
+use live::{
+    AlertLiveRpcServer, DispatchLiveRpcServer, MarketLiveRpcServer, MeterLiveRpcServer,
+    PaymentLiveRpcServer,
+};
+pub use log::LogRpcClient;
+use log::LogRpcServer;
+pub use market::MarketRpcClient;
+use market::MarketRpcServer;
 pub use meter::MeterRpcClient;
 use meter::MeterRpcServer;
 pub use offer::{ForwardRpcClient, OfferRpcClient};
 use offer::{ForwardRpcServer, OfferRpcServer};
+pub use order::OrderRpcClient;
+use order::OrderRpcServer;
 pub use past::{ChannelPastRpcClient, WalletPastRpcClient};
 use past::{ChannelPastRpcServer, WalletPastRpcServer};
 pub use payment::{DisputeRpcClient, PaymentRpcClient};
 use payment::{DisputeRpcServer, PaymentRpcServer};
+pub use peer::PeerRpcClient;
+use peer::PeerRpcServer;
+pub use settlement::SettlementRpcClient;
+use settlement::SettlementRpcServer;
 pub use wallet::{ChannelRpcClient, WalletRpcClient};
 use wallet::{ChannelRpcServer, WalletRpcServer};
 
@@ -92,6 +125,14 @@ const REQUEST_MAX: u32 = 64 * 1024;
 const RESPONSE_MAX: u32 = 8 * 1024 * 1024;
 /// Most calls of a batch.
 const BATCH_MAX: u32 = 100;
+/// Messages that wait for one WebSocket to take them.
+const MESSAGES_MAX: u32 = 64;
+/// Subscriptions of one WebSocket: each of them, and again.
+const SUBSCRIPTIONS_MAX: u32 = 16;
+/// How often a WebSocket is asked whether it is still there …
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// … and after what silence it is taken to have gone.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// What a node answers.
 #[rpc(server, client, namespace = "node", namespace_separator = ".")]
@@ -99,18 +140,6 @@ pub trait NodeRpc {
     /// How the node is.
     #[method(name = "status")]
     async fn status(&self) -> RpcResult<NodeStatus>;
-}
-
-/// What a node knows of the market. Intervals are decimal strings.
-#[rpc(server, client, namespace = "market", namespace_separator = ".")]
-pub trait MarketRpc {
-    /// What the node knows of one interval; null where it knows nothing.
-    #[method(name = "interval")]
-    async fn interval(&self, interval: String) -> RpcResult<Option<IntervalReport>>;
-
-    /// The stored book of one interval, to be cleared again; null where there is none.
-    #[method(name = "book")]
-    async fn book(&self, interval: String) -> RpcResult<Option<BookReport>>;
 }
 
 /// Where the answers come from.
@@ -148,6 +177,8 @@ pub struct Answers {
     pub alerts: AlertDesk,
     /// The dispatcher.
     pub dispatch: DispatchDesk,
+    /// What happens, as it happens.
+    pub live: Live,
 }
 
 /// JSON-RPC as the port serves it.
@@ -160,6 +191,9 @@ pub(crate) fn service(answers: Answers, stop: StopHandle, requests_per_s: u32) -
         .max_request_body_size(REQUEST_MAX)
         .max_response_body_size(RESPONSE_MAX)
         .set_batch_request_config(BatchRequestConfig::Limit(BATCH_MAX))
+        .set_message_buffer_capacity(MESSAGES_MAX)
+        .max_subscriptions_per_connection(SUBSCRIPTIONS_MAX)
+        .enable_ws_ping(PingConfig::new().ping_interval(PING_EVERY).inactive_limit(SILENCE_MAX))
         .build();
     Server::builder()
         .set_config(config)
@@ -176,10 +210,19 @@ pub(crate) fn service(answers: Answers, stop: StopHandle, requests_per_s: u32) -
 fn methods(answers: Answers) -> Methods {
     let no_overlap = "the namespaces have no method in common";
     let mut methods = Methods::from(NodeRpcServer::into_rpc(answers.clone()));
+    methods.merge(LogRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    let live = || answers.live.clone();
+    methods.merge(MeterLiveRpcServer::into_rpc(live())).expect(no_overlap);
+    methods.merge(MarketLiveRpcServer::into_rpc(live())).expect(no_overlap);
+    methods.merge(PaymentLiveRpcServer::into_rpc(live())).expect(no_overlap);
+    methods.merge(DispatchLiveRpcServer::into_rpc(live())).expect(no_overlap);
+    methods.merge(AlertLiveRpcServer::into_rpc(live())).expect(no_overlap);
     methods.merge(MarketRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(MeterRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ChecksRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(FlowsRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(MeterPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(DispatchPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ForwardRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ChannelPlanRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(PaymentRpcServer::into_rpc(answers.clone())).expect(no_overlap);
@@ -189,8 +232,14 @@ fn methods(answers: Answers) -> Methods {
     methods.merge(AlertRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(DispatchListRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(DispatchRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(GasRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ForgiveRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(GridRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(PeerRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(SettlementRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(DiscoverRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(OrderRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(EscrowRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(WalletPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
@@ -235,44 +284,6 @@ impl NodeRpcServer for Answers {
             not_taken: history.not_taken(),
             last_interval: history.last_concluded().cloned(),
         })
-    }
-}
-
-#[async_trait]
-impl MarketRpcServer for Answers {
-    async fn interval(&self, interval: String) -> RpcResult<Option<IntervalReport>> {
-        let interval = parse(&interval)?;
-        let seen = self.history.borrow().interval(interval).cloned();
-        if seen.as_ref().is_some_and(|seen| seen.outcome == IntervalOutcome::Decided) {
-            return Ok(seen);
-        }
-        // A node that was restarted, or learnt of the book later, saw no decision since it started.
-        let Some(clearing) = self.archive.clearing(interval).map_err(unreadable)? else {
-            return Ok(seen);
-        };
-        let settlement: Option<Settlement> =
-            self.archive.settlement(interval).map_err(unreadable)?;
-        let settlement = settlement.as_ref().map(SettlementReport::from);
-        let stored = IntervalReport::stored(interval, &clearing);
-        Ok(Some(match seen {
-            Some(seen) => IntervalReport {
-                own_order: seen.own_order,
-                settlement: settlement.or(seen.settlement),
-                ..stored
-            },
-            None => IntervalReport { settlement, ..stored },
-        }))
-    }
-
-    async fn book(&self, interval: String) -> RpcResult<Option<BookReport>> {
-        let interval = parse(&interval)?;
-        let book = self.archive.book(interval).map_err(unreadable)?;
-        let clearing = self.archive.clearing(interval).map_err(unreadable)?;
-        Ok(book.zip(clearing).map(|(book, clearing)| BookReport {
-            certificate_hex: hex::encode(&book.certificate),
-            orders_hex: book.orders.iter().map(hex::encode).collect(),
-            clearing_digest: clearing.clearing.to_string(),
-        }))
     }
 }
 

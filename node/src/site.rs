@@ -41,7 +41,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock;
+use crate::live::{Live, News};
 use crate::meter_keys::MeterKeys;
+use crate::rpc::meter::ReadingsReport;
 use crate::store::{Archive, JournalError, JournalHandle};
 use checks::Checks;
 use config::{Kind, Pace, Plan};
@@ -103,6 +105,7 @@ pub struct Site {
     checks: Checks,
     set_points: SetPoints,
     commands: mpsc::Receiver<DispatchCommand>,
+    live: Live,
 }
 
 /// Where a site shows itself.
@@ -131,7 +134,7 @@ impl Site {
         (meter, participant): (MeterKeys, ParticipantId),
         (charter, mut rosters): (Arc<Charter>, Rosters),
         (journal, archive): (JournalHandle, Archive),
-        (outbox, commands): (mpsc::Sender<OwnReading>, mpsc::Receiver<DispatchCommand>),
+        (outbox, commands, live): (mpsc::Sender<OwnReading>, mpsc::Receiver<DispatchCommand>, Live),
     ) -> Result<(Self, SiteWatch), SiteError> {
         let now = clock::now();
         let timing = charter.interval;
@@ -164,6 +167,7 @@ impl Site {
             checks,
             set_points: SetPoints::new(timing, set_point_lead_ms, now),
             commands,
+            live,
         };
         Ok((site, SiteWatch { state: watched, meters: watched_meters, checked }))
     }
@@ -214,17 +218,29 @@ impl Site {
             if let Some((device, failure)) = failed {
                 self.stale(device, failure);
             }
-            let Some(sample) = sample else { continue };
+            let Some(sample) = sample else {
+                self.tell();
+                continue;
+            };
             self.checks.sampled(&sample, &self.latest.shown());
-            if let Some(state) = SiteState::of(&sample) {
+            if let Some(state) = SiteState::of(&sample, self.latest.generated()) {
                 self.state.send_replace(Some(SiteState { stale: self.doubt(), ..state }));
             }
+            self.tell();
             if begins {
                 self.readings.begin_after_gap(sample.at);
             }
             self.readings.sampled(sample).await?;
         }
         Ok(())
+    }
+
+    /// Tells what was just read.
+    fn tell(&self) {
+        self.live.tell(|| {
+            let (site, meters) = (self.state.borrow(), self.meters.borrow());
+            News::Readings(ReadingsReport::of(site.as_ref(), &meters))
+        });
     }
 
     /// Why what was measured is not to be relied on: while an anomaly stands that touches it.

@@ -6,9 +6,12 @@
 mod abstention;
 mod lightning;
 mod payments;
+pub mod quoted;
+pub(crate) mod shapes;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catch_up::CatchUpStatus;
@@ -16,77 +19,10 @@ use crate::catch_up::CatchUpStatus;
 pub use abstention::{AbstentionStatus, ClockStatus, HearingStatus};
 pub use lightning::LightningStatus;
 pub use payments::PaymentsStatus;
-
-/// Serde for 64-bit integers as strings.
-pub mod quoted {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    /// Writes a number as text.
-    ///
-    /// # Errors
-    ///
-    /// Those of the serializer.
-    pub fn serialize<T: Display, S: Serializer>(
-        value: &T,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    /// Reads a number from text.
-    ///
-    /// # Errors
-    ///
-    /// Those of the deserializer, or text that is not such a number.
-    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-
-    /// The same for a number that may be absent.
-    pub mod option {
-        use super::{Deserialize, Deserializer, Display, Error, FromStr, Serializer};
-
-        /// Writes a number as text, or null.
-        ///
-        /// # Errors
-        ///
-        /// Those of the serializer.
-        pub fn serialize<T: Display, S: Serializer>(
-            value: &Option<T>,
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            match value {
-                Some(value) => serializer.serialize_some(&value.to_string()),
-                None => serializer.serialize_none(),
-            }
-        }
-
-        /// Reads a number from text, or null.
-        ///
-        /// # Errors
-        ///
-        /// Those of the deserializer, or text that is not such a number.
-        pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
-        where
-            T: FromStr<Err: Display>,
-            D: Deserializer<'de>,
-        {
-            let text = Option::<String>::deserialize(deserializer)?;
-            text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-        }
-    }
-}
+pub use quoted::{Quoted, QuotedOption};
 
 /// How a node is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeStatus {
     /// The node's version.
     pub version: String,
@@ -105,13 +41,13 @@ pub struct NodeStatus {
     /// Voters of the current roster.
     pub voters: u32,
     /// Since when it runs.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub started_at_unix_ms: u64,
     /// What its clock shows.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub now_unix_ms: u64,
     /// What a test adds to its clock; null in every real node.
-    #[serde(with = "quoted::option", default)]
+    #[serde(with = "QuotedOption", default)]
     pub clock_test_offset_ms: Option<i64>,
     /// The clocks of peers against its own; null before they were asked.
     #[serde(default)]
@@ -123,7 +59,7 @@ pub struct NodeStatus {
     #[serde(default)]
     pub abstains: Option<AbstentionStatus>,
     /// The interval being delivered.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// The site as last measured; none before the first sample.
     pub site: Option<SiteStatus>,
@@ -144,35 +80,35 @@ pub struct NodeStatus {
 }
 
 /// The site as last measured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SiteStatus {
     /// When.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub at_unix_ms: u64,
     /// Why the values cannot be relied on, if so.
     pub stale: Option<String>,
     /// Net power, import positive.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub power_mw: i64,
     /// Consumption.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub load_mw: i64,
     /// Photovoltaics, as a positive amount.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub pv_mw: i64,
     /// What photovoltaics could give.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub pv_potential_mw: i64,
     /// Battery power, charging positive; none without a battery.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub battery_mw: Option<i64>,
     /// Energy in the battery; none without one.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub stored_mwh: Option<u64>,
 }
 
 /// The network as this node sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkStatus {
     /// Addresses it listens at.
     pub listening: Vec<String>,
@@ -193,17 +129,17 @@ pub struct NetworkStatus {
     /// The median score of the connected members.
     pub score_median: Option<i32>,
     /// Payload bytes received.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub bytes_in: u64,
     /// Payload bytes sent.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub bytes_out: u64,
     /// Rejected messages by topic or protocol, then reason.
     pub rejected: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 /// How an interval stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IntervalOutcome {
     /// Not decided yet.
@@ -215,17 +151,17 @@ pub enum IntervalOutcome {
 }
 
 /// What this node knows of one interval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IntervalReport {
     /// The interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// How it stands.
     pub outcome: IntervalOutcome,
     /// The view that decided.
     pub view: Option<u32>,
     /// From gate closure to the decision on this node's clock.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub decide_ms: Option<u64>,
     /// Orders in the book.
     pub orders: u32,
@@ -234,10 +170,10 @@ pub struct IntervalReport {
     /// The digest of its clearing.
     pub clearing_digest: Option<String>,
     /// The clearing price; none where nothing matched.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub price_msat_per_kwh: Option<i64>,
     /// The matched volume.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub volume_mwh: u64,
     /// All trades of the clearing.
     pub trades: u32,
@@ -250,22 +186,22 @@ pub struct IntervalReport {
 }
 
 /// One step of an own order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepReport {
     /// `buy` or `sell`.
     pub side: String,
     /// What stands behind it.
     pub source: String,
     /// How much.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub energy_mwh: u64,
     /// At what limit.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub limit_msat_per_kwh: i64,
 }
 
 /// How far a trade has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TradeState {
     /// Cleared, and not signed by both sides yet.
@@ -277,8 +213,11 @@ pub enum TradeState {
 }
 
 /// One of this node's trades.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TradeReport {
+    /// The interval.
+    #[serde(with = "Quoted")]
+    pub interval: u64,
     /// Its place in the clearing.
     pub index: u32,
     /// `buy` or `sell`, from this node's side.
@@ -286,52 +225,52 @@ pub struct TradeReport {
     /// The other side.
     pub counterparty: String,
     /// How much is contracted.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub energy_mwh: u64,
     /// At what price.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub price_msat_per_kwh: i64,
     /// How far it has come.
     pub state: TradeState,
     /// What was delivered; none until settled.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub delivered_mwh: Option<u64>,
     /// What is due, to this node positive; none until settled.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub due_msat: Option<i64>,
 }
 
 /// What followed from the meters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SettlementReport {
     /// What the meter took on balance, given negative; none without readings.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub metered_mwh: Option<i64>,
     /// Lost on the lines of what was sold.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub losses_mwh: u64,
     /// From the supplier, to it negative.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub supplier_mwh: i64,
     /// Due from the supplier, to it negative.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub supplier_due_msat: i64,
     /// Contracted and not delivered.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub deviation_mwh: u64,
     /// Due from all trades together, to pay negative.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub trades_due_msat: i64,
     /// Whether the ledger entry of the interval sums to zero in energy and in money.
     pub is_balanced: bool,
     /// From the end of delivery until this node had reckoned all this, on its clock; null for what was
     /// reckoned before it last started.
-    #[serde(default, with = "quoted::option")]
+    #[serde(default, with = "QuotedOption")]
     pub settled_ms: Option<u64>,
 }
 
 /// A stored book, to be cleared again: the result of `market.book`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BookReport {
     /// The certificate, in hexadecimal.
     pub certificate_hex: String,

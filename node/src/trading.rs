@@ -10,11 +10,15 @@ use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::forward::Refusal;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::offer::{Day, Offer, Product};
+use boltgrid_protocol::order::OrderRejected;
 use boltgrid_protocol::units::{Energy, Interval, Msat};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::instructions::{Instructions, ORDERS_MAX, StepTerms};
+use crate::rpc::order::{InstructionsReport, OwnOrderReport};
 use crate::rpc::payment::AccountReport;
+use crate::rpc::settlement::DueReport;
 
 /// Commands waiting for the market task.
 const COMMANDS_MAX: usize = 16;
@@ -32,6 +36,29 @@ pub enum NotDone {
     /// The market task has too much to do, or has ended.
     #[error("the node has too much to do, or is stopping; nothing was signed, try again")]
     Busy,
+    /// The order breaks a rule.
+    #[error("{0} (P8)")]
+    BadOrder(OrderRejected),
+    /// The order is placed, or about to be.
+    #[error(
+        "it is too late for this interval: its order is placed or about to be; `market.orders` says \
+         until when each can be changed"
+    )]
+    WindowOver,
+    /// Nobody knows so far ahead.
+    #[error("an order may be placed a week ahead at most")]
+    TooFarAhead,
+    /// Not in the roster.
+    #[error("this node is not a member of the grid in that interval")]
+    NotAMember,
+    /// Too many wait.
+    #[error("{ORDERS_MAX} own orders wait already; withdraw some")]
+    TooManyOrders,
+    /// The disk.
+    #[error(
+        "it cannot be written to the data folder, so it does not hold; the node's log says why"
+    )]
+    NotKept,
     /// It took too long; whether something was signed, `forward.list` and `offer.list` show.
     #[error(
         "the node took too long to answer; see `forward.list` and `offer.list` for what it did"
@@ -122,6 +149,15 @@ pub struct Wanted {
     pub energy_mwh: Energy,
 }
 
+/// Other standing instructions, and who gives them.
+#[derive(Debug)]
+pub(crate) struct Instruction {
+    pub(crate) instructions: Instructions,
+    pub(crate) by: String,
+    /// Whether it is only asked what would follow.
+    pub(crate) is_dry: bool,
+}
+
 /// What the market task answers to a command.
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, NotDone>>;
 
@@ -135,6 +171,12 @@ pub(crate) enum Command {
     Forwards(Answer<Vec<Held>>),
     Accounts(Answer<Vec<AccountReport>>),
     Forgive(ParticipantId, Answer<Forgiven>),
+    Orders(Answer<Vec<OwnOrderReport>>),
+    /// Without steps the interval is left to the planner.
+    Order(Interval, Option<Vec<StepTerms>>, Answer<()>),
+    Dues(Answer<Vec<DueReport>>),
+    Instructions(Answer<InstructionsReport>),
+    Instruct(Instruction, Answer<InstructionsReport>),
 }
 
 /// Where the market task is asked.
@@ -200,6 +242,15 @@ impl Trading {
         self.ask(Command::Accounts).await
     }
 
+    /// What is due and not paid.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`].
+    pub async fn dues(&self) -> Result<Vec<DueReport>, NotDone> {
+        self.ask(Command::Dues).await
+    }
+
     /// Forgives a counterparty what it owes and is in dispute, and trusts it as a newcomer.
     ///
     /// # Errors
@@ -207,6 +258,52 @@ impl Trading {
     /// [`NotDone`].
     pub async fn forgive(&self, counterparty: ParticipantId) -> Result<Forgiven, NotDone> {
         self.ask(|answer| Command::Forgive(counterparty, answer)).await
+    }
+
+    /// The node's orders that are placed or wait, and what would be ordered next.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`].
+    pub async fn orders(&self) -> Result<Vec<OwnOrderReport>, NotDone> {
+        self.ask(Command::Orders).await
+    }
+
+    /// Has something else ordered for an interval than what the planner would, or leaves it to the planner.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`].
+    pub async fn order(
+        &self,
+        interval: Interval,
+        steps: Option<Vec<StepTerms>>,
+    ) -> Result<(), NotDone> {
+        self.ask(|answer| Command::Order(interval, steps, answer)).await
+    }
+
+    /// The standing instructions.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`].
+    pub async fn instructions(&self) -> Result<InstructionsReport, NotDone> {
+        self.ask(Command::Instructions).await
+    }
+
+    /// Replaces the standing instructions, or only says what would follow.
+    ///
+    /// # Errors
+    ///
+    /// [`NotDone`].
+    pub async fn instruct(
+        &self,
+        instructions: Instructions,
+        by: String,
+        is_dry: bool,
+    ) -> Result<InstructionsReport, NotDone> {
+        let instruction = Instruction { instructions, by, is_dry };
+        self.ask(|answer| Command::Instruct(instruction, answer)).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Answer<T>) -> Command) -> Result<T, NotDone> {

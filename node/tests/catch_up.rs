@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod websocket;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -26,9 +29,11 @@ use boltgrid_protocol::order::{Order, Side, Source, Step};
 use boltgrid_protocol::roster::Roster;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Interval, Price};
-use tokio::task::JoinSet;
+use serde_json::json;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use websocket::WebSocket;
 
 /// Past intervals with a book.
 const BOOKS: u64 = 200;
@@ -175,6 +180,30 @@ async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> 
     timeout(DEADLINE, looked).await.unwrap_or_else(|_| panic!("did not happen: {what}"));
 }
 
+/// Subscribes to prices: the intervals of all that are told, once they are so many.
+async fn told(at: &str, token: &str, count: usize) -> JoinHandle<BTreeSet<u64>> {
+    let (at, token) = (at.to_owned(), token.to_owned());
+    let subscribed = spawn_blocking(move || {
+        let mut news = WebSocket::open(&at, &token, DEADLINE);
+        news.send(&json!({ "jsonrpc": "2.0", "id": 1, "method": "market.subscribe_prices" }));
+        assert!(news.next().unwrap()["result"].is_number(), "it is subscribed");
+        news
+    });
+    let mut news = subscribed.await.unwrap();
+    spawn_blocking(move || {
+        let mut told = BTreeSet::new();
+        while told.len() < count {
+            let price = news.next().unwrap();
+            let price = &price["params"]["result"];
+            // What is not decided now is no news of the past.
+            if price["outcome"] == "decided" {
+                told.insert(price["interval"].as_str().unwrap().parse().unwrap());
+            }
+        }
+        told
+    })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_was_away_learns_every_book_and_answers_for_it() {
     let village = Village::found();
@@ -195,13 +224,15 @@ async fn a_member_that_was_away_learns_every_book_and_answers_for_it() {
     }
     let stop = CancellationToken::new();
     let mut nodes: JoinSet<Result<(), RunError>> = JoinSet::new();
-    for name in ["there", "away"] {
-        nodes.spawn(node::run(village.config(name), stop.clone()));
-    }
+    nodes.spawn(node::run(village.config("away"), stop.clone()));
     let at = format!("127.0.0.1:{}", village.ports[1]);
     let token = ["token", "create", "test", "--config", "away/config.toml"];
-    let token = Secret::shown(boltgrid(village.folder.path(), &token).trim());
-    let client = client(at, token.as_ref(), DEADLINE).unwrap();
+    let token = boltgrid(village.folder.path(), &token);
+    let token = token.trim();
+    let client = client(&at, Secret::shown(token).as_ref(), DEADLINE).unwrap();
+    until("it answers", || async { client.status().await.is_ok() }).await;
+    let told = told(&at, token, expected.len()).await;
+    nodes.spawn(node::run(village.config("there"), stop.clone()));
     let count = u64::try_from(expected.len()).unwrap();
     until("all books and the evidence are learnt", || async {
         client.status().await.is_ok_and(|status| {
@@ -209,6 +240,9 @@ async fn a_member_that_was_away_learns_every_book_and_answers_for_it() {
         })
     })
     .await;
+    let all: BTreeSet<u64> = expected.iter().map(|(at, ..)| at.to_number()).collect();
+    let told = timeout(DEADLINE, told).await.expect("subscribers hear of every book").unwrap();
+    assert_eq!(told, all);
     for (at, _, clearing) in &expected {
         let told = client.interval(at.to_string()).await.unwrap().unwrap();
         assert_eq!(told.clearing_digest, Some(clearing.clearing.to_string()));

@@ -28,8 +28,10 @@ pub enum When {
     BatteryBelowPercent(u8),
     /// It holds more.
     BatteryAbovePercent(u8),
-    /// Something implausible was found at a meter or a feeder.
+    /// Something implausible was found at a meter of the site.
     Anomaly,
+    /// A feeder's meter and its sites' do not fit together.
+    FeederGap,
     /// A device of the site does not answer, or cannot be relied on.
     DeviceSilent,
     /// A mining machine does not do as it is told.
@@ -74,6 +76,8 @@ pub struct Seen {
     pub battery_mwh: Option<(u64, u64)>,
     /// What is implausible, in words; empty where nothing is.
     pub anomalies: Option<Vec<String>>,
+    /// Which feeders have a gap that stands, and what is known of it, in words; empty where none has.
+    pub feeder_gaps: Option<Vec<String>>,
     /// Which device is silent and why, in words.
     pub silent: Option<Option<String>>,
     /// Which mining machine does not do as it is told, and why, in words.
@@ -102,15 +106,8 @@ impl When {
             }
             Self::BatteryBelowPercent(least) => battery(seen, |percent| percent < least.into()),
             Self::BatteryAbovePercent(most) => battery(seen, |percent| percent > most.into()),
-            Self::Anomaly => {
-                let anomalies = seen.anomalies.as_ref()?;
-                let text = if anomalies.is_empty() {
-                    "nothing implausible".to_owned()
-                } else {
-                    anomalies.join("; ")
-                };
-                Some((!anomalies.is_empty(), text))
-            }
+            Self::Anomaly => found(seen.anomalies.as_ref()?, "nothing implausible"),
+            Self::FeederGap => found(seen.feeder_gaps.as_ref()?, "no feeder has a gap that stands"),
             Self::DeviceSilent => told(seen.silent.as_ref()?, "all devices answer"),
             Self::MinerTrouble => told(seen.miners.as_ref()?, "all mining machines do as told"),
             Self::Abstaining => told(seen.abstaining.as_ref()?, "the node gives orders"),
@@ -145,6 +142,11 @@ fn battery(seen: &Seen, holds: impl Fn(u64) -> bool) -> Verdict {
     Some((holds(percent), format!("the battery holds {percent} %")))
 }
 
+fn found(what: &[String], over: &str) -> Verdict {
+    let text = if what.is_empty() { over.to_owned() } else { what.join("; ") };
+    Some((!what.is_empty(), text))
+}
+
 fn told(why: &Option<String>, over: &str) -> Verdict {
     Some((why.is_some(), why.clone().unwrap_or_else(|| over.to_owned())))
 }
@@ -159,7 +161,7 @@ pub struct Standing {
 }
 
 /// What is to be told of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Turn {
     /// It holds now.
@@ -287,6 +289,7 @@ mod tests {
             balance_sat: Some(99),
             battery_mwh: Some((1_900, 10_000)),
             anomalies: Some(vec!["frozen".to_owned(), "gap".to_owned()]),
+            feeder_gaps: Some(vec!["cable 1: much".to_owned()]),
             silent: Some(None),
             miners: Some(Some("cellar: refused".to_owned())),
             abstaining: Some(Some("two peers only".to_owned())),
@@ -304,6 +307,7 @@ mod tests {
         check(When::BatteryBelowPercent(20), true, "the battery holds 19 %");
         check(When::BatteryAbovePercent(19), false, "the battery holds 19 %");
         check(When::Anomaly, true, "frozen; gap");
+        check(When::FeederGap, true, "cable 1: much");
         check(When::DeviceSilent, false, "all devices answer");
         check(When::MinerTrouble, true, "cellar: refused");
         check(When::Abstaining, true, "two peers only");

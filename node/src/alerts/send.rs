@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use boltgrid_metering::drivers::Host;
+use boltgrid_metering::drivers::{MqttServer, TlsConfig};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -66,12 +66,15 @@ pub enum Destination {
     /// A topic of an MQTT broker, as JSON.
     Mqtt {
         /// The broker.
-        broker: Host<1883>,
+        broker: MqttServer,
         /// The topic.
         topic: String,
         /// A file with `user:password`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         credentials_file: Option<PathBuf>,
+        /// Whom to take for the broker, where it is reached over TLS.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tls: Option<TlsConfig>,
     },
     /// E-mail.
     Mail {
@@ -201,8 +204,9 @@ impl Receiver {
                 Destination::Telegram { token_file, chat_id, url } => {
                     http::telegram(&self.client, url.as_deref(), (token_file, chat_id), &told).await
                 }
-                Destination::Mqtt { broker, topic, credentials_file } => {
-                    mqtt::publish(broker, topic, credentials_file.as_deref(), json()?).await
+                Destination::Mqtt { broker, topic, credentials_file, tls } => {
+                    let broker = mqtt::ready(broker, tls.as_ref())?;
+                    mqtt::publish(&broker, topic, credentials_file.as_deref(), json()?).await
                 }
                 mail @ Destination::Mail { .. } => mail::send(mail, &told).await,
             }
@@ -222,7 +226,8 @@ impl Destination {
                 url.as_deref().map_or(Ok(()), http::check)?;
                 secret(token_file, "a bot's token").map(drop)
             }
-            Self::Mqtt { topic, credentials_file, .. } => {
+            Self::Mqtt { broker, topic, credentials_file, tls } => {
+                mqtt::ready(broker, tls.as_ref())?;
                 if topic.is_empty() || topic.contains(['#', '+', '\0']) {
                     return Err(SendError::Setting(format!("{topic:?} is not a topic")));
                 }
@@ -234,6 +239,9 @@ impl Destination {
 
     /// The same with files in `folder` where their paths are relative.
     pub(crate) fn relative_to(&mut self, folder: &Path) {
+        if let Self::Mqtt { tls, .. } = self {
+            *tls = tls.take().map(|tls| tls.relative_to(folder));
+        }
         let file = match self {
             Self::Webhook { token_file, .. } | Self::Ntfy { token_file, .. } => token_file.as_mut(),
             Self::Telegram { token_file, .. } => Some(token_file),

@@ -28,8 +28,11 @@ use super::rule::{Rule, Seen, Turn};
 use super::send::{Receiver, ReceiverConfig, SendError};
 use crate::clock;
 use crate::dispatcher::DispatchDesk;
+use crate::feeders::FeederState;
 use crate::history::History;
 use crate::lightning::LightningHandle;
+use crate::live::{Live, News};
+use crate::rpc::alert::ToldReport;
 use crate::site::SiteWatch;
 use crate::status::AbstentionStatus;
 
@@ -122,9 +125,12 @@ impl AlertsConfig {
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pub(crate) site: SiteWatch,
+    pub(crate) feeders: watch::Receiver<Vec<FeederState>>,
     pub(crate) history: watch::Receiver<History>,
     pub(crate) lightning: Option<LightningHandle>,
     pub(crate) dispatch: DispatchDesk,
+    /// Where alerts are told besides.
+    pub(crate) live: Live,
 }
 
 impl Sources {
@@ -158,6 +164,7 @@ impl Sources {
             balance_sat: balance,
             battery_mwh: battery,
             anomalies: Some(anomalies.collect()),
+            feeder_gaps: feeder_gaps(&self.feeders.borrow()),
             silent: site.as_ref().map(|site| site.stale.as_ref().map(ToString::to_string)),
             miners: Some(self.dispatch.status().trouble()),
             abstaining: Some(history.sight().abstaining.as_ref().map(|it| {
@@ -166,6 +173,14 @@ impl Sources {
             })),
         }
     }
+}
+
+/// The gaps that stand, in words; none where no feeder is looked at, or none could be yet.
+fn feeder_gaps(feeders: &[FeederState]) -> Option<Vec<String>> {
+    let is_known = |it: &&FeederState| it.gap.is_some() || it.balance.is_some();
+    let known: Vec<_> = feeders.iter().filter(is_known).collect();
+    let words = |it: &&FeederState| Some(format!("feeder {}: {}", it.name, it.found()?));
+    (!known.is_empty()).then(|| known.iter().filter_map(words).collect())
 }
 
 /// How the owner's alerts are.
@@ -346,6 +361,9 @@ impl Alerts {
             }
             let Some((turn, text)) = turn else { continue };
             info!(target: "boltgrid::event::alert", rule = rule.name, ?turn, text, "alert");
+            self.sources.live.tell(|| {
+                News::Alert(ToldReport::new(rule.name.clone(), (turn, text.clone()), now))
+            });
             let receivers = if rule.receivers.is_empty() {
                 self.receivers.iter().map(|it| it.name().to_owned()).collect()
             } else {

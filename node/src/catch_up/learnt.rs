@@ -17,6 +17,8 @@ use super::keep::{Kept, keep};
 use super::task::{CatchUp, Work};
 use super::verify::Found;
 use crate::clock;
+use crate::live::News;
+use crate::rpc::market::PriceReport;
 
 impl CatchUp {
     /// Puts into the archive what was found and tells who needs to know. `None` where it cannot be
@@ -43,6 +45,7 @@ impl CatchUp {
                 info!(%interval, clearing = %cleared.clearing.short(), "learnt of a book");
                 work.unknown.remove(&interval);
                 self.history.send_modify(|history| history.note_learnt(&cleared));
+                self.tell_price(interval);
                 self.report(|status| status.books_learnt += 1);
             }
             Kept::Reading => self.report(|status| status.readings_learnt += 1),
@@ -66,6 +69,13 @@ impl CatchUp {
                 work.remember_useless(id);
                 self.accuse((interval, whose), &first, &second);
             }
+        }
+    }
+
+    /// Tells listeners the price of a book that was learnt.
+    fn tell_price(&self, interval: Interval) {
+        if let Some(report) = self.history.borrow().interval(interval) {
+            self.live.tell(|| News::Price(PriceReport::of(report, &self.charter)));
         }
     }
 

@@ -30,6 +30,7 @@ use super::status::{CatchUpState, CatchUpStatus};
 use super::verify::{Found, Verifier};
 use crate::clock;
 use crate::history::History;
+use crate::live::Live;
 use crate::network::{NetworkEvent, NetworkHandle};
 use crate::store::{Archive, ArchiveError};
 
@@ -70,6 +71,8 @@ pub(crate) struct CatchUp {
     events: mpsc::Receiver<NetworkEvent>,
     pub(super) learnt: mpsc::Sender<Message>,
     pub(super) history: watch::Sender<History>,
+    /// To whoever listens.
+    pub(super) live: Live,
     status: watch::Sender<CatchUpStatus>,
 }
 
@@ -124,7 +127,7 @@ impl CatchUp {
         reach: Reach,
         key: Keypair,
         (charter, rosters): (Arc<Charter>, Rosters),
-        (archive, network, history): (Archive, NetworkHandle, watch::Sender<History>),
+        (archive, network, history, live): (Archive, NetworkHandle, watch::Sender<History>, Live),
     ) -> (Self, CatchUpEnds) {
         let (of_history, events) = mpsc::channel(EVENTS_MAX);
         let (learnt_sender, learnt) = mpsc::channel(LEARNT_MAX);
@@ -141,6 +144,7 @@ impl CatchUp {
             events,
             learnt: learnt_sender,
             history,
+            live,
             status: status_sender,
         };
         (task, CatchUpEnds { of_history, learnt, status })

@@ -39,6 +39,8 @@ pub(super) struct Past {
     /// Whom each member's latest order names, and of which interval it is.
     named: BTreeMap<RosterIndex, (Interval, BTreeSet<RosterIndex>)>,
     next: Interval,
+    /// Whether any book was found: what was before the grid's first says nothing about a day of it.
+    begun: bool,
 }
 
 impl Past {
@@ -53,6 +55,7 @@ impl Past {
             since_faded_ms: 0,
             named: BTreeMap::new(),
             next: now.minus(BOOKS_MAX),
+            begun: false,
         }
     }
 
@@ -88,8 +91,12 @@ impl Past {
         let mut interval = self.next.max(now.minus(BOOKS_MAX));
         while interval < now {
             match archive.book(interval)? {
-                Some(book) => self.read_book(interval, &book),
-                None => self.pass(),
+                Some(book) => {
+                    self.begun = true;
+                    self.read_book(interval, &book);
+                }
+                None if self.begun => self.pass(),
+                None => {}
             }
             interval = interval.next();
         }

@@ -4,16 +4,17 @@ use boltgrid_market::channels::{Action, Plan, Step};
 use boltgrid_protocol::id::RosterIndex;
 use boltgrid_protocol::roster::Roster;
 use boltgrid_protocol::units::{Msat, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lightning::ChannelId;
-use crate::status::quoted;
+use crate::status::{Quoted, QuotedOption};
 
 /// What the policy would do about the node's channels now: the result of `channel.plan`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanReport {
     /// When it was made.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub made_at_unix_ms: u64,
     /// Whether the node carries its plans out by itself.
     pub automatic: bool,
@@ -22,15 +23,15 @@ pub struct PlanReport {
     /// What would be good and is not done, and why.
     pub waiting: Vec<String>,
     /// All that is expected to be paid in the grid a day.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub expected_msat_a_day: u64,
     /// How much time of the past the expectation rests on; what is older counts less.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub expected_from_ms: u64,
 }
 
 /// One step of a plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepReport {
     /// What to do.
     pub action: ActionKind,
@@ -39,17 +40,17 @@ pub struct StepReport {
     /// With which participant, where that is known.
     pub partner: Option<String>,
     /// What goes into it; none where it is closed.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub amount_msat: Option<u64>,
     /// What the chain takes.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub fee_msat: u64,
     /// Why.
     pub reason: String,
 }
 
 /// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionKind {
     /// Opens a channel.

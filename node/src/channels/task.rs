@@ -22,8 +22,10 @@ use super::own::{Partner, Watch};
 use super::past::Past;
 use super::report::PlanReport;
 use super::{OrderNames, carry};
+use crate::chain_source;
 use crate::clock;
 use crate::config::ChannelsConfig;
+use crate::config::lightning::ChainSource;
 use crate::lightning::{LightningHandle, LightningStatus};
 use crate::network::LightningContacts;
 use crate::store::{Archive, ArchiveError};
@@ -36,7 +38,7 @@ const QUESTIONS_MAX: usize = 4;
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// The least that a channel must carry one way to be named in orders: a tranche of 250 Wh at 300 sat.
 const NAMED_FROM: Msat = Msat::from_satoshi_saturating(75);
-/// What a transaction is taken to cost where the chain does not say.
+/// What a transaction is taken to cost where the chain has not said yet.
 const SAT_PER_VB_UNKNOWN: u64 = 10;
 
 /// Where dry runs are asked for.
@@ -87,6 +89,8 @@ pub(crate) struct ChannelKeeper {
     rosters: Rosters,
     archive: Archive,
     lightning: LightningHandle,
+    chain: ChainSource,
+    sat_per_vb: u64,
     contacts: watch::Receiver<LightningContacts>,
     watch: Watch,
     /// Whose the other sides of our channels are, also when their records have expired.
@@ -110,8 +114,8 @@ impl ChannelKeeper {
         keeping: ChannelsConfig,
         participant: ParticipantId,
         (charter, rosters): (Arc<Charter>, Rosters),
-        archive: Archive,
-        (lightning, contacts): (LightningHandle, watch::Receiver<LightningContacts>),
+        (archive, contacts): (Archive, watch::Receiver<LightningContacts>),
+        (lightning, chain): (LightningHandle, ChainSource),
     ) -> (Self, KeeperEnds) {
         let (asked, questions) = mpsc::channel(QUESTIONS_MAX);
         let (named, watched_named) = watch::channel(None);
@@ -125,6 +129,8 @@ impl ChannelKeeper {
             rosters,
             archive,
             lightning,
+            chain,
+            sat_per_vb: SAT_PER_VB_UNKNOWN,
             contacts,
             watch,
             whose: BTreeMap::new(),
@@ -207,6 +213,7 @@ impl ChannelKeeper {
         if status.synced_at_unix_s.is_none() {
             return Err(NoPlan::NotSynced);
         }
+        let sat_per_vb = self.sat_per_vb().await;
         let roster = Arc::clone(self.past.roster());
         let me = roster.index_of(&self.participant).ok_or(NoPlan::NotAMember)?;
         let mut members: Vec<RosterIndex> =
@@ -223,12 +230,24 @@ impl ChannelKeeper {
             flows,
             channels: &channels,
             onchain: Msat::from_satoshi_saturating(status.balances.onchain_sat),
-            sat_per_vb: sat_per_vb(&status),
+            sat_per_vb,
             limits: &self.keeping.limits,
         });
         let when = (now, self.keeping.automatic);
         let report = PlanReport::of(&plan, &roster, when, (flows.total(), flows.span_ms()));
         Ok((plan, report))
+    }
+
+    /// What a transaction has to pay now, or had to when the chain said it last.
+    async fn sat_per_vb(&mut self) -> u64 {
+        match chain_source::sat_per_vb_ceil(&self.chain).await {
+            Ok(sat_per_vb) => self.sat_per_vb = sat_per_vb,
+            Err(error) => {
+                let taken = self.sat_per_vb;
+                info!(chain = %self.chain, %error, taken, "what fees are is not known now");
+            }
+        }
+        self.sat_per_vb
     }
 
     /// Reads the books up to now, off the event loop.
@@ -261,10 +280,4 @@ impl ChannelKeeper {
             })
         })
     }
-}
-
-/// What a transaction has to pay, rounded up.
-fn sat_per_vb(status: &LightningStatus) -> u64 {
-    let per_kvb = status.fee_rate_sat_per_kvb;
-    per_kvb.map_or(SAT_PER_VB_UNKNOWN, |per_kvb| per_kvb.div_ceil(1_000).max(1))
 }

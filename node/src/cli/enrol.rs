@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment, EnrolmentRejected};
-use boltgrid_protocol::id::MeterKey;
+use boltgrid_protocol::id::{MeterKey, ParticipantId};
 use boltgrid_protocol::roster::epoch_start;
 use boltgrid_protocol::units::{Interval, Power};
 use clap::{Args, Subcommand};
@@ -125,23 +125,18 @@ impl Request {
     fn run(self, out: &mut impl Write) -> Result<(), CliError> {
         let config = Config::load(&self.dir.join(CONFIG_FILE), RawConfig::default())?;
         let charter = grid::read_charter(&config.grid.charter_file)?;
-        let valid_from = self.valid_from(&charter);
-        let meter = self.meter(&config.keys.meter)?;
-        let watts = |watts: u32| Power::from_milliwatts(i64::from(watts) * 1000);
-        let length = (self.days * DAY_MS).div_ceil(charter.interval.interval_ms);
-        let request = CertifiedEnrolment::request(Enrolment {
-            grid: charter.grid_id(),
-            participant: keys::read(&config.keys.participant_key_file)?.participant_id(),
-            meter,
-            connection_point: self.connection_point,
+        let wish = Wish {
+            valid_from: self.valid_from(&charter),
+            connection_point: self.connection_point.clone(),
             outside: self.outside,
-            rated_import_mw: watts(self.import_w),
-            rated_export_mw: watts(self.export_w),
+            import_w: self.import_w,
+            export_w: self.export_w,
             votes: !self.no_vote,
-            valid_from,
-            valid_until: valid_from.plus(length),
-        });
-        check_but_for_signatures(&request, &charter)?;
+            days: self.days,
+        };
+        let meter = self.meter(&config.keys.meter)?;
+        let participant = keys::read(&config.keys.participant_key_file)?.participant_id();
+        let request = wish.request(&charter, participant, meter)?;
         write_new(&self.output, &request.to_bytes(), "--output")?;
         show_enrolment(out, &request, Some(&charter))?;
         writeln!(
@@ -153,12 +148,62 @@ impl Request {
     }
 
     fn valid_from(&self, charter: &Charter) -> Interval {
-        let this_epoch = epoch_start(charter, charter.interval.interval_at(clock::now()));
         match self.from_interval {
             Some(number) => Interval::from_number(number),
-            None if self.founding => this_epoch,
-            None => this_epoch.plus(charter.membership.roster_epoch_intervals),
+            None if self.founding => {
+                epoch_start(charter, charter.interval.interval_at(clock::now()))
+            }
+            None => next_epoch(charter),
         }
+    }
+}
+
+/// The first interval of the next epoch, with which members come in on a grid that runs.
+pub(crate) fn next_epoch(charter: &Charter) -> Interval {
+    let this = epoch_start(charter, charter.interval.interval_at(clock::now()));
+    this.plus(charter.membership.roster_epoch_intervals)
+}
+
+/// What a request for membership asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) connection_point: String,
+    pub(crate) outside: bool,
+    pub(crate) import_w: u32,
+    pub(crate) export_w: u32,
+    pub(crate) votes: bool,
+    pub(crate) valid_from: Interval,
+    pub(crate) days: u64,
+}
+
+impl Wish {
+    /// The request, which is right but for signatures.
+    ///
+    /// # Errors
+    ///
+    /// [`EnrolmentRejected`], as no registrar could sign it.
+    pub(crate) fn request(
+        self,
+        charter: &Charter,
+        participant: ParticipantId,
+        meter: MeterKey,
+    ) -> Result<CertifiedEnrolment, EnrolmentRejected> {
+        let watts = |watts: u32| Power::from_milliwatts(i64::from(watts) * 1000);
+        let length = (self.days * DAY_MS).div_ceil(charter.interval.interval_ms);
+        let request = CertifiedEnrolment::request(Enrolment {
+            grid: charter.grid_id(),
+            participant,
+            meter,
+            connection_point: self.connection_point,
+            outside: self.outside,
+            rated_import_mw: watts(self.import_w),
+            rated_export_mw: watts(self.export_w),
+            votes: self.votes,
+            valid_from: self.valid_from,
+            valid_until: self.valid_from.plus(length),
+        });
+        check_but_for_signatures(&request, charter)?;
+        Ok(request)
     }
 }
 
@@ -211,10 +256,10 @@ impl Show {
 fn check_but_for_signatures(
     certified: &CertifiedEnrolment,
     charter: &Charter,
-) -> Result<(), CliError> {
+) -> Result<(), EnrolmentRejected> {
     match certified.verify(charter) {
         Ok(_) | Err(EnrolmentRejected::TooFewSignatures { .. }) => Ok(()),
-        Err(rejected) => Err(rejected.into()),
+        Err(rejected) => Err(rejected),
     }
 }
 

@@ -12,6 +12,8 @@ use boltgrid_protocol::units::Interval;
 
 use crate::access::tokens::TokenFileError;
 use crate::config::ConfigError;
+use crate::dashboard::setup::SetupError;
+use crate::first_files::FirstFilesError;
 use crate::grid::GridError;
 use crate::keys::KeyError;
 use crate::lightning::{RestoreError, SeedError};
@@ -19,6 +21,12 @@ use crate::logging::LoggingError;
 use crate::meter_keys::MeterKeyError;
 use crate::node::RunError;
 use crate::store::{ArchiveError, StoreError};
+
+/// Exit codes, in docs/cli.md.
+const FAILED: u8 = 1;
+const ARGUMENTS: u8 = 2;
+const NO_NODE: u8 = 3;
+const REFUSED: u8 = 4;
 
 /// Why a command did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +48,12 @@ pub enum CliError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The files of a new folder.
+    #[error(transparent)]
+    FirstFiles(#[from] FirstFilesError),
+    /// The set-up in the browser.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// Charter or enrolments.
     #[error(transparent)]
     Grid(#[from] GridError),
@@ -166,6 +180,9 @@ pub enum CliError {
         /// What it said.
         problem: String,
     },
+    /// The doctor found trouble.
+    #[error("{}", if *.0 == 1 { "one thing is in trouble".to_owned() } else { format!("{} things are in trouble", .0) })]
+    Unwell(usize),
     /// Nothing is stored of an interval.
     #[error(
         "no book is stored for interval {0}: it was not decided, is still to come, \
@@ -194,4 +211,48 @@ pub enum CliError {
         /// The digest computed now.
         again: ClearingDigest,
     },
+}
+
+impl CliError {
+    /// What the process ends with (docs/cli.md).
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Arguments(error) => u8::try_from(error.exit_code()).unwrap_or(ARGUMENTS),
+            Self::NoNode { .. } => NO_NODE,
+            Self::Refused { .. } | Self::Unknown { .. } => REFUSED,
+            Self::Argument { .. }
+            | Self::Machine(_)
+            | Self::Config(_)
+            | Self::FirstFiles(_)
+            | Self::Setup(_)
+            | Self::Grid(_)
+            | Self::Key(_)
+            | Self::MeterKey(_)
+            | Self::NoNextMeterKey
+            | Self::Logging(_)
+            | Self::Store(_)
+            | Self::Archive(_)
+            | Self::Seed(_)
+            | Self::Restore(_)
+            | Self::NoLightning { .. }
+            | Self::Node(_)
+            | Self::Exists { .. }
+            | Self::Read { .. }
+            | Self::Tokens(_)
+            | Self::Write { .. }
+            | Self::Contents { .. }
+            | Self::Output(_)
+            | Self::Enrolment(_)
+            | Self::NotARegistrar(_)
+            | Self::Runtime(_)
+            | Self::StoppedAtOnce
+            | Self::Unwell(_)
+            | Self::NoBook(_)
+            | Self::Certificate(_)
+            | Self::Replay(_)
+            | Self::WrongInterval { .. }
+            | Self::Differs { .. } => FAILED,
+        }
+    }
 }

@@ -1,77 +1,277 @@
-//! `boltgrid export`: everything that the running node keeps about money, as CSV files in a folder.
+//! `boltgrid export`: what the running node keeps, as CSV or Parquet files in a folder.
+//!
+//! It is asked for page by page, and each page is written before the next one is asked for, so that years need
+//! no more memory than a day.
 //! Not for: a backup of the wallet; none of it brings money back.
 
+mod table;
+
 use std::fs;
-use std::io::Write;
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use jsonrpsee::core::client::Error;
+use jsonrpsee::http_client::HttpClient;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::CliError;
-use super::node::Running;
+use super::node::Node;
 use super::past::every_page;
 use super::rpc::Door;
+use super::show;
+use crate::dispatcher::Log;
+use crate::rpc::code::Code;
+use crate::rpc::kept::RegisterReport;
+use crate::rpc::market::PriceReport;
 use crate::rpc::past::{BalanceReport, ChannelPastReport};
 use crate::rpc::payment::{DisputeReport, PaymentReport};
-use crate::rpc::{ChannelPastRpcClient, DisputeRpcClient, PaymentRpcClient, WalletPastRpcClient};
+use crate::rpc::{
+    ChannelPastRpcClient, DispatchPastRpcClient, DisputeRpcClient, GridRpcClient, MarketRpcClient,
+    MeterPastRpcClient, PaymentRpcClient, WalletPastRpcClient,
+};
+use crate::status::TradeReport;
+use table::{Format, Table, is_there};
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// The folder to write payments.csv, disputes.csv, balances.csv, channels.csv and
-    /// transactions.csv into; it is made where there is none, and no file is overwritten
+    /// The folder to write payments.csv, trades.csv and the like into; it is made where there is none, and no
+    /// file is overwritten
     #[arg(value_name = "DIR")]
     folder: PathBuf,
     /// The first interval, by its number; all that are kept by default
     #[arg(long, value_name = "INTERVAL", default_value_t = 0)]
     from: u64,
+    /// The interval after the last, by its number; up to now by default
+    #[arg(long, value_name = "INTERVAL")]
+    before: Option<u64>,
+    /// Only these; all by default
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    only: Vec<What>,
+    /// The form of the files
+    #[arg(long, value_name = "FORMAT", default_value = "csv")]
+    format: Format,
     #[command(flatten)]
-    running: Running,
+    node: Node,
+}
+
+/// What can be exported, each into a file of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// What was paid, at which stage each payment is
+    Payments,
+    /// This node's trades
+    Trades,
+    /// The price of every interval
+    Prices,
+    /// What the meter that settles showed at the start of each interval, as it was signed
+    Readings,
+    /// What machines were told, and why
+    Decisions,
+    /// Dues in dispute
+    Disputes,
+    /// Where the money was at the end of each interval
+    Balances,
+    /// What became of channels
+    Channels,
+    /// The on-chain wallet's transactions
+    Transactions,
+}
+
+/// A file that was written.
+#[derive(Debug, Serialize)]
+struct Written {
+    file: PathBuf,
+    rows: u64,
 }
 
 /// A dispute in a line: without what both sides signed, which is no table.
-#[derive(Debug, Serialize)]
-struct DisputeRow<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+struct DisputeRow {
     interval: u64,
     trade: Option<u32>,
-    forward: Option<&'a str>,
-    counterparty: &'a str,
+    forward: Option<String>,
+    counterparty: String,
     due_msat: i64,
     unpaid_msat: u64,
-    why: &'a str,
+    why: String,
     at_unix_ms: u64,
     resolved_at_unix_ms: Option<u64>,
 }
 
+/// An export under way.
+struct Work<'a> {
+    door: &'a Door,
+    folder: &'a Path,
+    format: Format,
+    /// The first interval, and the one after the last.
+    span: (u64, Option<u64>),
+    interval_ms: u64,
+}
+
 impl Export {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let door = self.running.door()?;
-        let from = || self.from.to_string();
-        let payments = payments(&door, from())?;
-        let disputes = door.ask(|it| async move { it.disputes().await })?;
-        let disputes: Vec<DisputeRow<'_>> = disputes.iter().map(DisputeRow::from).collect();
-        let since = from();
-        let balances = door.ask(|it| async move {
-            let page =
-                async |before| WalletPastRpcClient::history(&it, since.clone(), before).await;
-            every_page(page, |it: &BalanceReport| it.interval).await
+        let all = What::value_variants();
+        let wanted = if self.only.is_empty() { all } else { self.only.as_slice() };
+        let path = |what: What| self.folder.join(what.file(self.format));
+        if let Some(path) = wanted.iter().map(|it| path(*it)).find(|it| is_there(it)) {
+            return Err(CliError::Exists { path, remedy: "`boltgrid export DIR`" });
+        }
+        let door = self.node.door()?;
+        let charter = door.ask(|it| async move { it.charter().await })?;
+        let failed = |source| CliError::Write { path: self.folder.clone(), source };
+        fs::create_dir_all(&self.folder).map_err(failed)?;
+        let work = Work {
+            door: &door,
+            folder: &self.folder,
+            format: self.format,
+            span: (self.from, self.before),
+            interval_ms: charter.interval_ms,
+        };
+        let mut written = Vec::new();
+        for what in wanted {
+            if let Some(it) = work.export(*what)? {
+                if !self.node.json {
+                    writeln!(out, "{}: {} rows", it.file.display(), it.rows)?;
+                }
+                written.push(it);
+            }
+        }
+        if self.node.json { show::json(out, &written) } else { Ok(()) }
+    }
+}
+
+impl What {
+    fn file(self, format: Format) -> String {
+        let name = self.to_possible_value().expect("none of them is hidden");
+        format!("{}.{}", name.get_name(), format.ending())
+    }
+}
+
+impl Work<'_> {
+    /// Writes one file; none where this node has nothing of the kind.
+    fn export(&self, what: What) -> Result<Option<Written>, CliError> {
+        let from = || self.span.0.to_string();
+        match what {
+            What::Payments => {
+                self.pages(what, self.span.1, |it: &PaymentReport| it.interval, {
+                    |it: HttpClient, before| async move {
+                        PaymentRpcClient::list(&it, from(), before).await
+                    }
+                })
+            }
+            What::Trades => self.pages(what, self.span.1, |it: &TradeReport| it.interval, {
+                |it: HttpClient, before| async move { it.trades(from(), before, None).await }
+            }),
+            What::Prices => self.pages(what, self.span.1, |it: &PriceReport| it.interval, {
+                |it: HttpClient, before| async move { it.prices(from(), before).await }
+            }),
+            What::Readings => self.pages(what, self.span.1, |it: &RegisterReport| it.interval, {
+                |it: HttpClient, before| async move {
+                    MeterPastRpcClient::history(&it, from(), before).await
+                }
+            }),
+            What::Balances => self.pages(what, self.span.1, |it: &BalanceReport| it.interval, {
+                |it: HttpClient, before| async move {
+                    WalletPastRpcClient::history(&it, from(), before).await
+                }
+            }),
+            What::Channels => {
+                self.pages(what, self.span.1, |it: &ChannelPastReport| it.interval, {
+                    |it: HttpClient, before| async move {
+                        ChannelPastRpcClient::history(&it, from(), before).await
+                    }
+                })
+            }
+            What::Decisions => {
+                let (from, before) = self.span_ms();
+                self.pages(
+                    what,
+                    before,
+                    |it: &Log| it.at_unix_ms,
+                    |it: HttpClient, before| async move {
+                        DispatchPastRpcClient::history(&it, from.to_string(), before).await
+                    },
+                )
+            }
+            What::Disputes => self.disputes(what).map(Some),
+            What::Transactions => self.transactions(what),
+        }
+    }
+
+    /// The span in Unix milliseconds.
+    fn span_ms(&self) -> (u64, Option<u64>) {
+        let ms = |interval: u64| interval.saturating_mul(self.interval_ms);
+        (ms(self.span.0), self.span.1.map(ms))
+    }
+
+    fn table<T: JsonSchema>(&self, what: What) -> Result<Table, CliError> {
+        Table::create::<T>(self.folder.join(what.file(self.format)), self.format)
+    }
+
+    /// Writes page after page, each before the last entry of the one before it, until one is empty.
+    fn pages<T, F>(
+        &self,
+        what: What,
+        mut before: Option<u64>,
+        place_of: impl Fn(&T) -> u64,
+        ask: impl Fn(HttpClient, Option<String>) -> F,
+    ) -> Result<Option<Written>, CliError>
+    where
+        T: Serialize + JsonSchema,
+        F: Future<Output = Result<Vec<T>, Error>>,
+    {
+        let mut table = self.table::<T>(what)?;
+        loop {
+            let page = self.door.ask(|it| ask(it, before.map(|it| it.to_string())))?;
+            let Some(last) = page.last() else { return finish(table).map(Some) };
+            before = Some(place_of(last));
+            table.add(&page)?;
+            progress(what, table.rows());
+        }
+    }
+
+    fn disputes(&self, what: What) -> Result<Written, CliError> {
+        let (from, before) = self.span;
+        let is_in = |at: u64| at >= from && before.is_none_or(|before| at < before);
+        let disputes = self.door.ask(|it| async move { it.disputes().await })?;
+        let rows = disputes.into_iter().filter(|it| is_in(it.interval)).map(DisputeRow::from);
+        let mut table = self.table::<DisputeRow>(what)?;
+        table.add(&rows.collect::<Vec<_>>())?;
+        finish(table)
+    }
+
+    fn transactions(&self, what: What) -> Result<Option<Written>, CliError> {
+        let (from, before) = self.span_ms();
+        let is_in = |at: u64| at >= from && before.is_none_or(|before| at < before);
+        let transactions = self.door.ask(|it| async move {
+            match it.transactions().await {
+                // A node without Lightning has no wallet, and all else to export.
+                Err(Error::Call(why)) if why.code() == Code::NoLightning.number() => Ok(None),
+                answer => answer.map(Some),
+            }
         })?;
-        let since = from();
-        let channels = door.ask(|it| async move {
-            let page =
-                async |before| ChannelPastRpcClient::history(&it, since.clone(), before).await;
-            every_page(page, |it: &ChannelPastReport| it.interval).await
-        })?;
-        let transactions = door.ask(|it| async move { it.transactions().await })?;
-        let folder = &self.folder;
-        let failed = |source| CliError::Write { path: folder.clone(), source };
-        fs::create_dir_all(folder).map_err(failed)?;
-        file(out, folder, "payments.csv", &payments)?;
-        file(out, folder, "disputes.csv", &disputes)?;
-        file(out, folder, "balances.csv", &balances)?;
-        file(out, folder, "channels.csv", &channels)?;
-        file(out, folder, "transactions.csv", &transactions)
+        let Some(mut rows) = transactions else { return Ok(None) };
+        rows.retain(|it| is_in(it.at_unix_ms));
+        let mut table = self.table::<crate::rpc::past::TransactionReport>(what)?;
+        table.add(&rows)?;
+        finish(table).map(Some)
+    }
+}
+
+fn finish(table: Table) -> Result<Written, CliError> {
+    let rows = table.rows();
+    Ok(Written { file: table.finish()?, rows })
+}
+
+/// Says on a terminal how far a long export is; what is shown there is no answer, so nothing hangs on it.
+fn progress(what: What, rows: u64) {
+    let mut terminal = io::stderr();
+    if terminal.is_terminal() {
+        drop(write!(terminal, "\r{what:?}: {rows} rows\x1b[K\r"));
     }
 }
 
@@ -87,70 +287,23 @@ pub(super) fn payments(door: &Door, from: String) -> Result<Vec<PaymentReport>, 
 pub(super) fn csv<T: Serialize>(out: impl Write, rows: &[T]) -> Result<(), CliError> {
     let mut writer = csv::Writer::from_writer(out);
     for row in rows {
-        writer.serialize(row).map_err(std::io::Error::from)?;
+        writer.serialize(row).map_err(io::Error::from)?;
     }
     Ok(writer.flush()?)
 }
 
-fn file<T: Serialize>(
-    out: &mut impl Write,
-    folder: &Path,
-    name: &str,
-    rows: &[T],
-) -> Result<(), CliError> {
-    let path = folder.join(name);
-    let file = fs::OpenOptions::new().write(true).create_new(true).open(&path);
-    let file = file.map_err(|source| {
-        if source.kind() == std::io::ErrorKind::AlreadyExists {
-            CliError::Exists { path: path.clone(), remedy: "`boltgrid export DIR`" }
-        } else {
-            CliError::Write { path: path.clone(), source }
-        }
-    })?;
-    csv(file, rows)?;
-    writeln!(out, "{}: {} rows", path.display(), rows.len())?;
-    Ok(())
-}
-
-impl<'a> From<&'a DisputeReport> for DisputeRow<'a> {
-    fn from(it: &'a DisputeReport) -> Self {
+impl From<DisputeReport> for DisputeRow {
+    fn from(it: DisputeReport) -> Self {
         Self {
             interval: it.interval,
             trade: it.trade,
-            forward: it.forward.as_deref(),
-            counterparty: &it.counterparty,
+            forward: it.forward,
+            counterparty: it.counterparty,
             due_msat: it.due_msat,
             unpaid_msat: it.unpaid_msat,
-            why: &it.why,
+            why: it.why,
             at_unix_ms: it.at_unix_ms,
             resolved_at_unix_ms: it.resolved_at_unix_ms,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::ChannelChange;
-
-    #[test]
-    fn text_with_commas_and_quotes_survives() {
-        let closed = ChannelPastReport {
-            interval: 7,
-            at_unix_ms: 9,
-            channel: "01".repeat(16),
-            counterparty: None,
-            change: ChannelChange::Closed,
-            reason: Some("\"fees, fees\"\nand more".to_owned()),
-        };
-        let mut out = Vec::new();
-        csv(&mut out, &[closed]).unwrap();
-        let mut reader = csv::Reader::from_reader(out.as_slice());
-        let head = reader.headers().unwrap().clone();
-        assert_eq!(head.len(), 6);
-        let row = reader.records().next().unwrap().unwrap();
-        assert_eq!(row.get(0), Some("7"));
-        assert_eq!((head.get(4), row.get(4)), (Some("change"), Some("closed")));
-        assert_eq!(row.get(5), Some("\"fees, fees\"\nand more"));
     }
 }

@@ -1,25 +1,22 @@
 //! `boltgrid init`: a node's folder, with a commented config file and new keys.
 //!
-//! Everything is checked before anything is written, and the config file is written last, so that
-//! a command that failed can be given again. Keys that are there already are kept.
+//! Everything is checked before anything is written. Not for: what is written
+//! ([`crate::first_files`]).
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use boltgrid_metering::drivers::{BusAddress, DeviceAddress};
-use boltgrid_protocol::signing::Keypair;
 use clap::Args;
 
-use super::charter::write_new;
 use super::error::CliError;
-use crate::config::{CONFIG_FILE, Config, RawConfig, RawNetwork, render};
-use crate::keys::KeyError;
-use crate::lightning::{Seed, SeedError};
+use crate::config::{CONFIG_FILE, Config, RawConfig, RawNetwork};
+use crate::first_files::{FirstFiles, Written};
+use crate::grid;
+use crate::lightning::Seed;
 use crate::site::{DeviceConfig, SiteConfig};
-use crate::{grid, keys};
 
 /// Words of the wallet's seed in one row on the screen.
 const WORDS_IN_A_ROW: usize = 6;
@@ -48,6 +45,10 @@ pub(super) struct Init {
     /// A SunSpec battery, as host[:port][/unit]; may be given several times
     #[arg(long, value_name = "DEVICE", value_parser = device, requires = "meter")]
     battery: Vec<DeviceAddress>,
+    /// A line to set in the config file, with its section before a dot: 'rpc.hosts = ["a.example"]';
+    /// may be given several times
+    #[arg(long, value_name = "LINE")]
+    set: Vec<String>,
     /// Ask nothing: what is not given is left out
     #[arg(long)]
     non_interactive: bool,
@@ -82,24 +83,23 @@ impl Init {
             Some(charter) => Some((charter, grid::read_charter(charter)?)),
             None => None,
         };
-        let raw = self.to_config();
-        let config = Config::checked(raw.clone(), &file)?;
-
-        make_private_dir(&self.dir)?;
-        make_private_dir(&config.grid.enrolments_dir)?;
-        let participant = key(&config.keys.participant_key_file)?.participant_id();
-        key(&config.keys.meter.file)?;
-        let new_seed = seed(&config.seed_file)?;
-        if let Some((source, charter)) = &charter {
-            let path = &config.grid.charter_file;
-            let text = fs::read(source)
-                .map_err(|error| CliError::Write { path: path.clone(), source: error })?;
-            if !is_same_file(source, path) {
-                write_new(path, &text, "--dir")?;
-            }
+        let raw = self.to_config()?;
+        let text = self.charter.as_ref().map(|source| {
+            let failed = |error| CliError::Read { path: source.clone(), source: error };
+            fs::read_to_string(source).map_err(failed)
+        });
+        let text = text.transpose()?;
+        let files = FirstFiles {
+            dir: &self.dir,
+            config: &raw,
+            charter: text.as_deref(),
+            seed: None,
+            bitcoind_password: None,
+        };
+        let Written { participant, config, new_seed, .. } = files.write()?;
+        if let Some((_, charter)) = &charter {
             writeln!(out, "grid         {} ({})", charter.name, charter.grid_id())?;
         }
-        write_new(&file, render(&raw).as_bytes(), "--dir")?;
         writeln!(out, "participant  {participant}")?;
         writeln!(out, "config       {}", file.display())?;
         if let Some(seed) = new_seed {
@@ -148,13 +148,17 @@ impl Init {
         })
     }
 
-    fn to_config(&self) -> RawConfig {
+    fn to_config(&self) -> Result<RawConfig, CliError> {
         let bootstrap = (!self.bootstrap.is_empty()).then(|| self.bootstrap.clone());
-        RawConfig {
+        let named = RawConfig {
             network: RawNetwork { bootstrap, ..RawNetwork::default() },
             site: self.to_site(),
             ..RawConfig::default()
-        }
+        };
+        let set = RawConfig::from_toml(&self.set.join("\n")).map_err(|error| {
+            CliError::Argument { argument: "--set", problem: format!("is no line of it: {error}") }
+        })?;
+        Ok(named.over(set))
     }
 }
 
@@ -181,24 +185,6 @@ fn question<T>(
     }
 }
 
-/// The key of a file, made where there is none.
-fn key(path: &Path) -> Result<Keypair, KeyError> {
-    match keys::create(path) {
-        Err(KeyError::Exists { .. }) => keys::read(path),
-        made => made,
-    }
-}
-
-/// A new wallet's seed, or none where the file holds one already.
-fn seed(path: &Path) -> Result<Option<Seed>, SeedError> {
-    let seed = Seed::new()?;
-    match seed.write(path) {
-        Ok(()) => Ok(Some(seed)),
-        Err(SeedError::Exists { .. }) => Seed::read(path).map(|_| None),
-        Err(error) => Err(error),
-    }
-}
-
 /// Shows the words, this once.
 fn show_seed(out: &mut impl Write, seed: &Seed, path: &Path) -> Result<(), CliError> {
     let words = seed.words();
@@ -214,18 +200,6 @@ fn show_seed(out: &mut impl Write, seed: &Seed, path: &Path) -> Result<(), CliEr
         writeln!(out, "  {}", numbered.collect::<Vec<_>>().join(" ").trim_end())?;
     }
     Ok(())
-}
-
-fn make_private_dir(path: &Path) -> Result<(), CliError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| CliError::Write { path: path.to_owned(), source })
-}
-
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn next_steps(

@@ -2,7 +2,7 @@
 //! Not for: what the readings settle.
 
 mod checks;
-mod discover;
+pub(crate) mod discover;
 mod flows;
 mod test;
 

@@ -3,7 +3,7 @@
 //! Not for: speaking with it ([`super::rpc`]).
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jsonrpsee::core::client::Error;
@@ -68,6 +68,11 @@ impl Node {
     /// Its door.
     pub(super) fn door(&self) -> Result<Door, CliError> {
         self.running.door()
+    }
+
+    /// Its config file.
+    pub(super) fn config_file(&self) -> &Path {
+        &self.running.file.config
     }
 
     /// Asks the node and waits for its answer.

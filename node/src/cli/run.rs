@@ -1,7 +1,10 @@
 //! `boltgrid run`: the node itself, until a signal or a failure ends it.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::process::Command;
 
 use clap::Args;
 use tokio::runtime;
@@ -11,19 +14,19 @@ use tokio_util::sync::CancellationToken;
 use super::error::CliError;
 use crate::clock::Offset;
 use crate::config::{Config, LogFormat, RawConfig, RawLog, RawNetwork, RawRpc};
+use crate::dashboard::setup::{self, Outcome};
 use crate::{logging, node};
+
+/// The config file where none is named.
+const CONFIG: &str = "boltgrid/config.toml";
 
 /// Arguments of `run`: they win over the config file.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// The config file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "BOLTGRID_CONFIG",
-        default_value = "boltgrid/config.toml"
-    )]
-    config: PathBuf,
+    /// The config file; boltgrid/config.toml where nothing is said. Where there is none either, a set-up
+    /// in the browser makes one
+    #[arg(long, value_name = "FILE", env = "BOLTGRID_CONFIG")]
+    config: Option<PathBuf>,
     /// Folder of journal and archive, instead of the file's `data_dir`
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -50,17 +53,30 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn run(mut self) -> Result<(), CliError> {
-        let file = self.config.clone();
+    pub(super) fn run(mut self, out: &mut impl Write) -> Result<(), CliError> {
+        let named = self.config.take();
+        // Whoever names a file means that one, and is told where it is missing.
+        let is_first = named.is_none() && !Path::new(CONFIG).exists();
+        let file = named.unwrap_or_else(|| PathBuf::from(CONFIG));
         let offset_file = self.clock_offset_file.take();
-        let config = Config::load(&file, self.overrides())?;
+        let overrides = self.overrides();
+        let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(CliError::Runtime)?;
+        if is_first {
+            match runtime.block_on(setup::guide(&file, overrides.clone(), out))? {
+                Outcome::Node => {}
+                Outcome::Testnet(program, page) => {
+                    let mut testnet = Command::new(program);
+                    // Only a failure comes back.
+                    let error = testnet.args(["run", "--page", &page.to_string()]).exec();
+                    return Err(CliError::Runtime(error));
+                }
+            }
+        }
+        let config = Config::load(&file, overrides)?;
         logging::start(&config.log)?;
         let offset = offset_file.map(Offset::start);
-        runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(CliError::Runtime)?
-            .block_on(run_until_stopped(config, offset))
+        runtime.block_on(run_until_stopped(config, offset))
     }
 
     fn overrides(self) -> RawConfig {

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 /// Most hosts of one search: four times what most homes' networks have.
-pub(in crate::cli) const HOSTS_MAX: usize = 1_024;
+pub(crate) const HOSTS_MAX: usize = 1_024;
 /// The largest network of one address: `/22` has as many hosts.
 const PREFIX_MIN: u32 = 22;
 
 /// What one argument names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Target {
+pub(crate) enum Target {
     /// One host, on the ports that meters usually have.
     Host(String),
     /// One port of one host.
@@ -26,7 +26,7 @@ pub(in crate::cli) enum Target {
     "write a host (192.168.1.20 or meter.local), a port of one (192.168.1.20:8899), or a network of \
      at most 1024 hosts (192.168.1.0/24)"
 )]
-pub(in crate::cli) struct NotATarget;
+pub(crate) struct NotATarget;
 
 impl FromStr for Target {
     type Err = NotATarget;
@@ -64,7 +64,7 @@ fn hosts(network: Ipv4Addr, prefix: u32) -> Option<Vec<Ipv4Addr>> {
 
 /// The ports to look at, each once, in a stable order. `usual` are those of hosts that are named without
 /// one. `None` where there are too many hosts.
-pub(in crate::cli) fn endpoints(targets: &[Target], usual: &[u16]) -> Option<Vec<(String, u16)>> {
+pub(crate) fn endpoints(targets: &[Target], usual: &[u16]) -> Option<Vec<(String, u16)>> {
     let mut all = BTreeSet::new();
     let mut named = BTreeSet::new();
     for target in targets {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use boltgrid_metering::drivers::Host;
+use boltgrid_metering::drivers::{MqttServer, TlsConfig};
 use serde::{Deserialize, Serialize};
 
 use super::{BadValue, given, require};
@@ -25,6 +25,9 @@ pub struct RawHomeAssistant {
     pub broker: Option<String>,
     /// User and password.
     pub credentials_file: Option<PathBuf>,
+    /// Whom to take for the broker, where it is reached over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// What discovery topics begin with.
     pub discovery_prefix: Option<String>,
     /// How often what changed is told.
@@ -45,6 +48,7 @@ impl RawHomeAssistant {
         Self {
             broker: self.broker.or(below.broker),
             credentials_file: self.credentials_file.or(below.credentials_file),
+            tls: self.tls.or(below.tls),
             discovery_prefix: self.discovery_prefix.or(below.discovery_prefix),
             every_ms: self.every_ms.or(below.every_ms),
         }
@@ -52,12 +56,13 @@ impl RawHomeAssistant {
 
     pub(super) fn relative_to(mut self, folder: &Path) -> Self {
         self.credentials_file = self.credentials_file.map(|path| folder.join(path));
+        self.tls = self.tls.map(|tls| tls.relative_to(folder));
         self
     }
 
     pub(super) fn check(self) -> Result<Option<HomeAssistantConfig>, BadValue> {
         let Some(broker) = self.broker else { return Ok(None) };
-        let broker: Host<1883> = broker.parse().map_err(|error| BadValue {
+        let broker: MqttServer = broker.parse().map_err(|error| BadValue {
             key: "home_assistant.broker",
             problem: format!("cannot be used: {error}"),
         })?;
@@ -70,8 +75,8 @@ impl RawHomeAssistant {
         require(EVERY_MS_RANGE.contains(&every_ms), "home_assistant.every_ms", || {
             format!("must be 100 to 3600000, is {every_ms}")
         })?;
-        let (credentials_file, every) =
-            (self.credentials_file, Duration::from_millis(every_ms.into()));
-        Ok(Some(HomeAssistantConfig { broker, credentials_file, discovery_prefix, every }))
+        let (credentials_file, tls) = (self.credentials_file, self.tls);
+        let every = Duration::from_millis(every_ms.into());
+        Ok(Some(HomeAssistantConfig { broker, tls, credentials_file, discovery_prefix, every }))
     }
 }

@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::lightning::LightningConfig;
 use super::{BadValue, given, require, sat};
-use crate::dispatcher::{HashpriceSource, MinerConfig, MiningConfig, PlaceConfig, STARTS_MAX};
+use crate::dispatcher::{
+    HashpriceFeed, HashpriceSource, MinerConfig, MiningConfig, PlaceConfig, STARTS_MAX,
+};
+use crate::stratum::StratumConfig;
 
 /// The longest that a machine may have to run or rest: a day.
 const SECONDS_MAX: u32 = 86_400;
@@ -30,6 +33,8 @@ const NAME_MAX: usize = 80;
 pub struct RawMining {
     /// What a terahash a second earns in a day.
     pub hashprice_msat_per_th_day: Option<Hashprice>,
+    /// Who says so over HTTP.
+    pub hashprice_feed: Option<HashpriceFeed>,
     /// What the pool keeps.
     pub pool_fee_ppm: Option<u32>,
     /// What running wears a machine by.
@@ -60,6 +65,8 @@ pub struct RawMining {
     pub rules_file: Option<PathBuf>,
     /// What machines warm.
     pub place: Vec<PlaceConfig>,
+    /// Where machines mine through this node.
+    pub stratum: Option<StratumConfig>,
 }
 
 impl RawMining {
@@ -67,6 +74,7 @@ impl RawMining {
     pub(super) fn defaults() -> Self {
         Self {
             hashprice_msat_per_th_day: None,
+            hashprice_feed: None,
             pool_fee_ppm: Some(20_000),
             wear_msat_per_kwh: Some(Price::ZERO),
             start_sat: Some(0),
@@ -82,6 +90,7 @@ impl RawMining {
             nominal_mv: Some(GridSupport::default().nominal_mv),
             rules_file: None,
             place: Vec::new(),
+            stratum: None,
         }
     }
 
@@ -90,6 +99,7 @@ impl RawMining {
             hashprice_msat_per_th_day: self
                 .hashprice_msat_per_th_day
                 .or(below.hashprice_msat_per_th_day),
+            hashprice_feed: self.hashprice_feed.or(below.hashprice_feed),
             pool_fee_ppm: self.pool_fee_ppm.or(below.pool_fee_ppm),
             wear_msat_per_kwh: self.wear_msat_per_kwh.or(below.wear_msat_per_kwh),
             start_sat: self.start_sat.or(below.start_sat),
@@ -105,12 +115,17 @@ impl RawMining {
             nominal_mv: self.nominal_mv.or(below.nominal_mv),
             rules_file: self.rules_file.or(below.rules_file),
             place: if self.place.is_empty() { below.place } else { self.place },
+            stratum: self.stratum.or(below.stratum),
         }
     }
 
     /// The same with relative paths of files taken from `folder`.
     pub(super) fn relative_to(self, folder: &Path) -> Self {
-        Self { rules_file: self.rules_file.map(|path| folder.join(path)), ..self }
+        Self {
+            rules_file: self.rules_file.map(|path| folder.join(path)),
+            place: self.place.into_iter().map(|it| it.relative_to(folder)).collect(),
+            ..self
+        }
     }
 
     pub(super) fn check(
@@ -120,6 +135,12 @@ impl RawMining {
     ) -> Result<MiningConfig, BadValue> {
         check_machines(&machines)?;
         check_places(&self.place, &machines)?;
+        if let Some(problem) = self.hashprice_feed.as_ref().and_then(HashpriceFeed::problem) {
+            return Err(BadValue { key: "mining.hashprice_feed", problem });
+        }
+        if let Some(problem) = self.stratum.as_ref().and_then(StratumConfig::problem) {
+            return Err(BadValue { key: "mining.stratum", problem });
+        }
         let pool_fee_ppm = at_most(self.pool_fee_ppm, 1_000_000, "mining.pool_fee_ppm")?;
         let wear = given(self.wear_msat_per_kwh, "mining.wear_msat_per_kwh")?;
         require(!wear.is_negative(), "mining.wear_msat_per_kwh", || {
@@ -150,10 +171,11 @@ impl RawMining {
         let supports = given(self.grid_support, "mining.grid_support")?;
         let chain = lightning.map(|lightning| lightning.chain.clone());
         let by_hand = self.hashprice_msat_per_th_day.map(HashpriceSource::Fixed);
+        let by_feed = self.hashprice_feed.map(HashpriceSource::Feed);
         let by_chain = chain.map(HashpriceSource::Chain);
         Ok(MiningConfig {
             machines,
-            hashprice: by_hand.or(by_chain).unwrap_or(HashpriceSource::Unknown),
+            hashprice: by_hand.or(by_feed).or(by_chain).unwrap_or(HashpriceSource::Unknown),
             pool_fee_ppm,
             wear,
             start: sat(given(self.start_sat, "mining.start_sat")?),
@@ -163,8 +185,12 @@ impl RawMining {
             starts_max: usize::try_from(starts_max).unwrap_or(usize::MAX),
             support: supports.then_some(support),
             places: self.place,
+            stratum: self.stratum,
             rules: self.rules_file.as_deref().map_or_else(|| Ok(Rules::default()), rules)?,
+            place: None,
+            gas: None,
             kept_file: None,
+            account_file: None,
         })
     }
 }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::LogFormat;
 use super::alerts::RawAlerts;
 use super::channels::RawChannels;
+use super::dashboard::RawDashboard;
+use super::gas::RawGas;
 use super::home_assistant::RawHomeAssistant;
 use super::lightning::RawLightning;
 use super::mining::RawMining;
@@ -41,6 +43,8 @@ pub struct RawConfig {
     pub network: RawNetwork,
     /// JSON-RPC.
     pub rpc: RawRpc,
+    /// What pages show.
+    pub dashboard: RawDashboard,
     /// Payments.
     pub lightning: RawLightning,
     /// What the channel policy may do.
@@ -49,6 +53,8 @@ pub struct RawConfig {
     pub owner: RawOwner,
     /// What hashing earns and costs.
     pub mining: RawMining,
+    /// The well, its generator and its flare.
+    pub gas: RawGas,
     /// Home Assistant.
     pub home_assistant: RawHomeAssistant,
     /// What the owner wants to be told of.
@@ -169,6 +175,7 @@ impl RawConfig {
                 mdns: Some(true),
             },
             rpc: RawRpc::defaults(),
+            dashboard: RawDashboard::default(),
             lightning: RawLightning::defaults(),
             channels: RawChannels::defaults(),
             owner: RawOwner {
@@ -184,6 +191,7 @@ impl RawConfig {
                 escrow_accept_max_sat: Some(0),
             },
             mining: RawMining::defaults(),
+            gas: RawGas::defaults(),
             home_assistant: RawHomeAssistant::defaults(),
             alerts: RawAlerts::defaults(),
             log: RawLog { filter: Some("info".to_owned()), format: Some(LogFormat::Text) },
@@ -219,10 +227,12 @@ impl RawConfig {
             },
             network: self.network.over(below.network),
             rpc: self.rpc.over(below.rpc),
+            dashboard: self.dashboard.over(below.dashboard),
             lightning: self.lightning.over(below.lightning),
             channels: self.channels.over(below.channels),
             owner: self.owner.over(&below.owner),
             mining: self.mining.over(below.mining),
+            gas: self.gas.over(below.gas),
             home_assistant: self.home_assistant.over(below.home_assistant),
             alerts: self.alerts.over(below.alerts),
             log: RawLog {

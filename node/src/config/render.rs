@@ -1,7 +1,10 @@
 //! A configuration as a commented file: what `boltgrid init` writes, and `config.example.toml`.
 //!
 //! Every key there is stands in the file with what it means: set, or commented out with its default
-//! or, where it has none, with an example.
+//! or, where it has none, with an example. The same list makes the page of [`reference`].
+
+#[cfg(test)]
+mod reference;
 
 use std::fmt::Write;
 
@@ -22,10 +25,31 @@ struct Key {
     about: &'static str,
     /// Shown where there is no default.
     example: &'static str,
+    /// The least and the most that a number may be, where that is less than its type holds. What is
+    /// said here is held against the check.
+    range: Option<(u32, u32)>,
 }
 
 const fn key(name: &'static str, about: &'static str) -> Key {
-    Key { name, about, example: "" }
+    Key { name, about, example: "", range: None }
+}
+
+impl Key {
+    const fn like(self, example: &'static str) -> Self {
+        Self { example, ..self }
+    }
+
+    const fn within(self, least: u32, most: u32) -> Self {
+        Self { range: Some((least, most)), ..self }
+    }
+
+    /// What it means, with the range where there is one.
+    fn meaning(&self) -> String {
+        match self.range {
+            None => self.about.to_owned(),
+            Some((least, most)) => format!("{} {least} to {most}.", self.about),
+        }
+    }
 }
 
 const SECTIONS: &[Section] = &[
@@ -40,22 +64,14 @@ const SECTIONS: &[Section] = &[
                 "The key that is this participant. Keep a copy in a safe place.",
             ),
             key("meter_key_file", "The key that signs the meter's readings."),
-            Key {
-                name: "next_meter_key_file",
-                about: "The key that signs them from the epoch on in which it is enrolled in place of\n\
-                        that one: make and ask for it with `boltgrid enrol request --next-meter-key`.",
-                example: "\"meter.next.key\"",
-            },
+            key("next_meter_key_file", "The key that signs them from the epoch on in which it is enrolled in place of\n\
+                        that one: make and ask for it with `boltgrid enrol request --next-meter-key`.").like("\"meter.next.key\""),
             key("charter_file", "The grid's charter, the same at every member."),
             key("enrolments_dir", "Folder with the `.enrolment` files of all members."),
-            key("keep_days", "Days that past intervals are kept, 1 to 3650."),
-            Key {
-                name: "miner",
-                about: "The machines that mine, each with its driver: asic, or relay-http and relay-modbus for\n\
+            key("keep_days", "Days that past intervals are kept.").within(1, 3_650),
+            key("miner", "The machines that mine, each with its driver: asic, or relay-http and relay-modbus for\n\
                         anything behind a plug or coil. `appetite` is \"when_it_pays\",\n\
-                        \"only_when_negative\" or { below_msat_per_kwh = 50000 }. See [mining].",
-                example: "[{ name = \"cellar\", driver = \"asic\", address = \"192.168.1.50\" }]",
-            },
+                        \"only_when_negative\" or { below_msat_per_kwh = 50000 }. See [mining].").like("[{ name = \"cellar\", driver = \"asic\", address = \"192.168.1.50\" }]"),
         ],
     },
     Section {
@@ -63,26 +79,18 @@ const SECTIONS: &[Section] = &[
         about: "An ed25519 key in a hardware security module in place of meter_key_file (PKCS#11, for\n\
                 a node that is built with `--features pkcs11`): all of these, or none.",
         keys: &[
-            Key {
-                name: "module_file",
-                about: "The module's library.",
-                example: "\"/usr/lib/softhsm/libsofthsm2.so\"",
-            },
-            Key { name: "token_label", about: "The label of the token.", example: "\"grid\"" },
-            Key { name: "key_label", about: "The label of the key pair.", example: "\"meter\"" },
-            Key {
-                name: "pin_file",
-                about: "A file with the user's PIN, readable by its owner only.",
-                example: "\"meter.pin\"",
-            },
+            key("module_file", "The module's library.").like("\"/usr/lib/softhsm/libsofthsm2.so\""),
+            key("token_label", "The label of the token.").like("\"grid\""),
+            key("key_label", "The label of the key pair.").like("\"meter\""),
+            key("pin_file", "A file with the user's PIN, readable by its owner only.").like("\"meter.pin\""),
         ],
     },
     Section {
         name: "catch_up",
         about: "Learning from other members what this node missed while it was off.",
         keys: &[
-            key("days", "How far back, at most keep_days; 0 for not at all."),
-            key("every_minutes", "How often, where nothing is known to be missing; 1 to 10080."),
+            key("days", "How far back, at most keep_days; 0 for not at all.").within(0, 3_650),
+            key("every_minutes", "How often, where nothing is known to be missing.").within(1, 10_080),
         ],
     },
     Section {
@@ -111,22 +119,24 @@ const SECTIONS: &[Section] = &[
                 is TLS.",
         keys: &[
             key("listen", "IP address and port."),
-            Key {
-                name: "hosts",
-                about: "Names by which browsers call this node, beside those of this machine.",
-                example: "[\"boltgrid.home.example\"]",
-            },
-            Key {
-                name: "tls_certificate_file",
-                about: "A chain of certificates as PEM, this node's first; read at the start.",
-                example: "\"tls/fullchain.pem\"",
-            },
-            Key {
-                name: "tls_key_file",
-                about: "The certificate's private key as PEM.",
-                example: "\"tls/privkey.pem\"",
-            },
-            key("requests_per_s", "Calls a second that one caller may make."),
+            key("hosts", "Names by which browsers call this node, beside those of this machine.").like("[\"boltgrid.home.example\"]"),
+            key(
+                "proxies",
+                "IP addresses of proxies that pass on what browsers ask, such as Home Assistant's ingress.\n\
+                 Whoever calls by one may do what its role says, as from this machine: name it only if\n\
+                 nobody can read along on the way to it.",
+            ),
+            key("tls_certificate_file", "A chain of certificates as PEM, this node's first; read at the start.").like("\"tls/fullchain.pem\""),
+            key("tls_key_file", "The certificate's private key as PEM.").like("\"tls/privkey.pem\""),
+            key("requests_per_s", "Calls a second that one caller may make.").within(1, 100_000),
+        ],
+    },
+    Section {
+        name: "dashboard",
+        about: "What the pages on that port show besides what the node knows.",
+        keys: &[
+            key("fiat_currency", "A currency in which amounts are shown beside sat, by your own rate: its three letters.").like("\"EUR\""),
+            key("fiat_per_bitcoin", "What a bitcoin is worth in it. Nothing is reckoned by this, and nobody is asked.").like("60000").within(1, u32::MAX),
         ],
     },
     Section {
@@ -134,11 +144,7 @@ const SECTIONS: &[Section] = &[
         about: "Payments over Lightning, by a wallet in this node. With `network` and a place where the\n\
                 chain is seen, trades are paid; with nothing said here, they are only accounted for.",
         keys: &[
-            Key {
-                name: "network",
-                about: "\"signet\" or \"regtest\" to try it, \"mainnet\" for real bitcoin. There is no default.",
-                example: "\"regtest\"",
-            },
+            key("network", "\"signet\" or \"regtest\" to try it, \"mainnet\" for real bitcoin. There is no default.").like("\"regtest\""),
             key(
                 "accept_mainnet",
                 "Without this, \"mainnet\" is refused: real money, and a young program.",
@@ -147,37 +153,13 @@ const SECTIONS: &[Section] = &[
                 "seed_file",
                 "The wallet's 24 words. Whoever reads them has the money; keep them on paper too.",
             ),
-            Key {
-                name: "bitcoind_url",
-                about: "Where the chain is seen: one of `bitcoind_url`, `esplora_url`, `electrum_url`.\n\
-                        JSON-RPC of a bitcoind of the owner's, which sees what this wallet does.",
-                example: "\"http://127.0.0.1:8332\"",
-            },
-            Key {
-                name: "bitcoind_cookie_file",
-                about: "Log in to bitcoind by its cookie file, read when this node starts...",
-                example: "\"/var/lib/bitcoind/.cookie\"",
-            },
-            Key {
-                name: "bitcoind_user",
-                about: "... or as this user, ...",
-                example: "\"boltgrid\"",
-            },
-            Key {
-                name: "bitcoind_password_file",
-                about: "... with the password in this file.",
-                example: "\"bitcoind.password\"",
-            },
-            Key {
-                name: "esplora_url",
-                about: "An Esplora server, whose owner learns what this wallet does.",
-                example: "\"https://esplora.example/api\"",
-            },
-            Key {
-                name: "electrum_url",
-                about: "An Electrum server, whose owner learns what this wallet does.",
-                example: "\"ssl://electrum.example:50002\"",
-            },
+            key("bitcoind_url", "Where the chain is seen: one of `bitcoind_url`, `esplora_url`, `electrum_url`.\n\
+                        JSON-RPC of a bitcoind of the owner's, which sees what this wallet does.").like("\"http://127.0.0.1:8332\""),
+            key("bitcoind_cookie_file", "Log in to bitcoind by its cookie file, read when this node starts...").like("\"/var/lib/bitcoind/.cookie\""),
+            key("bitcoind_user", "... or as this user, ...").like("\"boltgrid\""),
+            key("bitcoind_password_file", "... with the password in this file.").like("\"bitcoind.password\""),
+            key("esplora_url", "An Esplora server, whose owner learns what this wallet does.").like("\"https://esplora.example/api\""),
+            key("electrum_url", "An Electrum server, whose owner learns what this wallet does.").like("\"ssl://electrum.example:50002\""),
             key(
                 "listen",
                 "Host and port to listen at for other Lightning nodes; [] to call others only.",
@@ -204,22 +186,19 @@ const SECTIONS: &[Section] = &[
                 `boltgrid channel plan` shows what it would do now, and why.",
         keys: &[
             key("automatic", "Whether plans are carried out; without, they are only shown."),
-            key("every_minutes", "How often the node plans, 1 to 10080."),
-            key("channels_max", "Most channels, those that others opened included; 0 to 8."),
+            key("every_minutes", "How often the node plans.").within(1, 10_080),
+            key("channels_max", "Most channels, those that others opened included.").within(0, 8),
             key(
                 "anchor_reserve_sat",
                 "What stays on the chain for each, to close it when fees are high.",
             ),
-            key("capacity_min_sat", "The smallest channel, 20000 or more."),
-            key("capacity_max_sat", "The largest channel, at most 16777215."),
-            key("fill_days", "How many days of payments a channel is filled with."),
-            key("refill_days", "A channel is refilled when it lasts for fewer days than this."),
-            key("horizon_days", "Within how many days channels must have paid for themselves."),
-            key("idle_days", "After how many days without a payment a channel is closed."),
-            key(
-                "fee_share_max_percent",
-                "Most of what is paid and received within the horizon that may go into fees.",
-            ),
+            key("capacity_min_sat", "The smallest channel.").within(20_000, 16_777_215),
+            key("capacity_max_sat", "The largest channel, not below capacity_min_sat.").within(20_000, 16_777_215),
+            key("fill_days", "How many days of payments a channel is filled with.").within(2, 3_650),
+            key("refill_days", "A channel is refilled when it lasts for fewer days than this, which is less than fill_days.").within(1, 3_649),
+            key("horizon_days", "Within how many days channels must have paid for themselves.").within(1, 3_650),
+            key("idle_days", "After how many days without a payment a channel is closed.").within(1, 3_650),
+            key("fee_share_max_percent", "Most of what is paid and received within the horizon that may go into fees.").within(0, 100),
             key("splices", "Whether channels are refilled by splicing; without, they are not."),
         ],
     },
@@ -228,26 +207,12 @@ const SECTIONS: &[Section] = &[
         about: "What the owner wants. Prices are in millisatoshi per kWh and may be negative.",
         keys: &[
             key("trade", "Whether to place orders; without, the site is only metered."),
-            Key {
-                name: "buy_at_most_msat_per_kwh",
-                about: "Never buy above this price. Left out: the supplier's retail price.",
-                example: "280000",
-            },
-            Key {
-                name: "sell_at_least_msat_per_kwh",
-                about: "Never sell below this price what can be kept or turned down.\n\
-                        Left out: the supplier's feed-in price.",
-                example: "90000",
-            },
-            key(
-                "reserve_state_of_charge_percent",
-                "What stays in the battery for the house, 0 to 100.",
-            ),
-            key("wear_msat_per_kwh", "What a kWh through the battery costs in wear."),
-            key(
-                "battery_efficiency_percent",
-                "What arrives of a kWh on its way into the battery, and again out of it; 1 to 100.",
-            ),
+            key("buy_at_most_msat_per_kwh", "Never buy above this price. Left out: the supplier's retail price.").like("280000"),
+            key("sell_at_least_msat_per_kwh", "Never sell below this price what can be kept or turned down.\n\
+                        Left out: the supplier's feed-in price.").like("90000"),
+            key("reserve_state_of_charge_percent", "What stays in the battery for the house.").within(0, 100),
+            key("wear_msat_per_kwh", "What a kWh through the battery costs in wear; not negative."),
+            key("battery_efficiency_percent", "What arrives of a kWh on its way into the battery, and again out of it.").within(1, 100),
             key(
                 "newcomer_credit_sat",
                 "What a member that never paid yet may owe; at least what one tranche of the charter\n\
@@ -271,18 +236,13 @@ const SECTIONS: &[Section] = &[
                 itself. It needs an MQTT broker that Home Assistant listens to; without one named here,\n\
                 nothing is told.",
         keys: &[
-            Key {
-                name: "broker",
-                about: "Where the broker is, host or host:port.",
-                example: "\"127.0.0.1:1883\"",
-            },
-            Key {
-                name: "credentials_file",
-                about: "A file that begins with `user:password`, where the broker asks for it.",
-                example: "\"mqtt.credentials\"",
-            },
+            key("broker", "Where the broker is: host, host:port, or mqtts://host over TLS.").like("\"127.0.0.1:1883\""),
+            key("credentials_file", "A file that begins with `user:password`, where the broker asks for it.").like("\"mqtt.credentials\""),
+            key("tls", "Over TLS, whose certificate counts where no public authority signed it: that of an\n\
+                        authority in a file, or the one of this `certificate_sha256`; and where the broker\n\
+                        asks for a certificate, `client_certificate_file` and `client_key_file`.").like("{ ca_file = \"ca.pem\" }"),
             key("discovery_prefix", "What Home Assistant's discovery topics begin with."),
-            key("every_ms", "How often what changed is told, 100 to 3600000."),
+            key("every_ms", "How often what changed is told.").within(100, 3_600_000),
         ],
     },
     Section {
@@ -290,39 +250,57 @@ const SECTIONS: &[Section] = &[
         about: "What hashing earns and costs, and how the machines in `miner` are switched.\n\
                 `boltgrid miner decisions` shows what follows from it.",
         keys: &[
-            Key {
-                name: "hashprice_msat_per_th_day",
-                about: "What a terahash a second earns in a day; where nothing is said, it follows from\n\
-                        difficulty and fees of the chain that [lightning] sees by bitcoind or Esplora.",
-                example: "52400",
-            },
-            key("pool_fee_ppm", "What the pool keeps of it, in parts per million."),
-            key("wear_msat_per_kwh", "What running wears a machine by."),
+            key("hashprice_msat_per_th_day", "What a terahash a second earns in a day; where nothing is said, it follows from\n\
+                        difficulty and fees of the chain that [lightning] sees.").like("52400"),
+            key("hashprice_feed", "Who says so, where you would rather believe somebody: an address, where in its JSON it\n\
+                        stands, and in what unit: sat_per_th_day, sat_per_ph_day or btc_per_ph_day.").like("{ url = \"https://feed.example/v1\", pointer = \"/hashprice\", unit = \"sat_per_ph_day\" }"),
+            key("pool_fee_ppm", "What the pool keeps of it, in parts per million.").within(0, 1_000_000),
+            key("wear_msat_per_kwh", "What running wears a machine by; not negative."),
             key("start_sat", "What a start costs."),
-            key("on_s_min", "How long a machine runs at least, in s …"),
-            key("off_s_min", "… and how long it rests at least."),
-            key("starts_per_day_max", "How often it is started within a day."),
-            key("dead_band_w", "For a smaller change than this its power is left as it is."),
-            key("power_w_max", "What all of them may draw together: their fuse."),
-            key("step_w_max", "How much more they may draw from one second to the next."),
-            key("starts_at_once_max", "How many are started at once."),
+            key("on_s_min", "How long a machine runs at least, in s …").within(0, 86_400),
+            key("off_s_min", "… and how long it rests at least.").within(0, 86_400),
+            key("starts_per_day_max", "How often it is started within a day.").within(0, 1_000),
+            key("dead_band_w", "For a smaller change than this its power is left as it is.").within(0, 1_000_000_000),
+            key("power_w_max", "What all of them may draw together: their fuse.").within(0, 1_000_000_000),
+            key("step_w_max", "How much more they may draw from one second to the next.").within(0, 1_000_000_000),
+            key("starts_at_once_max", "How many are started at once.").within(0, 1_000),
             key(
                 "grid_support",
                 "Whether those that follow within 2 s draw less while frequency or voltage is low,\n\
                  and more while it is high, whatever power costs.",
             ),
-            key("nominal_mhz", "The frequency as it should be, in mHz."),
-            key("nominal_mv", "The voltage as it should be, in mV."),
-            Key {
-                name: "rules_file",
-                about: "What you want of machines, whatever the plan says; see docs/rules.md.",
-                example: "\"rules.toml\"",
-            },
-            Key {
-                name: "place",
-                about: "The rooms and tanks that machines warm; see docs/dispatch.md.",
-                example: "[{ name = \"tank\", machines = [\"cellar\"], wanted_celsius = 55, hottest_celsius = 70, wh_per_kelvin = 349, fuel_msat_per_kwh = 90000, heat_ppm = 900000 }]",
-            },
+            key("nominal_mhz", "The frequency as it should be, in mHz.").within(1, u32::MAX),
+            key("nominal_mv", "The voltage as it should be, in mV.").within(1, u32::MAX),
+            key("rules_file", "What you want of machines, whatever the plan says; see docs/rules.md.").like("\"rules.toml\""),
+            key("place", "The rooms and tanks that machines warm; see docs/dispatch.md.").like("[{ name = \"tank\", machines = [\"cellar\"], wanted_celsius = 55, hottest_celsius = 70, wh_per_kelvin = 349, fuel_msat_per_kwh = 90000, heat_ppm = 900000 }]"),
+            key("stratum", "Where machines mine through this node, so that what they prove by accepted work is held\n\
+                        against what they say; see docs/miners.md. What they mine for is theirs.").like("{ listen = \"192.168.1.2:3333\", pool = \"pool.example:3333\" }"),
+        ],
+    },
+    Section {
+        name: "gas",
+        about: "A well whose gas goes into a generator, and what is left into a flare; see docs/flare.md.",
+        keys: &[
+            key("meter", "The one of [[site.meters]] (role gas) that counts all that the well gives. Without, there\n\
+                        is no well.").like("\"well\""),
+            key("flare_meter", "The one that counts what flows to the flare; without, what the generator burns follows\n\
+                        from its curve.").like("\"flare\""),
+            key(
+                "heat_wh_per_m3",
+                "What a cubic metre gives when it burns: its lower heating value.",
+            ),
+            key(
+                "flow_window_s",
+                "Over how long the flow is taken, in s: a few pulses of the meter.",
+            ),
+            key(
+                "flow_m3_per_h_max",
+                "More than this does not flow: what shows more is another counter.",
+            ),
+            key("generator", "The generator: its meter (role generator), what it gives and how well from its least load\n\
+                        to its rated one, below which price it gives nothing, and where its controller has what.").like("{ meter = \"generator\", curve = [{ output_w = 30000, efficiency_ppm = 240000 }, { output_w = 100000, efficiency_ppm = 340000 }], wear_msat_per_kwh = 15000, control = { address = \"192.168.1.70\", run_coil = 0, set_point_register = 0, runs_input = 0 } }"),
+            key("flare", "Where the flare says whether its flame burns.").like("{ address = \"192.168.1.71\", flame_input = 0 }"),
+            key("emissions", "What only you know of gas and generator, and where you know it from.").like("{ generator_ppm = { value = 980000, source = \"stack test of 2026\" }, methane_ppm = { value = 850000, source = \"chromatograph\" } }"),
         ],
     },
     Section {
@@ -330,24 +308,12 @@ const SECTIONS: &[Section] = &[
         about: "What to tell you of, and whom; see docs/alerts.md. `boltgrid alert test NAME`\n\
                 shows whether a receiver is reached.",
         keys: &[
-            Key {
-                name: "quiet_from",
-                about: "When it begins to be quiet, in the grid's standard time: only what is urgent is told\n\
-                        then, and the rest afterwards.",
-                example: "\"22:00\"",
-            },
-            Key { name: "quiet_until", about: "Until when.", example: "\"07:00\"" },
+            key("quiet_from", "When it begins to be quiet, in the grid's standard time: only what is urgent is told\n\
+                        then, and the rest afterwards.").like("\"22:00\""),
+            key("quiet_until", "Until when.").like("\"07:00\""),
             key("again_after_minutes", "How often what lasts is told again; 0 for never."),
-            Key {
-                name: "receivers",
-                about: "Whom: a webhook, ntfy, telegram, mqtt or mail.",
-                example: "[{ name = \"phone\", to = { ntfy = { url = \"https://ntfy.sh/a-name-that-nobody-guesses\" } } }]",
-            },
-            Key {
-                name: "rules",
-                about: "Of what.",
-                example: "[{ name = \"a device is silent\", when = \"device_silent\", for_s = 60, urgent = true }]",
-            },
+            key("receivers", "Whom: a webhook, ntfy, telegram, mqtt or mail.").like("[{ name = \"phone\", to = { ntfy = { url = \"https://ntfy.sh/a-name-that-nobody-guesses\" } } }]"),
+            key("rules", "Of what.").like("[{ name = \"a device is silent\", when = \"device_silent\", for_s = 60, urgent = true }]"),
         ],
     },
     Section {
@@ -373,7 +339,7 @@ pub fn render(config: &RawConfig) -> String {
         }
         for key in section.keys {
             line(&mut out, "");
-            line(&mut out, &comment(key.about));
+            line(&mut out, &comment(&key.meaning()));
             let entry = match (value(&set, section, key), value(&defaults, section, key)) {
                 (Some(set), _) => format!("{} = {set}", key.name),
                 (None, Some(default)) => format!("# {} = {default}", key.name),

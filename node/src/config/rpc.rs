@@ -1,16 +1,18 @@
 //! `[rpc]`: the node's port for people and programs, and under which names and how often it is called.
 //! Not for: who may call; tokens are made by command and kept in the data folder.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{BadValue, given, require};
+use super::{BadValue, Fiat, given, require};
 use crate::http::tls::TlsConfig;
 
 /// Names at most.
 const HOSTS_MAX: usize = 16;
+/// Proxies at most.
+const PROXIES_MAX: usize = 16;
 /// Most calls a second that a caller may be allowed.
 const REQUESTS_PER_S_MAX: u32 = 100_000;
 /// Calls a second of one caller, unless the file says otherwise.
@@ -24,6 +26,8 @@ pub struct RawRpc {
     pub listen: Option<String>,
     /// By which other names the node is called.
     pub hosts: Option<Vec<String>>,
+    /// Which proxies are trusted as this machine is.
+    pub proxies: Option<Vec<String>>,
     /// The chain of certificates.
     pub tls_certificate_file: Option<PathBuf>,
     /// Its private key.
@@ -39,10 +43,14 @@ pub struct RpcConfig {
     pub listen: SocketAddr,
     /// By which names it is called beside those of this machine.
     pub hosts: Vec<String>,
+    /// Callers from these addresses are private, as those of this machine.
+    pub proxies: Vec<IpAddr>,
     /// Its certificate; none where it speaks in the clear.
     pub tls: Option<TlsConfig>,
     /// Calls a second of one caller at most.
     pub requests_per_s: u32,
+    /// The owner's rate of a currency, which pages show amounts in too.
+    pub fiat: Option<Fiat>,
 }
 
 impl RawRpc {
@@ -51,6 +59,7 @@ impl RawRpc {
         Self {
             listen: Some("127.0.0.1:8733".to_owned()),
             hosts: Some(Vec::new()),
+            proxies: Some(Vec::new()),
             tls_certificate_file: None,
             tls_key_file: None,
             requests_per_s: Some(REQUESTS_PER_S),
@@ -61,6 +70,7 @@ impl RawRpc {
         Self {
             listen: self.listen.or(below.listen),
             hosts: self.hosts.or(below.hosts),
+            proxies: self.proxies.or(below.proxies),
             tls_certificate_file: self.tls_certificate_file.or(below.tls_certificate_file),
             tls_key_file: self.tls_key_file.or(below.tls_key_file),
             requests_per_s: self.requests_per_s.or(below.requests_per_s),
@@ -84,6 +94,7 @@ impl RawRpc {
             "holds names alone, such as \"boltgrid.home.example\", without scheme or path"
                 .to_owned()
         })?;
+        let proxies = proxies(given(self.proxies, "rpc.proxies")?)?;
         let requests_per_s = given(self.requests_per_s, "rpc.requests_per_s")?;
         require((1..=REQUESTS_PER_S_MAX).contains(&requests_per_s), "rpc.requests_per_s", || {
             format!("must be 1 to {REQUESTS_PER_S_MAX}, is {requests_per_s}")
@@ -100,8 +111,23 @@ impl RawRpc {
                 });
             }
         };
-        Ok(RpcConfig { listen: address(self.listen)?, hosts, tls, requests_per_s })
+        let listen = address(self.listen)?;
+        Ok(RpcConfig { listen, hosts, proxies, tls, requests_per_s, fiat: None })
     }
+}
+
+fn proxies(texts: Vec<String>) -> Result<Vec<IpAddr>, BadValue> {
+    let key = "rpc.proxies";
+    require(texts.len() <= PROXIES_MAX, key, || {
+        format!("may name {PROXIES_MAX} addresses, names {}", texts.len())
+    })?;
+    let proxy = |text: String| {
+        text.parse().map_err(|_| BadValue {
+            key,
+            problem: format!("holds IP addresses alone, such as \"172.30.32.2\", names {text:?}"),
+        })
+    };
+    texts.into_iter().map(proxy).collect()
 }
 
 fn address(raw: Option<String>) -> Result<SocketAddr, BadValue> {
@@ -128,6 +154,7 @@ mod tests {
         };
         check("listen = \"localhost\"", &["rpc.listen", "127.0.0.1:8733", "localhost"]);
         check("hosts = [\"http://a.example\"]", &["rpc.hosts", "without scheme"]);
+        check("proxies = [\"172.30.32.0/23\"]", &["rpc.proxies", "172.30.32.2", "addresses alone"]);
         check("requests_per_s = 0", &["rpc.requests_per_s", "1 to 100000"]);
         check("tls_key_file = \"key.pem\"", &["rpc.tls_certificate_file", "belong together"]);
     }

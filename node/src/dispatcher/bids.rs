@@ -1,19 +1,22 @@
-//! What the machines make of the site's next order: each a load at the price that it is worth to it.
+//! What the machines make of the site's next order: each a load at the price that it is worth to it; and
+//! what the generator beside them does.
 
-use boltgrid_market::strategy::Flexible;
+use boltgrid_market::strategy::{Flexible, Generation};
 use boltgrid_miners::machine::SetPoint;
 use boltgrid_miners::plan::Say;
 use boltgrid_protocol::units::{Power, Price, Timestamp};
 
 use super::member::Member;
 
-/// What the planner has to know of the machines.
+/// What the planner has to know of the machines, and of the generator beside them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mining {
     /// What they bid in the next order.
     pub(crate) loads: Vec<Flexible>,
     /// What those draw now that bid, which is no load of the site's own.
     pub(crate) draws: Power,
+    /// What the generator offers in the next order.
+    pub(crate) generation: Option<Generation>,
 }
 
 /// More than any retail price: who has to run bids what the supplier takes.
@@ -31,7 +34,7 @@ impl Mining {
             draws = draws.saturating_add(member.draws(now, None).most.to_milliwatts());
             loads.extend(bid(member, now, starts));
         }
-        Self { loads, draws: Power::from_milliwatts(draws) }
+        Self { loads, draws: Power::from_milliwatts(draws), generation: None }
     }
 }
 

@@ -1,9 +1,11 @@
 //! What the owner says of the machines, checked; and how one is written down, with its driver's own
 //! settings in the same table.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use boltgrid_metering::sun::Place;
 use boltgrid_miners::break_even::Appetite;
 use boltgrid_miners::drivers::{MachineConfig, RelayConfig, Stated};
 use boltgrid_miners::effect::OnContactLost;
@@ -15,8 +17,11 @@ use boltgrid_protocol::units::{Msat, Power, Price};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use super::feed::HashpriceFeed;
+use super::gas::GasConfig;
 use super::places::PlaceConfig;
 use crate::config::lightning::ChainSource;
+use crate::stratum::StratumConfig;
 
 /// A machine of which nothing is heard for this time counts as lost where nothing is said.
 const CONTACT_LOST_S: u32 = 60;
@@ -48,8 +53,25 @@ pub struct MiningConfig {
     pub rules: Rules,
     /// What they warm.
     pub places: Vec<PlaceConfig>,
+    /// Where on earth they are, for rules that ask for the sun.
+    pub place: Option<Place>,
+    /// Where they mine through this node, if they do.
+    pub stratum: Option<StratumConfig>,
+    /// The well beside them, if there is one.
+    pub gas: Option<GasConfig>,
     /// The file in which what is known of them survives a restart; nothing does without one.
     pub kept_file: Option<PathBuf>,
+    /// The file with the account of the well's gas, likewise.
+    pub account_file: Option<PathBuf>,
+}
+
+impl MiningConfig {
+    /// Which machine each worker is that mines through this node.
+    #[must_use]
+    pub fn workers(&self) -> BTreeMap<String, String> {
+        let owned = self.machines.iter().map(|machine| &machine.owned);
+        owned.filter_map(|it| Some((it.worker.clone()?, it.name.clone()))).collect()
+    }
 }
 
 /// Where the hashprice comes from.
@@ -57,6 +79,8 @@ pub struct MiningConfig {
 pub enum HashpriceSource {
     /// The owner says it.
     Fixed(Hashprice),
+    /// Somebody says it over HTTP.
+    Feed(HashpriceFeed),
     /// The chain that this node's wallet follows.
     Chain(ChainSource),
     /// Nowhere: machines run for somebody else's money only.
@@ -99,6 +123,9 @@ pub struct Owned {
     /// What its hashes take, until that is learnt: one that never ran does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub efficiency_mj_per_th: Option<NonZeroU32>,
+    /// What its pool knows it by, if it mines through this node: its whole user name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
 }
 
 const fn contact_lost_s() -> u32 {
@@ -106,7 +133,7 @@ const fn contact_lost_s() -> u32 {
 }
 
 /// The names of the fields of [`Owned`] …
-const OWNED: [&str; 7] = [
+const OWNED: [&str; 8] = [
     "name",
     "meter",
     "relay",
@@ -114,6 +141,7 @@ const OWNED: [&str; 7] = [
     "contact_lost_s",
     "appetite",
     "efficiency_mj_per_th",
+    "worker",
 ];
 /// … and of [`Stated`].
 const STATED: [&str; 6] = ["rated_w", "least_w", "step_w", "idle_w", "settle_s", "warm_up_s"];

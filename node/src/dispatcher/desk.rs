@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use boltgrid_miners::emissions::Account;
 use boltgrid_miners::heat::Temperatures;
 use boltgrid_miners::machine::SetPoint;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::gas::{GasDay, GasStatus, days};
 use super::places::PlaceStatus;
-use crate::status::quoted;
+use crate::status::{Quoted, QuotedOption};
+use crate::stratum::WorkerStatus;
 
 /// Owners' words waiting.
 pub(super) const WISHES_MAX: usize = 8;
@@ -61,7 +65,9 @@ pub(super) type Asked = (Wish, oneshot::Sender<Result<(), Refused>>);
 #[derive(Clone, Debug)]
 pub struct DispatchDesk {
     pub(super) wishes: mpsc::Sender<Asked>,
-    pub(super) status: watch::Receiver<Arc<DispatchStatus>>,
+    pub(crate) status: watch::Receiver<Arc<DispatchStatus>>,
+    /// What became of the well's gas; the latest minute may be missing.
+    pub(super) account: watch::Receiver<Arc<Account>>,
 }
 
 impl DispatchDesk {
@@ -69,13 +75,21 @@ impl DispatchDesk {
     #[cfg(test)]
     pub(crate) fn of_nobody() -> Self {
         let ((wishes, _), (_, status)) = (mpsc::channel(1), watch::channel(Arc::default()));
-        Self { wishes, status }
+        let (_, account) = watch::channel(Arc::default());
+        Self { wishes, status, account }
     }
 
     /// How the machines are.
     #[must_use]
     pub fn status(&self) -> Arc<DispatchStatus> {
         Arc::clone(&self.status.borrow())
+    }
+
+    /// The days of the account of the well's gas that began between these, both included.
+    #[must_use]
+    pub fn gas_days(&self, from_unix_ms: u64, until_unix_ms: u64) -> Vec<GasDay> {
+        let account = Arc::clone(&self.account.borrow());
+        days(&account, from_unix_ms, until_unix_ms)
     }
 
     /// Has a machine do something for a while, or, with none, what the plan says.
@@ -118,92 +132,99 @@ impl DispatchDesk {
 }
 
 /// How the machines are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DispatchStatus {
     /// The hashprice; none while nobody knows.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub hashprice_msat_per_th_day: Option<u64>,
     /// Where it comes from.
     pub hashprice_source: String,
     /// What the machines may draw now without anybody's buying more; none before the first plan.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub budget_mw: Option<i64>,
     /// What a kilowatt-hour brings that they leave.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub spare_brings_msat_per_kwh: Option<i64>,
     /// What 95 of 100 commands took at most from the change at the meter: from the sample before the one
     /// that shows it. None before the first.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub reaction_ms_p95: Option<u64>,
     /// How many commands that counts.
     pub reactions: u32,
     /// Until when all stop; none without an emergency.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub emergency_until_unix_ms: Option<u64>,
+    /// The well, its generator and its flare, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gas: Option<GasStatus>,
     /// What machines warm.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<PlaceStatus>,
     /// The machines.
     pub machines: Vec<MachineStatus>,
+    /// What workers proved that mine through this node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerStatus>,
     /// The latest decisions, oldest first.
     pub decisions: Vec<Log>,
 }
 
 impl DispatchStatus {
-    /// What is wrong with machines, in words; none where all do as they are told.
+    /// What is wrong with machines, generator or flare, in words; none where all do as they are told.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
+        let gas = self.gas.iter().filter_map(|gas| Some(format!("gas: {}", gas.trouble.as_ref()?)));
         let troubled = self.machines.iter().filter_map(|machine| {
             let trouble = machine.trouble.as_ref()?;
             Some(format!("{}: {trouble}", machine.name))
         });
-        let troubles: Vec<String> = troubled.collect();
+        let troubles: Vec<String> = troubled.chain(gas).collect();
         (!troubles.is_empty()).then(|| troubles.join("; "))
     }
 }
 
 /// One machine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineStatus {
     /// What it is called.
     pub name: String,
     /// What it is; none until it is found.
     pub about: Option<String>,
     /// What it draws, by its meter or its own word.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub power_mw: Option<i64>,
     /// How fast it hashes.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub hash_rate_gh_per_s: Option<u64>,
     /// What its hashes take.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub efficiency_mj_per_th: Option<u64>,
     /// The highest price at which it goes on …
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub goes_on_msat_per_kwh: i64,
     /// … and the highest at which it is started: what its owner's appetite makes of its break-even.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub starts_msat_per_kwh: i64,
     /// Its break-even …
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub break_even_msat_per_kwh: i64,
     /// … is what its hashes earn …
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub hashing_msat_per_kwh: i64,
     /// … less what the pool keeps …
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub pool_fee_msat_per_kwh: i64,
     /// … less wear …
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub wear_msat_per_kwh: i64,
     /// … plus what its heat replaces.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub heat_msat_per_kwh: i64,
     /// To be started, it must pay for this too.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub start_msat_per_kwh: i64,
     /// What it is to draw; 0 for off, none where it is told nothing.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub set_point_mw: Option<i64>,
     /// Why.
     pub reason: Option<String>,
@@ -215,20 +236,20 @@ pub struct MachineStatus {
     /// What is wrong with it, in words.
     pub trouble: Option<String>,
     /// How often it was started since the node runs.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub starts: u64,
 }
 
 /// A decision that changed something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Log {
     /// When.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub at_unix_ms: u64,
     /// The machine.
     pub machine: String,
     /// What it is to draw; 0 for off, none where it is told nothing.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub set_point_mw: Option<i64>,
     /// Why.
     pub reason: String,

@@ -135,11 +135,16 @@ impl Hand {
     async fn follow(&mut self, mut found: Found) {
         let mut look_at = Instant::now();
         loop {
-            let machine = &mut found.machine;
+            let (machine, relay) = (&mut found.machine, found.relay.as_ref());
             let look = async {
                 sleep_until(look_at).await;
                 let now = clock::now();
-                (now, machine.observe(now).await)
+                let seen = machine.observe(now).await;
+                let through_relay = match relay {
+                    Some(relay) if seen.is_err() => through(relay, now).await,
+                    Some(_) | None => None,
+                };
+                (now, seen, through_relay)
             };
             tokio::select! {
                 biased;
@@ -150,9 +155,9 @@ impl Hand {
                     let actions = found.check.command(clock::now(), set_point);
                     self.act(&mut found, actions, Some(cause_at)).await;
                 }
-                (at, seen) = look => {
+                (at, seen, through_relay) = look => {
                     look_at = Instant::now() + LOOK_EVERY;
-                    let actions = self.look(&mut found, at, seen);
+                    let actions = self.look(&mut found, at, seen, through_relay);
                     self.act(&mut found, actions, None).await;
                     let actions = self.tick(&mut found);
                     if !actions.is_empty() {
@@ -163,14 +168,16 @@ impl Hand {
         }
     }
 
-    /// Takes what was seen, with the word of the machine's own meter above its own.
+    /// Takes what was seen, with the word of the machine's own meter above its own, and that of its relay
+    /// where it says nothing.
     fn look(
         &self,
         found: &mut Found,
         at: Timestamp,
         seen: Result<Observation, DeviceError>,
+        through_relay: Option<Power>,
     ) -> Vec<Action> {
-        let metered = self.metered();
+        let metered = self.metered().or(through_relay);
         match seen {
             Ok(seen) => {
                 found.failing = false;
@@ -294,5 +301,16 @@ impl Hand {
         let report = Report { place: self.place, known, sent, notices };
         // Fails only when the dispatcher has ended.
         drop(self.reports.send(report).await);
+    }
+}
+
+/// What flows through the relay of a machine that does not answer, where that says so.
+async fn through(relay: &Relay, now: Timestamp) -> Option<Power> {
+    match relay.observe(now).await {
+        Ok(seen) => seen.power,
+        Err(error) => {
+            debug!(%error, "the relay of a machine that does not answer does not either");
+            None
+        }
     }
 }

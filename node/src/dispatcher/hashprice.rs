@@ -4,51 +4,34 @@
 //! |---|---|---|
 //! | bitcoind | the tip's header | `getblockstats` of each block, as far as it keeps them |
 //! | Esplora | the tip | of each block what its coinbase creates beyond the subsidy |
-//! | Electrum | – | – |
+//! | Electrum | the tip | likewise |
 //!
-//! An Electrum server hands out headers and single transactions, and this node speaks its protocol
-//! through Lightning's library only: the owner sets the hashprice then. A source that fails leaves the
-//! hashprice as it was until it is too old to be believed.
+//! A source that fails leaves the hashprice as it was until it is too old to be believed.
 //! Not for: the formula (`boltgrid_miners::hashprice`).
+
+mod electrum;
 
 use std::time::Duration;
 
 use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::hashprice::{Block, Chain, subsidy_sat};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::HashpriceSource;
+use super::{HashpriceFeed, HashpriceSource};
+use crate::chain_source::{self, AskError, Bitcoind, Esplora, json_of};
 use crate::clock;
-use crate::config::lightning::{ChainSource, Login};
-use crate::lightning::Credentials;
+use crate::config::lightning::ChainSource;
 
 /// How often the source is asked for its tip.
 const ASK_EVERY: Duration = Duration::from_secs(60);
-/// How long one answer may take.
-const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// Blocks that are asked for at once: a day's in ten minutes.
 const BLOCKS_AT_ONCE: usize = 16;
-/// Most bytes of an answer.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-
-/// Why a source says nothing.
-#[derive(Debug, thiserror::Error)]
-enum AskError {
-    #[error("it cannot be asked: {0}")]
-    Http(#[from] reqwest::Error),
-    #[error("its answer is longer than {ANSWER_BYTES_MAX} bytes")]
-    TooLong,
-    #[error("its answer makes no sense: {0}")]
-    Garbled(String),
-    #[error("it cannot be logged in to: {0}")]
-    Login(String),
-}
+/// A feed that says nothing is believed no longer than a chain that stands still.
+const BELIEVED_MS: u64 = 86_400_000;
 
 /// Keeps `found` at what the source says, until stopped.
 pub(super) async fn follow(
@@ -62,6 +45,7 @@ pub(super) async fn follow(
             return stop.cancelled().await;
         }
         HashpriceSource::Unknown => return stop.cancelled().await,
+        HashpriceSource::Feed(feed) => return follow_feed(feed, found, stop).await,
         HashpriceSource::Chain(source) => source,
     };
     let asking = async {
@@ -94,122 +78,88 @@ pub(super) async fn follow(
     }
 }
 
+/// The same by somebody's word, which is believed for as long as a chain's.
+async fn follow_feed(
+    feed: HashpriceFeed,
+    found: watch::Sender<Option<Hashprice>>,
+    stop: CancellationToken,
+) {
+    let asking = async {
+        let mut heard_at = clock::now();
+        let mut failed = false;
+        loop {
+            match ask_feed(&feed).await {
+                Ok(hashprice) => {
+                    (heard_at, failed) = (clock::now(), false);
+                    found.send_if_modified(|before| before.replace(hashprice) != Some(hashprice));
+                }
+                Err(error) => {
+                    if !failed {
+                        warn!(feed = %feed.url, %error, "no hashprice from the feed");
+                    }
+                    failed = true;
+                    if clock::now().ms_since(heard_at) > BELIEVED_MS {
+                        found.send_if_modified(|before| before.take().is_some());
+                    }
+                }
+            }
+            sleep(ASK_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = asking => {}
+    }
+}
+
+async fn ask_feed(feed: &HashpriceFeed) -> Result<Hashprice, AskError> {
+    let answer = json_of(chain_source::client()?.get(&feed.url).send().await?).await?;
+    feed.read(&answer).map_err(AskError::Garbled)
+}
+
 async fn ask(source: &ChainSource, chain: &mut Chain) -> Result<(), AskError> {
-    let client = Client::builder().redirect(Policy::none()).timeout(ANSWER_TIME).build()?;
     match source {
         ChainSource::Bitcoind { host, port, login } => {
-            Bitcoind { client, url: format!("http://{host}:{port}"), login }.ask(chain).await
+            ask_bitcoind(&Bitcoind::new((host, *port), login)?, chain).await
         }
-        ChainSource::Esplora(url) => {
-            Esplora { client, url: url.trim_end_matches('/').to_owned() }.ask(chain).await
-        }
-        ChainSource::Electrum(_) => Err(AskError::Garbled(
-            "an Electrum server does not tell what blocks pay in fees".to_owned(),
-        )),
+        ChainSource::Esplora(url) => ask_esplora(&Esplora::new(url)?, chain).await,
+        ChainSource::Electrum(url) => electrum::ask(url, chain).await,
     }
 }
 
-struct Bitcoind<'a> {
-    client: Client,
-    url: String,
-    login: &'a Login,
+async fn ask_bitcoind(bitcoind: &Bitcoind<'_>, chain: &mut Chain) -> Result<(), AskError> {
+    let tip = number(&bitcoind.call("getblockcount", json!([])).await?)?;
+    let hash = bitcoind.call("getblockhash", json!([tip])).await?;
+    let bits = bits(&bitcoind.call("getblockheader", json!([hash])).await?["bits"])?;
+    let missing: Vec<u64> = chain.missing(tip).take(BLOCKS_AT_ONCE).collect();
+    chain.tip(clock::now(), tip);
+    for height in missing {
+        // One that keeps no old blocks says nothing of them: their fees are not known.
+        let stats = bitcoind.call("getblockstats", json!([height, ["totalfee"]])).await;
+        let fees_sat = stats.ok().and_then(|stats| stats["totalfee"].as_u64());
+        chain.note(Block { height, bits, fees_sat });
+    }
+    Ok(())
 }
 
-impl Bitcoind<'_> {
-    async fn ask(&self, chain: &mut Chain) -> Result<(), AskError> {
-        let tip = number(&self.call("getblockcount", json!([])).await?)?;
-        let hash = self.call("getblockhash", json!([tip])).await?;
-        let bits = bits(&self.call("getblockheader", json!([hash])).await?["bits"])?;
-        let missing: Vec<u64> = chain.missing(tip).take(BLOCKS_AT_ONCE).collect();
-        chain.tip(clock::now(), tip);
-        for height in missing {
-            // One that keeps no old blocks says nothing of them: their fees are not known.
-            let stats = self.call("getblockstats", json!([height, ["totalfee"]])).await;
-            let fees_sat = stats.ok().and_then(|stats| stats["totalfee"].as_u64());
-            chain.note(Block { height, bits, fees_sat });
-        }
-        Ok(())
+async fn ask_esplora(esplora: &Esplora, chain: &mut Chain) -> Result<(), AskError> {
+    let tip = number(&esplora.get(&["blocks", "tip", "height"]).await?)?;
+    let missing: Vec<u64> = chain.missing(tip).take(BLOCKS_AT_ONCE).collect();
+    for height in missing {
+        let hash = esplora.text(&["block-height", &height.to_string()]).await?;
+        let block = esplora.get(&["block", &hash]).await?;
+        let bits = block["bits"].as_u64().and_then(|bits| u32::try_from(bits).ok());
+        let bits = bits.ok_or_else(|| AskError::Garbled("a block without bits".to_owned()))?;
+        let coinbase = esplora.text(&["block", &hash, "txid", "0"]).await?;
+        let transaction = esplora.get(&["tx", &coinbase]).await?;
+        let outputs = transaction["vout"].as_array().into_iter().flatten();
+        let created = outputs.filter_map(|output| output["value"].as_u64());
+        let created = created.fold(0_u64, u64::saturating_add);
+        let fees_sat = created.checked_sub(subsidy_sat(height));
+        chain.note(Block { height, bits, fees_sat });
     }
-
-    async fn call(&self, method: &str, params: Value) -> Result<Value, AskError> {
-        // Read each time: bitcoind writes its cookie anew at each of its starts.
-        let Credentials { user, password } =
-            Credentials::read(self.login).map_err(|error| AskError::Login(error.to_string()))?;
-        let body = json!({ "id": "boltgrid", "method": method, "params": params }).to_string();
-        let request = self.client.post(&self.url).basic_auth(user, Some(password)).body(body);
-        let mut answer = json_of(request.send().await?).await?;
-        let result = answer["result"].take();
-        if result.is_null() {
-            return Err(AskError::Garbled(answer["error"]["message"].to_string()));
-        }
-        Ok(result)
-    }
-}
-
-struct Esplora {
-    client: Client,
-    url: String,
-}
-
-impl Esplora {
-    async fn ask(&self, chain: &mut Chain) -> Result<(), AskError> {
-        let tip = number(&self.get(&["blocks", "tip", "height"]).await?)?;
-        let missing: Vec<u64> = chain.missing(tip).take(BLOCKS_AT_ONCE).collect();
-        for height in missing {
-            let hash = self.text(&["block-height", &height.to_string()]).await?;
-            let block = self.get(&["block", &hash]).await?;
-            let bits = block["bits"].as_u64().and_then(|bits| u32::try_from(bits).ok());
-            let bits = bits.ok_or_else(|| AskError::Garbled("a block without bits".to_owned()))?;
-            let coinbase = self.text(&["block", &hash, "txid", "0"]).await?;
-            let transaction = self.get(&["tx", &coinbase]).await?;
-            let outputs = transaction["vout"].as_array().into_iter().flatten();
-            let created = outputs.filter_map(|output| output["value"].as_u64());
-            let created = created.fold(0_u64, u64::saturating_add);
-            let fees_sat = created.checked_sub(subsidy_sat(height));
-            chain.note(Block { height, bits, fees_sat });
-        }
-        chain.tip(clock::now(), tip);
-        Ok(())
-    }
-
-    async fn get(&self, path: &[&str]) -> Result<Value, AskError> {
-        json_of(self.client.get(self.address(path)?).send().await?).await
-    }
-
-    async fn text(&self, path: &[&str]) -> Result<String, AskError> {
-        let bytes = bytes_of(self.client.get(self.address(path)?).send().await?).await?;
-        let text =
-            String::from_utf8(bytes).map_err(|error| AskError::Garbled(error.to_string()))?;
-        Ok(text.trim().to_owned())
-    }
-
-    /// Whatever a server says becomes one part of a path, and nothing else of an address.
-    fn address(&self, path: &[&str]) -> Result<Url, AskError> {
-        let garbled = |problem: String| AskError::Garbled(problem);
-        let mut url = Url::parse(&self.url).map_err(|error| garbled(error.to_string()))?;
-        let mut parts = url.path_segments_mut().map_err(|()| garbled(self.url.clone()))?;
-        parts.pop_if_empty().extend(path);
-        drop(parts);
-        Ok(url)
-    }
-}
-
-async fn json_of(answer: reqwest::Response) -> Result<Value, AskError> {
-    let status = answer.status();
-    let bytes = bytes_of(answer).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| AskError::Garbled(format!("HTTP status {status}, {error}")))
-}
-
-async fn bytes_of(mut answer: reqwest::Response) -> Result<Vec<u8>, AskError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(AskError::TooLong);
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
+    chain.tip(clock::now(), tip);
+    Ok(())
 }
 
 fn number(value: &Value) -> Result<u64, AskError> {
@@ -227,6 +177,8 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::config::lightning::Login;
+    use crate::dispatcher::FeedUnit;
 
     /// A server that answers each request by what `answer` makes of its text, until it is dropped.
     async fn asked(source: impl FnOnce(u16) -> ChainSource, answer: fn(&str) -> String) -> Chain {
@@ -287,6 +239,39 @@ mod tests {
         assert_eq!(chain.blocks_with_fees(), 1);
         let found = chain.hashprice(clock::now()).unwrap();
         assert_eq!(found.to_msat_per_th_day(), 2 * 72_768, "as much in fees as in subsidy");
+    }
+
+    #[tokio::test]
+    async fn a_feed_is_asked_over_http_and_believed_within_reason() {
+        provider();
+        let feed = |port: u16| HashpriceFeed {
+            url: format!("http://127.0.0.1:{port}/v1"),
+            pointer: "/hashprice".to_owned(),
+            unit: FeedUnit::SatPerPhDay,
+        };
+        for (body, expected) in [
+            ("{\"hashprice\": 52456.7}", Some(52_456)),
+            ("{\"hashprice\": -1}", None),
+            ("no", None),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let feed = feed(listener.local_addr().unwrap().port());
+            let serving = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = vec![0; 8192];
+                let length = stream.read(&mut request).await.unwrap();
+                assert!(request[..length].starts_with(b"GET /v1 "));
+                let length = body.len();
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+                stream.write_all(head.as_bytes()).await.unwrap();
+                std::future::pending::<()>().await;
+            };
+            let asked = tokio::select! {
+                () = serving => unreachable!("it serves for ever"),
+                asked = ask_feed(&feed) => asked,
+            };
+            assert_eq!(asked.ok().map(Hashprice::to_msat_per_th_day), expected, "{body}");
+        }
     }
 
     #[tokio::test]

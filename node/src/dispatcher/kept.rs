@@ -1,5 +1,5 @@
 //! What is known of machines from before the node was started: when they were switched, and what was
-//! learnt of them; a file in the data folder.
+//! learnt of them; a file in the data folder, as is the account of a well's gas.
 //!
 //! What bounds how often a machine is switched holds over a restart by it. It is written after each
 //! start and stop, beside the loop that decides, so that no command waits for a disk; of what was
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use boltgrid_miners::learnt::Learnt;
 use boltgrid_protocol::units::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -49,7 +50,7 @@ pub(super) struct KeptMachine {
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
     /// The file does not read.
-    #[error("what is known of the machines cannot be read from {}: {source}", path.display())]
+    #[error("what is known from before cannot be read from {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -58,8 +59,8 @@ pub enum KeptError {
     },
     /// There is something else in the file.
     #[error(
-        "{} does not hold what is known of machines ({source}); move it away to begin anew, with \
-         machines that count as switched just now",
+        "{} does not hold what is known from before ({source}); move it away to begin anew: of machines, \
+         all count as switched just now then",
         path.display()
     )]
     Garbled {
@@ -71,11 +72,11 @@ pub enum KeptError {
 }
 
 /// Reads what is known of machines; nothing where there is no file yet.
-pub(super) fn read(path: &Path) -> Result<Kept, KeptError> {
+pub(super) fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, KeptError> {
     let failed = |source| KeptError::Io { path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(T::default()),
         Err(source) => return Err(failed(source)),
     };
     if file.metadata().map_err(failed)?.len() > FILE_MAX {
@@ -86,7 +87,7 @@ pub(super) fn read(path: &Path) -> Result<Kept, KeptError> {
         .map_err(|source| KeptError::Garbled { path: path.to_owned(), source })
 }
 
-fn write(path: &Path, kept: &Kept) -> io::Result<()> {
+fn write<T: Serialize>(path: &Path, kept: &T) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     file.write_all(&serde_json::to_vec(kept).map_err(io::Error::from)?)?;
@@ -95,9 +96,9 @@ fn write(path: &Path, kept: &Kept) -> io::Result<()> {
 }
 
 /// Writes what is known whenever it changes, and once more at the end.
-pub(super) async fn keep(
+pub(super) async fn keep<T: Clone + Serialize + Send + Sync + 'static>(
     path: Option<PathBuf>,
-    mut kept: watch::Receiver<Kept>,
+    mut kept: watch::Receiver<T>,
     stop: CancellationToken,
 ) {
     let Some(path) = path else { return stop.cancelled().await };
@@ -113,11 +114,11 @@ pub(super) async fn keep(
             Ok(Ok(())) => failing = false,
             Ok(Err(error)) => {
                 if !failing {
-                    warn!(path = %path.display(), %error, "what is known of the machines is not kept");
+                    warn!(path = %path.display(), %error, "what is known is not kept");
                 }
                 failing = true;
             }
-            Err(error) => error!(%error, "writing what is known of the machines panicked"),
+            Err(error) => error!(%error, "writing what is known panicked"),
         }
         if last {
             return;
@@ -148,11 +149,11 @@ mod tests {
     fn what_is_known_survives_its_file_and_no_file_is_nothing_known() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("machines.json");
-        assert_eq!(read(&path).unwrap(), Kept::new());
+        assert_eq!(read::<Kept>(&path).unwrap(), Kept::new());
         write(&path, &kept()).unwrap();
-        assert_eq!(read(&path).unwrap(), kept());
+        assert_eq!(read::<Kept>(&path).unwrap(), kept());
         fs::write(&path, "{\"cellar\": {}}").unwrap();
-        let refused = read(&path).unwrap_err().to_string();
+        let refused = read::<Kept>(&path).unwrap_err().to_string();
         assert!(refused.contains("move it away"), "{refused}");
     }
 
@@ -165,6 +166,6 @@ mod tests {
         tell.send_replace(kept());
         stop.cancel();
         keep(Some(path.clone()), told, stop).await;
-        assert_eq!(read(&path).unwrap(), kept());
+        assert_eq!(read::<Kept>(&path).unwrap(), kept());
     }
 }

@@ -1,15 +1,19 @@
 //! Rooms and tanks that machines warm: how warm they are, as far as somebody says so, and what they ask
 //! of the machines.
 //!
-//! A temperature is told by JSON-RPC and believed for a while. What nobody says is not known: then no
+//! A temperature is told by a thermometer or by JSON-RPC and believed for a while. What nobody says is not known: then no
 //! heat is due there, and machines do not add to it either, since nobody knows whether it is too hot.
 //! Not for: what heat is worth (`boltgrid_miners::heat`).
 
+use std::path::Path;
+
 use boltgrid_miners::heat::{Heating, Place, Replaced, Temperatures};
 use boltgrid_protocol::units::{Price, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::status::quoted;
+use super::thermometer::{Probe, ThermometerConfig};
+use crate::status::{Quoted, QuotedOption};
 
 /// What was said of a place is believed for so long.
 const BELIEVED_MS: u64 = 900_000;
@@ -49,6 +53,12 @@ pub struct PlaceConfig {
     /// How much of the machines' power arrives there as heat.
     #[serde(default = "arrives_ppm")]
     pub arrives_ppm: u32,
+    /// The thermometer there; without, somebody has to say how warm it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thermometer: Option<ThermometerConfig>,
+    /// The one outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside_thermometer: Option<ThermometerConfig>,
 }
 
 const fn band_mk() -> u32 {
@@ -70,7 +80,25 @@ impl PlaceConfig {
         if self.heat_ppm == 0 || self.wh_per_kelvin == 0 {
             return Some(format!("{name:?}: `heat_ppm` and `wh_per_kelvin` must be above zero"));
         }
-        None
+        let mut thermometers = [&self.thermometer, &self.outside_thermometer].into_iter().flatten();
+        thermometers.find_map(|it| Some(format!("{name:?}: {}", it.problem()?)))
+    }
+
+    /// The same with relative paths of files taken from `folder`.
+    #[must_use]
+    pub fn relative_to(self, folder: &Path) -> Self {
+        Self {
+            thermometer: self.thermometer.map(|it| it.relative_to(folder)),
+            outside_thermometer: self.outside_thermometer.map(|it| it.relative_to(folder)),
+            ..self
+        }
+    }
+
+    /// Its thermometers.
+    pub(super) fn probes(&self) -> impl Iterator<Item = (Probe, ThermometerConfig)> {
+        let inside = self.thermometer.clone().map(|it| (Probe::Inside, it));
+        let outside = self.outside_thermometer.clone().map(|it| (Probe::Outside, it));
+        inside.into_iter().chain(outside)
     }
 
     const fn place(&self) -> Place {
@@ -96,12 +124,13 @@ impl PlaceConfig {
 #[derive(Clone, Debug)]
 pub(super) struct Warmed {
     is: PlaceConfig,
-    said: Option<(Timestamp, Temperatures)>,
+    inside: Option<(Timestamp, i32)>,
+    outside: Option<(Timestamp, i32)>,
     pub(super) heating: Heating,
 }
 
 /// What a place asks for, as it is shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlaceStatus {
     /// What it is called.
     pub name: String,
@@ -112,10 +141,10 @@ pub struct PlaceStatus {
     /// Whether it is so hot that machines must not add to it, or nobody knows whether.
     pub is_too_hot: bool,
     /// The power of machines that would make it as warm as wanted.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub demand_mw: i64,
     /// What that heat is worth a kilowatt-hour of power; none unless due.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub value_msat_per_kwh: Option<i64>,
 }
 
@@ -123,7 +152,7 @@ impl Warmed {
     /// A place of which nothing is known.
     pub(super) fn new(is: PlaceConfig) -> Self {
         let heating = is.place().heating(Temperatures::default(), &is.replaced(), false, 1);
-        Self { is, said: None, heating }
+        Self { is, inside: None, outside: None, heating }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -140,15 +169,37 @@ impl Warmed {
         let told = [said.inside_m_celsius, said.outside_m_celsius];
         let can_be = told.iter().flatten().all(|it| POSSIBLE_M_CELSIUS.contains(it));
         if can_be {
-            self.said = Some((now, said));
+            self.inside = said.inside_m_celsius.map(|it| (now, it));
+            self.outside = said.outside_m_celsius.map(|it| (now, it));
         }
         can_be
     }
 
+    /// A thermometer shows this; what cannot be is not taken, and said to be so.
+    pub(super) fn shown(&mut self, now: Timestamp, probe: Probe, m_celsius: i32) -> bool {
+        let can_be = POSSIBLE_M_CELSIUS.contains(&m_celsius);
+        if can_be {
+            match probe {
+                Probe::Inside => self.inside = Some((now, m_celsius)),
+                Probe::Outside => self.outside = Some((now, m_celsius)),
+            }
+        }
+        can_be
+    }
+
+    pub(super) fn probes(&self) -> impl Iterator<Item = (Probe, ThermometerConfig)> {
+        self.is.probes()
+    }
+
     /// What is known of how warm it is.
     pub(super) fn seen(&self, now: Timestamp) -> Temperatures {
-        let said = self.said.filter(|(at, _)| now.ms_since(*at) <= BELIEVED_MS);
-        said.map(|(_, said)| said).unwrap_or_default()
+        let recent = |said: Option<(Timestamp, i32)>| {
+            said.filter(|(at, _)| now.ms_since(*at) <= BELIEVED_MS).map(|(_, said)| said)
+        };
+        Temperatures {
+            inside_m_celsius: recent(self.inside),
+            outside_m_celsius: recent(self.outside),
+        }
     }
 
     /// Works out what it asks for over the next `interval_ms`.
@@ -195,6 +246,20 @@ mod tests {
         tank.reckon(at(BELIEVED_MS + 1), 300_000);
         assert!(tank.heating.is_too_hot && !tank.heating.is_due, "nobody said so lately");
         assert!(!tank.hear(at(2), said(400_000)), "no tank is so hot");
+    }
+
+    #[test]
+    fn a_thermometer_outside_says_nothing_of_what_is_inside() {
+        let at = Timestamp::from_unix_ms;
+        let mut tank = Warmed::new(toml::from_str(TANK).unwrap());
+        assert!(tank.shown(at(0), Probe::Outside, 8_000));
+        tank.reckon(at(1), 300_000);
+        assert!(tank.heating.is_too_hot, "nobody says how hot it is");
+        assert!(tank.shown(at(1), Probe::Inside, 40_000));
+        tank.reckon(at(2), 300_000);
+        assert!(tank.heating.is_due && !tank.heating.is_too_hot);
+        assert!(!tank.shown(at(3), Probe::Inside, 999_000));
+        assert_eq!(tank.seen(at(3)).inside_m_celsius, Some(40_000));
     }
 
     #[test]

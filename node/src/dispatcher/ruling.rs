@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::machine::{Abilities, SetPoint};
 use boltgrid_miners::rules::{Action, Held, Quantity, Rules, Seen, Verdict, decide};
-use boltgrid_protocol::units::{Power, Price, Timestamp};
+use boltgrid_protocol::units::{Energy, Power, Price, Timestamp};
 
+use super::NextHour;
 use super::member::Member;
 use crate::site::SiteState;
 
@@ -49,6 +50,10 @@ pub(super) struct Around<'a> {
     /// The clearing price of the present interval, or the supplier's.
     pub(super) price: Option<Price>,
     pub(super) hashprice: Option<Hashprice>,
+    /// What the next hour will bring, where that is foreseen.
+    pub(super) next_hour: Option<NextHour>,
+    /// How high the sun stands, in thousandths of a degree; none where the site's place is not known.
+    pub(super) sun: Option<i32>,
 }
 
 impl Ruling {
@@ -121,6 +126,13 @@ fn seen(member: &Member, around: &Around<'_>) -> Seen {
     see(Quantity::Temperature, member.inside_m_celsius.map(i64::from));
     let heating = member.heating.filter(|_| member.inside_m_celsius.is_some());
     see(Quantity::HeatDemand, heating.map(|heating| heating.demand.to_milliwatts()));
+    see(Quantity::Sun, around.sun.map(i64::from));
+    let next_hour = |of: fn(NextHour) -> Energy| {
+        let energy = around.next_hour.map(|hour| of(hour).to_milliwatt_hours());
+        energy.and_then(|mwh| i64::try_from(mwh).ok())
+    };
+    see(Quantity::PvNextHour, next_hour(|hour| hour.pv));
+    see(Quantity::SurplusNextHour, next_hour(|hour| hour.surplus));
     if let Some(site) = around.site {
         let machines = around.machines.to_milliwatts();
         let (power, load) = (site.power_mw.to_milliwatts(), site.load_mw.to_milliwatts());

@@ -1,27 +1,34 @@
 //! The loop: a sample comes, or an edge comes near; the plan is made, and machines are told.
 
-use std::collections::{BTreeMap, VecDeque};
+mod shown;
+mod well;
+mod wishes;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use boltgrid_miners::effect::Notice;
+use boltgrid_miners::emissions::Account;
 use boltgrid_miners::hash::Hashprice;
-use boltgrid_miners::machine::{Control, SetPoint};
+use boltgrid_miners::machine::SetPoint;
 use boltgrid_miners::plan::{Conditions, plan, room};
 use boltgrid_miners::react::{self, Draws, Limits, Shown, Target};
-use boltgrid_protocol::charter::{Charter, Timing};
+use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::roster::Rosters;
-use boltgrid_protocol::units::{Interval, Power, Price, Timestamp};
+use boltgrid_protocol::units::{Power, Timestamp};
 use futures::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
+use super::MiningConfig;
+use super::aim::{Targets, planned};
 use super::bids::Mining;
-use super::desk::{Asked, DispatchDesk, DispatchStatus, FOR_MS_MAX, Log, MachineStatus, Refused};
-use super::desk::{WISHES_MAX, Wish};
+use super::desk::{Asked, DispatchDesk, DispatchStatus, Log, WISHES_MAX};
+use super::gas::{self, Opened, Well};
 use super::hand::{Hand, Report, Wanted};
 use super::hashprice;
 use super::kept::{self, Kept, KeptError};
@@ -29,12 +36,16 @@ use super::member::Member;
 use super::places::Warmed;
 use super::reaction::{Reactions, Sampled};
 use super::ruling::{Around, Ruling};
-use super::{HashpriceSource, MiningConfig};
+use super::thermometer;
 use crate::clock;
+use crate::live::{Live, News};
 use crate::site::{SiteState, SiteWatch};
+use crate::stratum::WorkerStatus;
 
 /// Reports of hands waiting.
 const REPORTS_MAX: usize = 256;
+/// Temperatures waiting; what comes while there are more is told again soon.
+const TEMPERATURES_MAX: usize = 64;
 /// Decisions that are kept.
 const DECISIONS_MAX: usize = 200;
 /// Without a sample the machines are looked at after this time anyway.
@@ -44,18 +55,6 @@ const LEAD_DIVISOR: u64 = 10;
 
 /// What was learnt is kept this often.
 const KEEP_EVERY_MS: u64 = 60_000;
-
-/// What the site is to do in the intervals that are planned.
-pub(crate) type Targets = BTreeMap<Interval, Aim>;
-
-/// What the site is to do in one interval, and at which price others trade in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Aim {
-    /// What it is to do.
-    pub(crate) target: Target,
-    /// The clearing price, or the supplier's where nothing was traded.
-    pub(crate) price: Price,
-}
 
 /// The dispatcher, yet to be run.
 #[derive(Debug)]
@@ -81,10 +80,16 @@ pub(crate) struct Dispatcher {
     shown: Option<Shown>,
     ruling: Ruling,
     places: Vec<Warmed>,
+    well: Option<Well>,
+    well_hand: Option<gas::Hand>,
+    account: watch::Sender<Arc<Account>>,
+    /// What workers proved.
+    workers: watch::Receiver<Arc<[WorkerStatus]>>,
     /// What is to be known after a restart, and since when.
     kept: watch::Sender<Kept>,
     kept_at: Timestamp,
     stop_hands: CancellationToken,
+    live: Live,
 }
 
 /// What others have to do with it.
@@ -101,9 +106,12 @@ impl Dispatcher {
         mining: MiningConfig,
         participant: ParticipantId,
         (charter, rosters): (Arc<Charter>, Rosters),
-        (site, targets): (SiteWatch, watch::Receiver<Targets>),
+        (site, targets, live): (SiteWatch, watch::Receiver<Targets>, Live),
+        workers: watch::Receiver<Arc<[WorkerStatus]>>,
     ) -> Result<(Self, DispatcherEnds), KeptError> {
         let before = mining.kept_file.as_deref().map_or_else(|| Ok(Kept::new()), kept::read)?;
+        let account: Account =
+            mining.account_file.as_deref().map_or_else(|| Ok(Account::default()), kept::read)?;
         let (report, reports) = mpsc::channel(REPORTS_MAX);
         let (wish, wishes) = mpsc::channel(WISHES_MAX);
         let (bids, mining_watch) = watch::channel(Mining::default());
@@ -132,8 +140,11 @@ impl Dispatcher {
             .unzip();
         let rules = mining.rules.clone();
         let places = mining.places.iter().cloned().map(Warmed::new).collect();
+        let opened = mining.gas.clone().map(|gas| Well::open(gas, account.clone()));
+        let (well, well_hand) = opened.map(|Opened { well, hand }| (well, hand)).unzip();
+        let (account, account_watch) = watch::channel(Arc::new(account));
         let ends = DispatcherEnds {
-            desk: DispatchDesk { wishes: wish, status: status_watch },
+            desk: DispatchDesk { wishes: wish, status: status_watch, account: account_watch },
             mining: mining_watch,
         };
         let dispatcher = Self {
@@ -158,9 +169,14 @@ impl Dispatcher {
             shown: None,
             ruling: Ruling::new(rules),
             places,
+            well,
+            well_hand,
+            account,
+            workers,
             kept: watch::channel(before).0,
             kept_at: clock::now(),
             stop_hands,
+            live,
         };
         Ok((dispatcher, ends))
     }
@@ -174,20 +190,35 @@ impl Dispatcher {
         let hands_stop = self.stop_hands.clone();
         let (file, stop_keeping) = (self.mining.kept_file.clone(), CancellationToken::new());
         let keeping = kept::keep(file, self.kept.subscribe(), stop_keeping.clone());
+        let (gas, accounts) = (self.well_hand.take(), self.account.subscribe());
+        let (account_file, gas_stop) = (self.mining.account_file.clone(), self.stop_hands.clone());
+        let accounting = kept::keep(account_file, accounts, stop_keeping.clone());
+        let burn = async move {
+            if let Some(hand) = gas {
+                hand.run(gas_stop).await;
+            }
+        };
+        let places = self.places.iter().enumerate();
+        let probes =
+            places.flat_map(|(place, it)| it.probes().map(move |(probe, is)| (place, probe, is)));
+        let (probes, self_stop) = (probes.collect(), self.stop_hands.clone());
+        let (shows, shown) = mpsc::channel(TEMPERATURES_MAX);
         let react = async {
-            self.react_until(&stop, hashprices).await;
+            self.react_until(&stop, hashprices, shown).await;
             self.remember();
             stop_keeping.cancel();
             hands_stop.cancel();
         };
+        let warm = thermometer::follow(probes, shows, self_stop);
         // In one task: a command never waits for another task to be woken.
-        tokio::join!(react, hands, price, keeping);
+        tokio::join!(react, hands, price, keeping, warm, burn, accounting);
     }
 
     async fn react_until(
         &mut self,
         stop: &CancellationToken,
         mut hashprices: watch::Receiver<Option<Hashprice>>,
+        mut shown: mpsc::Receiver<thermometer::Shown>,
     ) {
         let mut site_lives = true;
         loop {
@@ -208,6 +239,13 @@ impl Dispatcher {
                     self.hashprice = *hashprices.borrow_and_update();
                     self.reckon();
                 }
+                Some((place, probe, m_celsius)) = shown.recv() => {
+                    let now = clock::now();
+                    let place = self.places.get_mut(place);
+                    if place.is_some_and(|it| !it.shown(now, probe, m_celsius)) {
+                        warn!(?probe, m_celsius, "a thermometer shows what cannot be");
+                    }
+                }
                 () = sleep(LOOK_EVERY) => self.react(),
             }
         }
@@ -218,6 +256,9 @@ impl Dispatcher {
         let kept = |member: &Member| (member.miner.owned.name.clone(), member.kept());
         self.kept.send_replace(self.members.iter().map(kept).collect());
         self.kept_at = clock::now();
+        if let Some(well) = &mut self.well {
+            self.account.send_replace(Arc::new(well.enter(self.kept_at).clone()));
+        }
     }
 
     fn reckon(&mut self) {
@@ -247,37 +288,6 @@ impl Dispatcher {
         self.show();
     }
 
-    fn wish(&mut self, wish: Wish) -> Result<(), Refused> {
-        let now = clock::now();
-        match wish {
-            Wish::Emergency { for_ms } if for_ms > FOR_MS_MAX => Err(Refused::Time),
-            Wish::Emergency { for_ms } => {
-                self.emergency_until = (for_ms > 0).then(|| now.plus_ms(for_ms));
-                Ok(())
-            }
-            Wish::Warm { place, seen } => {
-                let found = self.places.iter_mut().find(|it| it.name() == place);
-                let Some(found) = found else { return Err(Refused::NoPlace(place)) };
-                if found.hear(now, seen) { Ok(()) } else { Err(Refused::Temperature) }
-            }
-            Wish::Owner { machine, set_point, for_ms } => {
-                let member = self.members.iter_mut().find(|it| it.miner.owned.name == machine);
-                let Some(member) = member else { return Err(Refused::Unknown(machine)) };
-                let Some(set_point) = set_point else {
-                    member.owner = None;
-                    return Ok(());
-                };
-                if !(1..=FOR_MS_MAX).contains(&for_ms) {
-                    return Err(Refused::Time);
-                }
-                let set_point = able(member, set_point)
-                    .map_err(|problem| Refused::Unable { machine, problem })?;
-                member.owner = Some((set_point, now.plus_ms(for_ms)));
-                Ok(())
-            }
-        }
-    }
-
     /// Plans, tells what changed, and shows it.
     fn react(&mut self) {
         let now = clock::now();
@@ -292,6 +302,7 @@ impl Dispatcher {
         let (target, limits) = (self.target(now), self.limits(now));
         let emergency = self.emergency_until.is_some_and(|until| now < until);
         let conditions = react::conditions(now, shown.as_ref(), draws, &target, &limits);
+        let conditions = self.with_generator(now, conditions, (draws, &target));
         let conditions = Conditions { emergency, ..conditions };
         self.conditions = Some(conditions);
         self.warm(now);
@@ -319,7 +330,9 @@ impl Dispatcher {
                     "decided"
                 );
                 let at_unix_ms = now.to_unix_ms();
-                self.decisions.push_back(Log { at_unix_ms, machine, set_point_mw, reason });
+                let decision = Log { at_unix_ms, machine, set_point_mw, reason };
+                self.live.tell(|| News::Decision(decision.clone()));
+                self.decisions.push_back(decision);
             }
         }
         for member in &self.members {
@@ -334,6 +347,7 @@ impl Dispatcher {
         let next = self.charter.interval.interval_at(now).next();
         let starts = self.charter.interval.start_of(next);
         let bids = Mining::of(&self.members, now, starts);
+        let bids = Mining { generation: self.generation(now, starts), ..bids };
         self.bids.send_if_modified(|before| {
             let is_news = *before != bids;
             *before = bids;
@@ -398,7 +412,7 @@ impl Dispatcher {
     /// Has the owner's rules say what they come to.
     fn judge(&mut self, now: Timestamp, machines: Power) {
         let interval = self.charter.interval.interval_at(now);
-        let price = self.targets.borrow().get(&interval).map(|aim| aim.price);
+        let aim = self.targets.borrow().get(&interval).copied();
         let state = self.site.state.borrow();
         let recent = |state: &&SiteState| {
             state.stale.is_none() && now.ms_since(state.at) <= react::SAMPLE_MS_MAX
@@ -408,7 +422,9 @@ impl Dispatcher {
             local_ms: self.charter.tariff.clock.local_ms(now),
             site: state.as_ref().filter(recent),
             machines,
-            price,
+            price: aim.map(|aim| aim.price),
+            next_hour: aim.and_then(|aim| aim.next_hour),
+            sun: self.mining.place.and_then(|place| place.sun_millidegrees(now)),
             hashprice: self.hashprice,
         };
         for member in &mut self.members {
@@ -426,83 +442,6 @@ impl Dispatcher {
         let MiningConfig { machines_max, step_max, starts_max, support, .. } = self.mining;
         Limits { import_max, machines_max, step_max, starts_max, support }
     }
-
-    fn show(&self) {
-        let machines = self.members.iter().map(status_of).collect();
-        let conditions = self.conditions.as_ref();
-        let status = DispatchStatus {
-            hashprice_msat_per_th_day: self.hashprice.map(Hashprice::to_msat_per_th_day),
-            hashprice_source: match &self.mining.hashprice {
-                HashpriceSource::Fixed(_) => "the config file".to_owned(),
-                HashpriceSource::Chain(source) => source.to_string(),
-                HashpriceSource::Unknown => "nowhere".to_owned(),
-            },
-            budget_mw: conditions.map(|it| it.budget_least.to_milliwatts()),
-            spare_brings_msat_per_kwh: conditions.map(|it| it.spare_brings.to_msat_per_kwh()),
-            reaction_ms_p95: self.reactions.ms_p95(),
-            reactions: u32::try_from(self.reactions.count()).unwrap_or(u32::MAX),
-            emergency_until_unix_ms: self.emergency_until.map(Timestamp::to_unix_ms),
-            places: self.places.iter().map(|place| place.status(clock::now())).collect(),
-            machines,
-            decisions: self.decisions.iter().cloned().collect(),
-        };
-        self.status.send_replace(Arc::new(status));
-    }
-}
-
-/// What is planned for the interval of `ahead`; while that is not planned yet, what is for `now`'s.
-fn planned(
-    targets: &Targets,
-    timing: &Timing,
-    (now, ahead): (Timestamp, Timestamp),
-) -> Option<Aim> {
-    let of = |at| targets.get(&timing.interval_at(at));
-    of(ahead).or_else(|| of(now)).copied()
-}
-
-/// The set point that a machine can take which is nearest below what its owner wants.
-fn able(member: &Member, wanted: SetPoint) -> Result<SetPoint, String> {
-    let Some(known) = &member.known else { return Err("it is not found yet".to_owned()) };
-    let abilities = &known.abilities;
-    if abilities.control == Control::Nothing {
-        return Err("it can only be looked at".to_owned());
-    }
-    let SetPoint::Run { power_mw } = wanted else { return Ok(SetPoint::Off) };
-    match abilities.within(power_mw) {
-        Some(set_point @ SetPoint::Run { .. }) => Ok(set_point),
-        Some(SetPoint::Off) | None => {
-            Err(format!("it draws at least {} while it runs", abilities.least()))
-        }
-    }
-}
-
-fn status_of(member: &Member) -> MachineStatus {
-    let known = member.known.as_ref();
-    let seen = known.and_then(|known| known.seen);
-    let (parts, worth) = (member.break_even, member.worth());
-    MachineStatus {
-        name: member.miner.owned.name.clone(),
-        about: known.map(|known| known.about.to_string()),
-        power_mw: seen.and_then(|seen| seen.power).map(Power::to_milliwatts),
-        hash_rate_gh_per_s: seen.and_then(|seen| seen.hash_rate).map(|it| it.to_gigahashes()),
-        efficiency_mj_per_th: known
-            .and_then(|known| known.efficiency)
-            .map(|efficiency| efficiency.to_millijoules()),
-        goes_on_msat_per_kwh: worth.to_go_on.to_msat_per_kwh(),
-        starts_msat_per_kwh: worth.to_start.to_msat_per_kwh(),
-        break_even_msat_per_kwh: parts.to_go_on().to_msat_per_kwh(),
-        hashing_msat_per_kwh: parts.hashing_msat_per_kwh.to_msat_per_kwh(),
-        pool_fee_msat_per_kwh: parts.pool_fee_msat_per_kwh.to_msat_per_kwh(),
-        wear_msat_per_kwh: parts.wear_msat_per_kwh.to_msat_per_kwh(),
-        heat_msat_per_kwh: parts.heat_msat_per_kwh.to_msat_per_kwh(),
-        start_msat_per_kwh: parts.start_msat_per_kwh.to_msat_per_kwh(),
-        set_point_mw: member.decision.and_then(|it| it.set_point).map(milliwatts),
-        reason: member.reason(),
-        rules: member.rules.clone(),
-        is_in_plan: known.is_some_and(|known| known.standing.is_in_plan()),
-        trouble: member.trouble.clone(),
-        starts: member.starts_ever,
-    }
 }
 
 const fn milliwatts(set_point: SetPoint) -> i64 {
@@ -514,34 +453,4 @@ const fn milliwatts(set_point: SetPoint) -> i64 {
 
 fn plus(power: Power, other: Power) -> Power {
     Power::from_milliwatts(power.to_milliwatts().saturating_add(other.to_milliwatts()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::site::grid_for_tests;
-
-    #[test]
-    fn the_next_interval_counts_before_its_edge_only_once_it_is_planned() {
-        let (_, (charter, _)) = grid_for_tests();
-        let timing = &charter.interval;
-        let first = Interval::from_number(1_000);
-        let target = |watts| Aim {
-            target: Target {
-                net: Power::from_watts(watts).expect("some watts"),
-                mining: Power::ZERO,
-                spare_brings: Price::ZERO,
-                lack_costs: Price::ZERO,
-            },
-            price: Price::ZERO,
-        };
-        let now = timing.start_of(first.next()).minus_ms(1);
-        let ahead = timing.start_of(first.next());
-        let mut targets = Targets::from([(first, target(1))]);
-        assert_eq!(planned(&targets, timing, (now, ahead)), Some(target(1)));
-        targets.insert(first.next(), target(2));
-        assert_eq!(planned(&targets, timing, (now, ahead)), Some(target(2)));
-        assert_eq!(planned(&targets, timing, (now, now)), Some(target(1)));
-        assert_eq!(planned(&Targets::new(), timing, (now, ahead)), None);
-    }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use boltgrid_metering::sun::Place;
 use boltgrid_miners::break_even::Appetite;
 use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::heat::Temperatures;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::clock;
+use crate::live::Live;
 use crate::site::{Checked, Failure, SiteState, SiteWatch, Stale, grid_for_tests};
 
 /// No test waits longer than this for anything.
@@ -111,7 +113,11 @@ fn mining(machines: Vec<MinerConfig>) -> MiningConfig {
         support: None,
         rules: Rules::default(),
         places: Vec::new(),
+        place: None,
+        stratum: None,
+        gas: None,
         kept_file: None,
+        account_file: None,
     }
 }
 
@@ -123,6 +129,7 @@ fn state(power_w: i64) -> SiteState {
         pv_mw: Power::ZERO,
         pv_potential_mw: Power::ZERO,
         pv_curtailable: false,
+        generator_mw: Power::ZERO,
         battery: None,
         import_register_mwh: Energy::ZERO,
         export_register_mwh: Energy::ZERO,
@@ -143,6 +150,21 @@ impl House {
         Self::treated(worths, |mining| mining).await
     }
 
+    /// Has the site do this in the present interval and those to come.
+    fn aim(&self, net_w: i64, next_hour: Option<NextHour>) {
+        let target = Target {
+            net: Power::from_watts(net_w).unwrap(),
+            mining: Power::ZERO,
+            spare_brings: Price::from_msat_per_kwh(80_000),
+            lack_costs: Price::from_msat_per_kwh(300_000),
+        };
+        let aim =
+            Aim { target, price: Price::from_msat_per_kwh(100_000), is_traded: true, next_hour };
+        let (_, (charter, _)) = grid_for_tests();
+        let now = charter.interval.interval_at(clock::now());
+        self.targets.send_replace((0..60).map(|it| (now.plus(it), aim)).collect());
+    }
+
     /// The same with machines that are treated otherwise.
     async fn treated(worths: &[i64], treat: impl Fn(MiningConfig) -> MiningConfig) -> Self {
         let mut tasks = JoinSet::new();
@@ -161,9 +183,15 @@ impl House {
         let site = SiteWatch { state: state_watch, meters, checked };
         let (targets, targets_watch) = watch::channel(Targets::new());
         let (participant, grid) = grid_for_tests();
-        let (dispatcher, ends) =
-            Dispatcher::new(treat(mining(machines)), participant, grid, (site, targets_watch))
-                .unwrap();
+        let proved = watch::channel(Arc::default()).1;
+        let (dispatcher, ends) = Dispatcher::new(
+            treat(mining(machines)),
+            participant,
+            grid,
+            (site, targets_watch, Live::default()),
+            proved,
+        )
+        .unwrap();
         let stop = CancellationToken::new();
         tasks.spawn(dispatcher.run(stop.clone()));
         let surplus_w = Arc::new(AtomicI64::new(0));
@@ -242,23 +270,9 @@ async fn unsold_surplus_starts_the_most_efficient_and_a_cloud_sheds_them() {
 async fn what_was_sold_is_no_surplus_and_what_was_bought_is_mined() {
     let mut house = House::with(&[160_000]).await;
     house.found().await;
-    let target = |net_w| Aim {
-        target: Target {
-            net: Power::from_watts(net_w).unwrap(),
-            mining: Power::ZERO,
-            spare_brings: Price::from_msat_per_kwh(80_000),
-            lack_costs: Price::from_msat_per_kwh(300_000),
-        },
-        price: Price::from_msat_per_kwh(100_000),
-    };
-    let aim = |house: &House, net_w| {
-        let (_, (charter, _)) = grid_for_tests();
-        let now = charter.interval.interval_at(clock::now());
-        house.targets.send_replace((0..60).map(|it| (now.plus(it), target(net_w))).collect());
-    };
-    aim(&house, 2_000);
+    house.aim(2_000, None);
     house.until("what was bought is mined", |it, _| it.running() == [true]).await;
-    aim(&house, -2_000);
+    house.aim(-2_000, None);
     house.give(2_000);
     house.until("what was sold is given", |it, _| it.running() == [false]).await;
 }
@@ -359,6 +373,35 @@ async fn how_often_a_machine_was_started_is_known_after_a_restart() {
         })
         .await;
     assert_eq!(house.running(), [false]);
+}
+
+#[tokio::test]
+async fn rules_see_the_sun_where_the_place_is_known_and_the_next_hour_where_it_is_foreseen() {
+    let rules = |when: &str| {
+        let text = format!("[[rules]]\nname = \"run\"\naction = \"run\"\nwhen = {when}\n");
+        read_rules(&text).unwrap()
+    };
+    // It is never lower there.
+    let sun = rules("{ sun_degrees = { above = -75 } }");
+    let mut house =
+        House::treated(&[0], |mining| MiningConfig { rules: sun.clone(), ..mining }).await;
+    house.found().await;
+    house.until("nobody knows", |_, it| it.machines[0].rules[0].contains("not known")).await;
+    let place = Some(Place { latitude_millidegrees: 52_520, longitude_millidegrees: 13_405 });
+    let mut house =
+        House::treated(&[0], |mining| MiningConfig { rules: sun.clone(), place, ..mining }).await;
+    house.until("it sees the sun", |it, _| it.running() == [true]).await;
+
+    let hour = rules("{ forecast_pv_next_hour_wh = { above = 500 } }");
+    let mut house =
+        House::treated(&[0], |mining| MiningConfig { rules: hour.clone(), ..mining }).await;
+    house.found().await;
+    house.until("nobody knows", |_, it| it.machines[0].rules[0].contains("not known")).await;
+    let energy = Energy::from_milliwatt_hours;
+    house.aim(0, Some(NextHour { pv: energy(500_001), surplus: energy(0) }));
+    house.until("much will come", |it, _| it.running() == [true]).await;
+    house.aim(0, Some(NextHour { pv: energy(500_000), surplus: energy(0) }));
+    house.until("not so much will", |it, _| it.running() == [false]).await;
 }
 
 /// A house with one machine and these rules.

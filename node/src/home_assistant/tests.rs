@@ -21,6 +21,7 @@ fn site(power_w: i64) -> SiteState {
         pv_mw: nothing,
         pv_potential_mw: nothing,
         pv_curtailable: false,
+        generator_mw: Power::ZERO,
         battery: None,
         import_register_mwh: Energy::from_milliwatt_hours(1_500_000),
         export_register_mwh: Energy::ZERO,
@@ -44,9 +45,10 @@ struct Bench {
 impl Bench {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let broker: Host<1883> = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let broker: MqttServer = listener.local_addr().unwrap().to_string().parse().unwrap();
         let config = HomeAssistantConfig {
             broker,
+            tls: None,
             credentials_file: None,
             discovery_prefix: "homeassistant".to_owned(),
             every: Duration::from_millis(10),

@@ -202,6 +202,7 @@ mod tests {
             pv_mw: watts(2_000),
             pv_potential_mw: watts(2_700),
             pv_curtailable: true,
+            generator_mw: Power::ZERO,
             battery: None,
             import_register_mwh: Energy::from_milliwatt_hours(1_234_567_890),
             export_register_mwh: Energy::from_milliwatt_hours(7),

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -39,20 +40,26 @@ const TLS_HANDSHAKE: u8 = 22;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Private(pub(super) bool);
 
+/// Whether it came under TLS, so that a cookie may be kept to that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Encrypted(pub(crate) bool);
+
 /// A bound port.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(crate) struct Connections {
     listener: TcpListener,
     tls: Option<Tls>,
+    /// Addresses of proxies that the owner trusts as this machine.
+    proxies: Arc<[IpAddr]>,
 }
 
 impl Connections {
-    pub(super) const fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
-        Self { listener, tls }
+    pub(crate) fn new(listener: TcpListener, tls: Option<Tls>, proxies: &[IpAddr]) -> Self {
+        Self { listener, tls, proxies: proxies.into() }
     }
 
     /// Serves until shutdown, then ends every connection.
-    pub(super) async fn serve(self, router: Router, shutdown: CancellationToken) {
+    pub(crate) async fn serve(self, router: Router, shutdown: CancellationToken) {
         let mut open = JoinSet::new();
         loop {
             let is_full = open.len() >= CONNECTIONS_MAX;
@@ -62,7 +69,9 @@ impl Connections {
                 accepted = self.listener.accept(), if !is_full => match accepted {
                     Ok((stream, peer)) => {
                         let (tls, router) = (self.tls.clone(), router.clone());
-                        open.spawn(connection((stream, peer), tls, router, shutdown.clone()));
+                        let is_proxy = is_one_of(peer.ip(), &self.proxies);
+                        let from = (stream, peer, is_proxy);
+                        open.spawn(connection(from, tls, router, shutdown.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "no connection to JSON-RPC can be taken");
@@ -81,19 +90,21 @@ impl Connections {
 
 /// One connection from its first byte to its last.
 async fn connection(
-    (stream, peer): (TcpStream, SocketAddr),
+    (stream, peer, is_proxy): (TcpStream, SocketAddr, bool),
     tls: Option<Tls>,
     router: Router,
     shutdown: CancellationToken,
 ) {
     let ended = async {
-        let is_near = is_near(peer.ip(), stream.local_addr()?.ip());
+        let is_near = is_proxy || is_near(peer.ip(), stream.local_addr()?.ip());
         match tls {
             Some(tls) if !is_near || in_time(speaks_tls(&stream)).await? => {
                 let stream = in_time(tls.accept(stream)).await?;
-                serve(stream, Private(true), router, shutdown).await
+                serve(stream, (Private(true), Encrypted(true)), router, shutdown).await
             }
-            Some(_) | None => serve(stream, Private(is_near), router, shutdown).await,
+            Some(_) | None => {
+                serve(stream, (Private(is_near), Encrypted(false)), router, shutdown).await
+            }
         }
     };
     if let Err(error) = ended.await {
@@ -106,6 +117,11 @@ async fn connection(
 fn is_near(peer: IpAddr, local: IpAddr) -> bool {
     let (peer, local) = (peer.to_canonical(), local.to_canonical());
     peer.is_loopback() || peer == local
+}
+
+/// Whether a caller is a proxy that the owner trusts as this machine.
+fn is_one_of(peer: IpAddr, proxies: &[IpAddr]) -> bool {
+    proxies.iter().any(|it| it.to_canonical() == peer.to_canonical())
 }
 
 /// Whether the first byte is that of a TLS handshake.
@@ -121,12 +137,13 @@ async fn in_time<T>(part: impl Future<Output = io::Result<T>>) -> io::Result<T> 
 
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    private: Private,
+    (private, encrypted): (Private, Encrypted),
     router: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let service = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(private);
+        request.extensions_mut().insert(encrypted);
         request.map(Body::new)
     });
     let mut http = http1::Builder::new();
@@ -156,5 +173,14 @@ mod tests {
         assert!(near("::ffff:192.0.2.7", "192.0.2.7"));
         assert!(!near("192.0.2.8", "192.0.2.7"));
         assert!(!near("2001:db8::8", "2001:db8::7"));
+    }
+
+    #[test]
+    fn a_proxy_is_known_by_its_own_address_and_its_neighbours_are_not() {
+        let proxies = ["172.30.32.2", "fd0c:ac1e:2100::2"].map(|it| it.parse().unwrap());
+        let known = |peer: &str| is_one_of(peer.parse().unwrap(), &proxies);
+        assert!(known("172.30.32.2") && known("::ffff:172.30.32.2") && known("fd0c:ac1e:2100::2"));
+        assert!(!known("172.30.32.1") && !known("172.30.33.2") && !known("fd0c:ac1e:2100::3"));
+        assert!(!is_one_of("172.30.32.2".parse().unwrap(), &[]), "nobody is trusted unnamed");
     }
 }

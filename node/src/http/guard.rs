@@ -12,10 +12,11 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use boltgrid_protocol::units::Timestamp;
 
 use super::connections::Private;
 use crate::access::secret::{SECRET_TEXT_MAX, Secret};
-use crate::access::{Access, Caller, Role};
+use crate::access::{Access, Caller, Role, Unknown};
 use crate::clock;
 
 /// The names by which this machine calls itself.
@@ -27,26 +28,52 @@ const AUTHORIZATION_MAX: usize = 2 * SECRET_TEXT_MAX;
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     access: Access,
-    /// The names by which this node may be called; none where any will do.
-    hosts: Option<Arc<[String]>>,
 }
+
+/// The names by which this node may be called; none where any will do.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts(Option<Arc<[String]>>);
 
 /// Whether a caller may do less than its role says, since others may read along.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limited(pub(crate) bool);
 
+/// What a caller showed, to be looked at again: a WebSocket may live longer than its token.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    access: Access,
+    shown: Option<Arc<Secret>>,
+}
+
+impl Standing {
+    /// Whether what was shown still opens the door at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Unknown`] once it was revoked or has expired.
+    pub(crate) fn holds(&self, now: Timestamp) -> Result<(), Unknown> {
+        self.access.caller(now, self.shown.as_deref()).map(drop)
+    }
+}
+
 impl Guard {
-    pub(super) fn new(access: Access, named: Vec<String>, address: SocketAddr) -> Self {
+    pub(super) const fn new(access: Access) -> Self {
+        Self { access }
+    }
+}
+
+impl Hosts {
+    /// Those that the owner named, beside this machine's own.
+    pub(crate) fn new(named: Vec<String>, address: SocketAddr) -> Self {
         let own = || OWN_HOSTS.map(str::to_owned).into_iter();
         // On loopback nobody calls by another name than these but a page whose name was made to mean
         // this machine (DNS rebinding). Elsewhere any name may be right, unless the owner names some.
         let is_open = !address.ip().is_loopback() && named.is_empty();
-        let hosts = (!is_open).then(|| own().chain(named).collect());
-        Self { access, hosts }
+        Self((!is_open).then(|| own().chain(named).collect()))
     }
 
-    fn knows_host(&self, host: &str) -> bool {
-        self.hosts.as_ref().is_none_or(|hosts| {
+    fn has(&self, host: &str) -> bool {
+        self.0.as_ref().is_none_or(|hosts| {
             let name = without_port(host);
             hosts.iter().any(|it| it.eq_ignore_ascii_case(name))
         })
@@ -55,14 +82,14 @@ impl Guard {
 
 /// Refuses what was sent to another host's name, and what a page of another host sends: browsers let
 /// any page post, and open a WebSocket, to whatever address it names.
-pub(super) async fn same_site(
-    State(guard): State<Guard>,
+pub(crate) async fn same_site(
+    State(hosts): State<Hosts>,
     request: Request,
     next: Next,
 ) -> Response {
     let headers = request.headers();
     let host = headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
-    if !guard.knows_host(host) {
+    if !hosts.has(host) {
         let text = format!(
             "this node is not called {host:?}; call it by an address of this machine, or name it in \
              `rpc.hosts`\n"
@@ -83,10 +110,12 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match guard.access.caller(clock::now(), shown(request.headers()).as_ref()) {
+    let shown = shown(request.headers());
+    match guard.access.caller(clock::now(), shown.as_ref()) {
         Ok(Caller { name, role }) => {
-            let is_private = request.extensions().get::<Private>().is_some_and(|it| it.0);
-            let most = most(is_private);
+            let standing = Standing { access: guard.access.clone(), shown: shown.map(Arc::new) };
+            request.extensions_mut().insert(standing);
+            let most = most_of(&request);
             request.extensions_mut().insert(Limited(role > most));
             request.extensions_mut().insert(Caller { name, role: role.min(most) });
             next.run(request).await
@@ -103,8 +132,13 @@ const fn most(is_private: bool) -> Role {
     if is_private { Role::Admin } else { Role::Read }
 }
 
+/// What the sender of a request may do at most.
+pub(crate) fn most_of(request: &Request) -> Role {
+    most(request.extensions().get::<Private>().is_some_and(|it| it.0))
+}
+
 /// The secret that a request shows: a token as bearer, or token or cookie as password.
-fn shown(headers: &HeaderMap) -> Option<Secret> {
+pub(crate) fn shown(headers: &HeaderMap) -> Option<Secret> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {

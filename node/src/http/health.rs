@@ -8,25 +8,29 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use crate::clock;
-use crate::metrics::Metrics;
 use crate::rpc::Answers;
+use crate::status::AbstentionStatus;
 
 /// Where the answers come from.
 #[derive(Clone, Debug)]
-pub(super) struct Readiness {
-    metrics: Metrics,
+pub(crate) struct Readiness {
     answers: Answers,
 }
 
 impl Readiness {
-    pub(super) fn new(metrics: Metrics, answers: &Answers) -> Self {
-        Self { metrics, answers: answers.clone() }
+    pub(crate) fn new(answers: &Answers) -> Self {
+        Self { answers: answers.clone() }
+    }
+
+    /// Why the node abstains; none while it signs.
+    fn abstaining(&self) -> Option<AbstentionStatus> {
+        self.answers.history.borrow().sight().abstaining.as_ref().map(AbstentionStatus::from)
     }
 
     /// What keeps the node from trading, in words; none once nothing does.
-    fn missing(&self) -> Vec<String> {
+    pub(crate) fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
-        if let Some(abstaining) = self.metrics.abstaining() {
+        if let Some(abstaining) = self.abstaining() {
             missing.push(format!("abstains ({}): {}", abstaining.cause, abstaining.why));
         }
         let interval = self.answers.charter.interval.interval_at(clock::now());
@@ -47,7 +51,7 @@ impl Readiness {
 }
 
 pub(super) async fn health(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    match readiness.metrics.abstaining() {
+    match readiness.abstaining() {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(it) => {
             let text = format!("abstains ({}): {}\n", it.cause, it.why);

@@ -95,7 +95,7 @@ pub enum BitcoindError {
 /// # Errors
 ///
 /// [`BitcoindError`], saying what to do about it.
-pub(super) async fn check(
+pub(crate) async fn check(
     (host, port): (&str, u16),
     credentials: &Credentials,
     wanted: BitcoinNetwork,

@@ -6,10 +6,12 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bip39::{Language, Mnemonic};
+
+use crate::private_file::open_to_others;
 
 /// Words of a seed.
 pub const WORDS: usize = 24;
@@ -130,8 +132,7 @@ impl Seed {
     pub fn read(path: &Path) -> Result<Self, SeedError> {
         let failed = |source| SeedError::Read { path: path.to_owned(), source };
         let mut file = OpenOptions::new().read(true).open(path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        if let Some(mode) = open_to_others(path, &file.metadata().map_err(failed)?) {
             return Err(SeedError::OpenToOthers { path: path.to_owned(), mode });
         }
         let mut text = zeroize::Zeroizing::new(String::new());
@@ -174,6 +175,7 @@ impl Seed {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 

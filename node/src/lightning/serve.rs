@@ -308,7 +308,6 @@ pub(super) fn status(node: &Node) -> LightningStatus {
     LightningStatus {
         synced_at_unix_s: status.latest_onchain_wallet_sync_timestamp,
         height: status.current_best_block.height,
-        fee_rate_sat_per_kvb: None,
         balances: Balances {
             onchain_sat: balances.total_onchain_balance_sats,
             spendable_sat: balances.spendable_onchain_balance_sats,

@@ -27,8 +27,6 @@ pub struct LightningStatus {
     pub synced_at_unix_s: Option<u64>,
     /// The latest block that is known.
     pub height: u32,
-    /// What a channel's funding costs now.
-    pub fee_rate_sat_per_kvb: Option<u64>,
     /// Where the money is.
     pub balances: Balances,
     /// All channels that are open or being opened.

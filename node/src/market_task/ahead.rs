@@ -16,7 +16,8 @@ use tracing::{debug, info, warn};
 use super::{MarketError, MarketTask};
 use crate::clock;
 use crate::rpc::payment::accounts;
-use crate::trading::{Command, Forgiven, NotDone, Outcome, Wanted};
+use crate::rpc::settlement::dues;
+use crate::trading::{Command, Forgiven, Instruction, NotDone, Outcome, Wanted};
 
 impl MarketTask {
     /// A member asks for our word on its acceptance. Only its own acceptances are replied to.
@@ -88,6 +89,15 @@ impl MarketTask {
                 let forgiven = told.iter().find_map(|it| forgiven(it, &counterparty));
                 reply(answer, forgiven.ok_or_else(|| why_not(&told)));
             }
+            Command::Dues(answer) => reply(answer, Ok(dues(self.market.payments()))),
+            Command::Orders(answer) => reply(answer, Ok(self.orders())),
+            Command::Order(interval, steps, answer) => {
+                reply(answer, self.keep_order(interval, steps).await);
+            }
+            Command::Instructions(answer) => reply(answer, Ok(self.instructions())),
+            Command::Instruct(Instruction { instructions, by, is_dry }, answer) => {
+                reply(answer, self.instruct(instructions, &by, is_dry).await);
+            }
             Command::Forwards(answer) => {
                 reply(answer, Ok(self.market.forwards().cloned().collect()));
             }
@@ -134,10 +144,8 @@ fn offered(told: &[Notice], product: Product) -> Result<Offer, NotDone> {
         Some(**offer).filter(|offer| offer.product == product)
     });
     // A renewal may have been signed in passing: only without a refusal it is what was asked for.
-    match why_not(told) {
-        NotDone::Busy => signed.ok_or(NotDone::Busy),
-        refused @ (NotDone::NotTaken(_) | NotDone::Late) => Err(refused),
-    }
+    let why = why_not(told);
+    if why == NotDone::Busy { signed.ok_or(why) } else { Err(why) }
 }
 
 fn acceptance_of(notice: &Notice) -> Option<MessageHash> {

@@ -193,11 +193,15 @@ fn log(told: &Told) {
             unpaid_msat = unpaid_msat.to_millisatoshi(),
             "forgiven"
         ),
-        Told::OverLimit { interval, terms, counterparty, exposure_msat, limit_msat } => warn!(
-            %interval, trade = terms.index, with = counterparty.short(),
-            exposure_msat = exposure_msat.to_millisatoshi(),
-            limit_msat = limit_msat.to_millisatoshi(),
-            "trade not signed: the other side would owe too much"
-        ),
+        Told::OverLimit { interval, terms, counterparty, exposure_msat, limit_msat, part_mwh } => {
+            warn!(
+                %interval, trade = terms.index, with = counterparty.short(),
+                exposure_msat = exposure_msat.to_millisatoshi(),
+                limit_msat = limit_msat.to_millisatoshi(),
+                of_mwh = terms.energy_mwh.to_milliwatt_hours(),
+                signed_mwh = part_mwh.map_or(0, boltgrid_protocol::units::Energy::to_milliwatt_hours),
+                "trade not signed, or only a part of it: the other side would owe too much"
+            )
+        }
     }
 }

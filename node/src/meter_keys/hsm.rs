@@ -7,7 +7,6 @@
 //! `pkcs11-tool --keypairgen --key-type EC:edwards25519 --label meter`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -27,6 +26,7 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::HsmConfig;
+use crate::private_file::open_to_others;
 
 /// How long a module may take to sign; a reading that is later than that is late.
 const SIGN_TIME: Duration = Duration::from_secs(5);
@@ -232,8 +232,7 @@ fn point(session: &Session, key: ObjectHandle) -> Result<[u8; 32], HsmError> {
 
 fn pin(path: &Path) -> Result<Zeroizing<String>, HsmError> {
     let failed = |source| HsmError::Pin { path: path.to_owned(), source };
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if let Some(mode) = open_to_others(path, &fs::metadata(path).map_err(failed)?) {
         return Err(HsmError::PinOpenToOthers { path: path.to_owned(), mode });
     }
     let text = Zeroizing::new(fs::read_to_string(path).map_err(failed)?);

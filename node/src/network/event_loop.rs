@@ -39,7 +39,7 @@ use super::refused::{Blame, Refused};
 use super::requests::Requests;
 use super::scoring::{self, Scores};
 use super::screening::Screening;
-use super::status::{CONNECTIONS, NetworkStatus, Tally};
+use super::status::{CONNECTIONS, MemberState, NetworkStatus, Tally};
 use super::traffic::Traffic;
 use super::{NetworkConfig, NetworkError};
 
@@ -372,6 +372,13 @@ impl Network {
         Scores::of(members.filter_map(|peer| gossip.peer_score(peer)))
     }
 
+    /// All other members.
+    fn each(&self) -> Vec<MemberState> {
+        let gossip = &self.swarm.behaviour().gossip;
+        let score = |peer: &PeerId| Some(scoring::rounded(gossip.peer_score(peer)?));
+        self.peers.each(Instant::now(), score)
+    }
+
     fn report(&self) {
         let census = self.peers.census();
         self.status.send_replace(NetworkStatus {
@@ -384,6 +391,7 @@ impl Network {
             pinned: census.pinned,
             pinned_connected: census.pinned_connected,
             strangers: census.strangers,
+            each: self.each(),
             banned: self.faults.banned(),
             scores: self.scores(),
             bytes_in: self.traffic.bytes_in(),

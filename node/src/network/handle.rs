@@ -154,8 +154,8 @@ impl NetworkHandle {
         self.send(Command::Judge { token, verdict })
     }
 
-    /// Sends a signed confirm to the other side of a trade; tried again until confirms no longer
-    /// count.
+    /// Sends a signed confirm to the other side of a trade, or an open reading of ours to somebody we
+    /// trade with; tried again until its like no longer counts.
     ///
     /// # Errors
     ///

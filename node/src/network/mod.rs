@@ -67,7 +67,7 @@ pub use event_loop::Network;
 pub use handle::{LightningContacts, NetworkEvent, NetworkHandle, NetworkUnavailable};
 pub use offers::FoundOffers;
 pub use scoring::Scores;
-pub use status::{NetworkStatus, Refusals};
+pub use status::{MemberState, NetworkStatus, Refusals};
 pub use traffic::Traffic;
 
 use behaviour::Openness;

@@ -18,6 +18,7 @@ use super::identity::{participant_of, peer_of};
 use super::pace::Backoff;
 use super::refused::Refused;
 use super::ring;
+use super::status::MemberState;
 
 /// Connections of peers that are not members. They may ask the DHT and pass on gossip, like anyone,
 /// and may one day be members; they are served nothing.
@@ -391,6 +392,24 @@ impl Peers {
             pinned_connected: count(|it| it.is_connected() && it.pinned),
             strangers: self.strangers.len(),
         }
+    }
+
+    /// All other members, with the score of each that is connected.
+    pub(super) fn each(
+        &self,
+        now: Instant,
+        score: impl Fn(&PeerId) -> Option<i32>,
+    ) -> Vec<MemberState> {
+        let state = |(participant, it): (&ParticipantId, &Whereabouts)| MemberState {
+            participant: *participant,
+            peer: it.peer,
+            addresses: it.addresses.clone(),
+            connected_for: it.connected_since.map(|since| now.saturating_duration_since(since)),
+            is_dialled: it.is_connected() && it.dialled,
+            is_pinned: it.pinned,
+            score: it.connected_since.and_then(|_| score(&it.peer)),
+        };
+        self.members.iter().map(state).collect()
     }
 
     /// What to do next, with so many lookups under way. What is planned counts as tried.

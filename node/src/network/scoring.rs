@@ -157,7 +157,7 @@ impl Scores {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "it saturates, and nothing depends on it")]
-const fn rounded(score: f64) -> i32 {
+pub(super) const fn rounded(score: f64) -> i32 {
     score.round() as i32
 }
 

@@ -1,9 +1,11 @@
 //! How the network is doing, for the status page, the metrics and the tests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::topic::Topic;
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, PeerId};
 
 use super::refused::Refused;
 use super::scoring::Scores;
@@ -40,6 +42,8 @@ pub struct NetworkStatus {
     pub pinned_connected: usize,
     /// Connected peers that are not members.
     pub strangers: usize,
+    /// All other members, by participant.
+    pub each: Vec<MemberState>,
     /// Peers that broke the rules too often and are kept away for now.
     pub banned: usize,
     /// The scores of the connected members; none where none is connected.
@@ -58,6 +62,25 @@ pub struct NetworkStatus {
     pub offer_keys: usize,
     /// What was refused, by place and reason.
     pub refused: Refusals,
+}
+
+/// Another member as the network sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberState {
+    /// Who.
+    pub participant: ParticipantId,
+    /// The same key as libp2p names it.
+    pub peer: PeerId,
+    /// Where it was last said to be.
+    pub addresses: Vec<Multiaddr>,
+    /// For how long it has been connected; none while it is not.
+    pub connected_for: Option<Duration>,
+    /// Whether we dialled it.
+    pub is_dialled: bool,
+    /// Whether it is a neighbour by the ring.
+    pub is_pinned: bool,
+    /// Its score with gossip, while it is connected.
+    pub score: Option<i32>,
 }
 
 impl NetworkStatus {

@@ -8,13 +8,14 @@ use boltgrid_protocol::units::{Energy, NetEnergy, Timestamp};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::code::Code;
 use super::{Answers, unreadable};
 use crate::anomalies::{AnomalyRecord, Found};
 use crate::feeders::{CohortState, FeederState};
-use crate::status::quoted;
+use crate::status::{Quoted, QuotedOption};
 use crate::store::ArchiveError;
 
 /// Most entries of one answer; for more, ask for what was before the last of them.
@@ -43,7 +44,7 @@ pub trait ChecksRpc {
 }
 
 /// An anomaly.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AnomalyReport {
     /// Of which meter or feeder.
     pub of: String,
@@ -54,16 +55,16 @@ pub struct AnomalyReport {
     /// Whether the node orders nothing while it stands.
     pub blocks_orders: bool,
     /// When it was found first.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub began_at_unix_ms: u64,
     /// When it was found last.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub seen_at_unix_ms: u64,
     /// How often it was found.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub count: u64,
     /// When it was over; null while it stands.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub ended_at_unix_ms: Option<u64>,
     /// Whose meter could be wrong; of a feeder's gap only.
     pub suspects: Vec<SuspectReport>,
@@ -73,29 +74,29 @@ pub struct AnomalyReport {
 }
 
 /// A member whose meter alone would explain a feeder's gap.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SuspectReport {
     /// Who.
     pub participant: String,
     /// What its meter would show of the truth.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub shows_ppm: i64,
 }
 
 /// Power quality at a site.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QualityReport {
     /// 10-minute means of all phases in the last week.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub windows: u64,
     /// Those within ±10 %: 950 000 ppm must be.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub within_10_percent_ppm: Option<u64>,
     /// Those within +10/−15 %: all must be.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub within_15_percent_ppm: Option<u64>,
     /// Samples of the frequency within ±1 %: 995 000 ppm must be.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub frequency_within_1_percent_ppm: Option<u64>,
     /// The lowest 10-minute mean.
     pub lowest_mv: Option<u32>,
@@ -112,17 +113,17 @@ pub struct QualityReport {
 }
 
 /// An event of the grid's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventReport {
     /// dip, swell, interruption, frequency-low or frequency-high.
     pub kind: String,
     /// On which phase; null for the frequency.
     pub phase: Option<u8>,
     /// When it began.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub began_at_unix_ms: u64,
     /// When it was over; null while it lasts.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub ended_at_unix_ms: Option<u64>,
     /// How far the voltage went; null for the frequency.
     pub extreme_mv: Option<u32>,
@@ -131,7 +132,7 @@ pub struct EventReport {
 }
 
 /// A feeder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FeederReport {
     /// Its name in the charter.
     pub name: String,
@@ -154,63 +155,63 @@ pub struct FeederReport {
 }
 
 /// The sites of a feeder that were added up without any of them being seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CohortReport {
     /// The latest interval that was to be added up.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// How many sites have an order in its book.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub sites: u64,
     /// How many have none.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub absent: u64,
     /// What all these could have moved, which is added to the tolerance.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub absent_most_mwh: u64,
     /// Why there is no sum, and what to do; null where there is one.
     pub no_sum: Option<String>,
 }
 
 /// An interval of a feeder, added up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BalanceReport {
     /// The interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// Net flow into the feeder by its meter.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub feeder_mwh: i64,
     /// The sum of what its sites say.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub sites_mwh: i64,
     /// The most that the lines may have taken.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub losses_mwh: u64,
     /// What neither explains.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub gap_mwh: i64,
     /// The same as part of what flowed.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub gap_ppm: i64,
     /// How large an honest gap may be.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub tolerance_mwh: u64,
 }
 
 /// A gap that stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GapReport {
     /// The first interval of those looked at that has it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub since_interval: u64,
     /// In how many intervals in a row.
     pub intervals: u32,
     /// All of it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub gap_mwh: i64,
     /// The same as part of what flowed.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub gap_ppm: i64,
     /// Whose meter could be wrong, the likeliest first; empty where no single one explains it.
     pub suspects: Vec<SuspectReport>,

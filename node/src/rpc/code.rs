@@ -23,11 +23,13 @@ pub enum Code {
     Busy,
     /// This node runs without Lightning.
     NoLightning,
+    /// The subscriber takes news more slowly than they come; the subscription is over.
+    TooSlow,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BadParameter,
         Self::Archive,
         Self::NotAllowed,
@@ -36,6 +38,7 @@ impl Code {
         Self::NotDone,
         Self::Busy,
         Self::NoLightning,
+        Self::TooSlow,
     ];
 
     /// The number on the wire.
@@ -50,6 +53,7 @@ impl Code {
             Self::NotDone => -32006,
             Self::Busy => -32007,
             Self::NoLightning => -32008,
+            Self::TooSlow => -32009,
         }
     }
 
@@ -65,6 +69,9 @@ impl Code {
             Self::NotDone => "it was refused, and nothing has changed; the message says why",
             Self::Busy => "the node is busy or about to stop; the same call may work later",
             Self::NoLightning => "this node runs without Lightning",
+            Self::TooSlow => {
+                "the subscriber takes news more slowly than they come; the subscription is over"
+            }
         }
     }
 

@@ -10,12 +10,14 @@ use boltgrid_protocol::units::{Energy, Interval, Msat};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Answers;
 use super::code::Code;
 use crate::escrow::{EscrowNotDone, Proposal};
-use crate::status::quoted;
+use crate::status::Quoted;
+use crate::status::shapes::{ReleasesShape, SideShape};
 
 /// Milliseconds of a minute.
 const MINUTE_MS: u64 = 60_000;
@@ -51,7 +53,7 @@ pub trait EscrowRpc {
 }
 
 /// What is proposed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProposeTerms {
     /// The member that may get the amount: a channel partner.
@@ -59,21 +61,23 @@ pub struct ProposeTerms {
     /// The member that rules.
     pub arbiter: String,
     /// How much.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub amount_sat: u64,
     /// Which outcome gives it to the payee: `delivered` (a contract: the payee delivers) or `missed`
     /// (a bond: this node delivers).
+    #[schemars(with = "ReleasesShape")]
     pub releases: Releases,
     /// Whether energy is given (`sell`) or taken (`buy`).
+    #[schemars(with = "SideShape")]
     pub side: Side,
     /// How much energy at least.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub energy_mwh: u64,
     /// From the start of this interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub first_interval: u64,
     /// To the start of this one.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub until_interval: u64,
     /// For how many blocks it can be held; as many as are needed and half a day's more where null.
     pub hold_blocks: Option<u32>,
@@ -82,14 +86,14 @@ pub struct ProposeTerms {
 }
 
 /// The result of `escrow.propose`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProposedReport {
     /// The escrow's name.
     pub escrow: String,
 }
 
 /// What a node is in an escrow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EscrowRole {
     /// It locks the amount.
@@ -101,7 +105,7 @@ pub enum EscrowRole {
 }
 
 /// How far an escrow is, as this node sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EscrowStage {
     /// The owner of this node is to accept or decline.
@@ -129,7 +133,7 @@ pub enum EscrowStage {
 }
 
 /// One escrow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EscrowReport {
     /// Its name.
     pub escrow: String,
@@ -146,29 +150,31 @@ pub struct EscrowReport {
     /// Who rules.
     pub arbiter: String,
     /// How much.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub amount_msat: u64,
     /// What the payment is known by.
     pub payment_hash: String,
     /// Whose meter decides.
     pub subject: String,
     /// Which outcome gives the amount to the payee.
+    #[schemars(with = "ReleasesShape")]
     pub releases: Releases,
     /// Whether energy is given or taken.
+    #[schemars(with = "SideShape")]
     pub side: Side,
     /// How much at least.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub energy_mwh: u64,
     /// From the start of this interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub first_interval: u64,
     /// To the start of this one.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub until_interval: u64,
     /// For how many blocks it can be held.
     pub hold_blocks: u32,
     /// Until when the others may sign.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub expires_at_unix_ms: u64,
     /// At the payee, the height of the chain at which the amount goes back by itself.
     pub claim_before_height: Option<u32>,

@@ -11,11 +11,12 @@ use boltgrid_protocol::units::{Energy, Interval};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::checks::{PAGE_MAX, time};
 use super::{Answers, unreadable};
-use crate::status::quoted;
+use crate::status::{Quoted, QuotedOption};
 use crate::store::{ArchiveError, DayRecord};
 use crate::substitutes::{CorrectionRecord, DAY_MS, edge_of, rule};
 
@@ -38,19 +39,19 @@ pub trait FlowsRpc {
 }
 
 /// What passed the meter in an interval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowReport {
     /// The interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// When it began.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub start_unix_ms: u64,
     /// Energy taken.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub import_mwh: u64,
     /// Energy given.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub export_mwh: u64,
     /// Null where it was measured. Else by which rule it stands in: even or shaped where what flowed in
     /// sum is known, profile where nothing is but earlier days.
@@ -58,35 +59,35 @@ pub struct FlowReport {
 }
 
 /// A correction of what was shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CorrectionReport {
     /// The interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// When it was corrected.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub at_unix_ms: u64,
     /// How what was shown came about: unknown, even, shaped or profile.
     pub was: String,
     /// Energy taken, as it was shown.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub was_import_mwh: Option<u64>,
     /// Energy given, as it was shown.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub was_export_mwh: Option<u64>,
     /// How what is shown came about: even, shaped, profile or measured.
     pub is: String,
     /// Energy taken.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub is_import_mwh: u64,
     /// Energy given.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub is_export_mwh: u64,
     /// How much more was taken on balance than was shown.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub more_mwh: i64,
     /// What the difference brings at the supplier's tariff.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub supplier_due_msat: i64,
 }
 

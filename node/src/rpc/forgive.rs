@@ -6,11 +6,12 @@
 use boltgrid_protocol::id::ParticipantId;
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Answers;
 use super::code::Code;
-use crate::status::quoted;
+use crate::status::Quoted;
 
 /// Forgiving.
 #[rpc(server, client, namespace = "payment", namespace_separator = ".")]
@@ -22,14 +23,14 @@ pub trait ForgiveRpc {
 }
 
 /// What a counterparty was forgiven.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForgiveReport {
     /// Who.
     pub counterparty: String,
     /// How many dues were written off; none where it had paid all of them late.
     pub dues: u32,
     /// What was not paid of them.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub unpaid_msat: u64,
 }
 

@@ -18,7 +18,7 @@ use super::code::Code;
 use super::roles;
 use crate::access::{Caller, tokens};
 use crate::clock;
-use crate::http::guard::Limited;
+use crate::http::guard::{Limited, Standing};
 
 /// Callers whose pace is remembered: all tokens, the cookie, and some that were revoked.
 const CALLERS_MAX: usize = 2 * tokens::TOKENS_MAX;
@@ -96,6 +96,11 @@ impl<S> Gate<S> {
     fn admit(&self, method: &str, extensions: &Extensions) -> Result<(), ErrorObjectOwned> {
         let caller = extensions.get::<Caller>();
         let caller = caller.expect("nobody comes to a method but through the guard");
+        // A WebSocket lives on when the token that opened it is revoked; its calls do not.
+        let standing = extensions.get::<Standing>().map(|it| it.holds(clock::now()));
+        if let Some(Err(gone)) = standing {
+            return Err(Code::NotAllowed.because(gone.to_string()));
+        }
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         paces.take(&caller.name, clock::now())?;
         let needed = roles::needed(method).ok_or_else(|| no_such(method))?;

@@ -5,11 +5,12 @@ use boltgrid_metering::shown::{Phase, Shown};
 use boltgrid_protocol::units::{Energy, Power};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Answers;
-use crate::site::MeterState;
-use crate::status::quoted;
+use crate::site::{MeterState, SiteState};
+use crate::status::{QuotedOption, SiteStatus};
 
 /// The site's meters.
 #[rpc(server, client, namespace = "meter", namespace_separator = ".")]
@@ -20,7 +21,7 @@ pub trait MeterRpc {
 }
 
 /// A meter as last read. What it does not have is null.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MeterReport {
     /// Its name in the configuration.
     pub name: String,
@@ -31,18 +32,18 @@ pub struct MeterReport {
     /// Whether its readings are signed and settled.
     pub settles: bool,
     /// When it was read last.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub at_unix_ms: Option<u64>,
     /// Why it shows nothing now, if so.
     pub stale: Option<String>,
     /// Power through it, positive where taken.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub power_mw: Option<i64>,
     /// All energy ever taken.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub import_register_mwh: Option<u64>,
     /// All energy ever given.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub export_register_mwh: Option<u64>,
     /// Mean phase voltage.
     pub voltage_mv: Option<u32>,
@@ -51,19 +52,28 @@ pub struct MeterReport {
     /// The phases that it tells something of, the first one first.
     pub phases: Vec<PhaseReport>,
     /// All gas ever drawn.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub gas_register_ml: Option<u64>,
     /// How full the battery is, in thousandths of a per cent.
     pub charge_milli_percent: Option<u32>,
 }
 
+/// The site and its meters as read at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReadingsReport {
+    /// The site as a whole; null before it was measured.
+    pub site: Option<SiteStatus>,
+    /// All meters, real and virtual.
+    pub meters: Vec<MeterReport>,
+}
+
 /// A phase of a meter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseReport {
     /// 1, 2 or 3.
     pub phase: u8,
     /// Power.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub power_mw: Option<i64>,
     /// Voltage to neutral.
     pub voltage_mv: Option<u32>,
@@ -83,6 +93,13 @@ impl PhaseReport {
             })
         };
         (1..).zip(&shown.phases).filter_map(report).collect()
+    }
+}
+
+impl ReadingsReport {
+    pub(crate) fn of(site: Option<&SiteState>, meters: &[MeterState]) -> Self {
+        let meters = meters.iter().map(MeterReport::from).collect();
+        Self { site: site.map(SiteStatus::from), meters }
     }
 }
 

@@ -13,12 +13,14 @@ use boltgrid_protocol::units::{Energy, Interval, Price, Timestamp};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Answers;
 use super::code::Code;
 use crate::network::FoundOffers;
-use crate::status::quoted;
+use crate::status::shapes::ProductShape;
+use crate::status::{Quoted, QuotedOption};
 use crate::trading::{NotDone, Outcome, Wanted};
 
 /// Offers of this node and of others. Days are counted from 1970-01-01 UTC, in decimal strings.
@@ -50,90 +52,93 @@ pub trait ForwardRpc {
 }
 
 /// What to offer: the parameter of `offer.publish`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OfferTerms {
     /// What the node does, and from or for what.
+    #[schemars(with = "ProductShape")]
     pub product: Product,
     /// How much in every interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub energy_mwh: u64,
     /// The least that may be accepted in every interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub minimum_mwh: u64,
     /// At what price; negative means that the seller pays.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub price_msat_per_kwh: i64,
     /// The first interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub first_interval: u64,
     /// The interval after the last, in the same day of UTC.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub after_interval: u64,
     /// When it ends, within a day; by default as long as anything of it can be accepted.
-    #[serde(default, with = "quoted::option")]
+    #[serde(default, with = "QuotedOption")]
     pub expires_at_unix_ms: Option<u64>,
 }
 
 /// What to accept: the parameter of `offer.accept`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptTerms {
     /// Whose offer.
     pub offerer: String,
     /// Which of its offers.
+    #[schemars(with = "ProductShape")]
     pub product: Product,
     /// How much in every interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub energy_mwh: u64,
     /// The price that the offer was seen with; with another one nothing is signed.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub price_msat_per_kwh: i64,
     /// The first interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub first_interval: u64,
     /// The interval after the last.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub after_interval: u64,
 }
 
 /// One offer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OfferReport {
     /// Who offers.
     pub offerer: String,
     /// What it does, and from or for what.
+    #[schemars(with = "ProductShape")]
     pub product: Product,
     /// How much in every interval, all acceptances together.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub energy_mwh: u64,
     /// The least that may be accepted in every interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub minimum_mwh: u64,
     /// At what price; negative means that the seller pays.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub price_msat_per_kwh: i64,
     /// The first interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub first_interval: u64,
     /// The interval after the last.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub after_interval: u64,
     /// When delivery of the first interval starts.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub from_unix_ms: u64,
     /// When delivery of the last interval ends.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub to_unix_ms: u64,
     /// When the offer ends, unless it is signed again.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub expires_at_unix_ms: u64,
     /// Whether it no longer stands.
     pub withdrawn: bool,
 }
 
 /// Offers: the result of `offer.list`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OfferList {
     /// The best first: the cheapest that sell, the dearest that buy.
     pub offers: Vec<OfferReport>,
@@ -142,7 +147,7 @@ pub struct OfferList {
 }
 
 /// What became of an acceptance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AcceptState {
     /// Both sides have signed.
@@ -156,7 +161,7 @@ pub enum AcceptState {
 }
 
 /// The result of `offer.accept`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AcceptReport {
     /// What became of it.
     pub state: AcceptState,
@@ -165,7 +170,7 @@ pub struct AcceptReport {
 }
 
 /// One trade ahead.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForwardReport {
     /// The hash of the acceptance that it was made by, the same on both sides.
     pub acceptance: String,
@@ -174,26 +179,27 @@ pub struct ForwardReport {
     /// Who takes it.
     pub buyer: String,
     /// What was offered.
+    #[schemars(with = "ProductShape")]
     pub product: Product,
     /// Whether it was offered by this node; otherwise this node accepted it.
     pub is_own_offer: bool,
     /// How much in every interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub energy_mwh: u64,
     /// At what price; negative means that the seller pays.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub price_msat_per_kwh: i64,
     /// The first interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub first_interval: u64,
     /// The interval after the last.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub after_interval: u64,
     /// When delivery of the first interval starts.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub from_unix_ms: u64,
     /// When delivery of the last interval ends.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub to_unix_ms: u64,
 }
 

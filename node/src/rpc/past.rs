@@ -9,12 +9,13 @@ use boltgrid_protocol::units::{Interval, Msat};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::wallet::not_done;
 use super::{Answers, parse, unreadable};
 use crate::lightning::{Direction, Transaction};
-use crate::status::quoted;
+use crate::status::{Quoted, QuotedOption};
 use crate::store::{ArchiveError, BalanceRecord, ChannelChange, ChannelRecord};
 
 /// After so many entries a page ends with the interval that it is in.
@@ -51,59 +52,59 @@ pub trait ChannelPastRpc {
 }
 
 /// Where the money was when it was last looked at in an interval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BalanceReport {
     /// The interval.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// When it was looked at.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub at_unix_ms: u64,
     /// In the on-chain wallet.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub onchain_sat: u64,
     /// This node's in open channels and in channels being closed.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub channels_sat: u64,
     /// On its way from closed channels into the on-chain wallet.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub closing_sat: u64,
     /// What could be sent through channels.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub sendable_msat: u64,
     /// What could be received through channels.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub receivable_msat: u64,
 }
 
 /// A transaction of the on-chain wallet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TransactionReport {
     /// When the wallet last heard something new of it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub at_unix_ms: u64,
     /// Its id.
     pub txid: String,
     /// Whether the on-chain wallet got money by it; what goes into a channel is sent.
     pub is_received: bool,
     /// How much, without the fee.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub amount_msat: u64,
     /// What this wallet paid the miners for it; null where it is not known, or others paid.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub fee_msat: Option<u64>,
     /// The block that it is in; null while it waits for one.
     pub height: Option<u32>,
 }
 
 /// Something that became of a channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelPastReport {
     /// The interval in which the node heard of it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// When.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub at_unix_ms: u64,
     /// The channel's name on this node.
     pub channel: String,
@@ -164,9 +165,9 @@ pub(super) fn span(
     Ok((parse(from)?, before))
 }
 
-/// The first page of entries that come interval by interval.
-pub(super) fn page<T>(
-    entries: impl Iterator<Item = Result<(Interval, T), ArchiveError>>,
+/// The first page of entries that come interval by interval, or moment by moment.
+pub(super) fn page<At: Copy + PartialEq, T>(
+    entries: impl Iterator<Item = Result<(At, T), ArchiveError>>,
 ) -> Result<Vec<T>, ErrorObjectOwned> {
     let (mut page, mut last) = (Vec::new(), None);
     for entry in entries {

@@ -9,12 +9,13 @@ use boltgrid_protocol::invoice::Cause;
 use boltgrid_protocol::units::{Interval, Msat};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::code::Code;
 use super::past::{page, span};
 use super::{Answers, unreadable};
-use crate::status::quoted;
+use crate::status::{Quoted, QuotedOption};
 use crate::store::DisputeRecord;
 
 /// Most disputes in one answer.
@@ -47,7 +48,7 @@ pub trait DisputeRpc {
 }
 
 /// How far a payment is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStage {
     /// The invoice is out.
@@ -61,10 +62,10 @@ pub enum PaymentStage {
 }
 
 /// One payment: one tranche of what is due for one trade or forward of one interval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentReport {
     /// The interval that was delivered.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// The trade's place in the clearing; null for a forward.
     pub trade: Option<u32>,
@@ -79,10 +80,10 @@ pub struct PaymentReport {
     /// Of how many.
     pub tranches: u32,
     /// How much.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub amount_msat: u64,
     /// What it cost this node on the way; zero where it is paid.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub fee_msat: u64,
     /// What the payment is known by.
     pub payment_hash: String,
@@ -91,30 +92,30 @@ pub struct PaymentReport {
     /// How far it is.
     pub stage: PaymentStage,
     /// Since when.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub at_unix_ms: u64,
 }
 
 /// How this node stands with one counterparty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountReport {
     /// Who.
     pub counterparty: String,
     /// What it still owes this node; negative: what this node owes it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub balance_msat: i64,
     /// What it took of this node's energy in all; negative: what it gave.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub energy_mwh: i64,
     /// What it owes at worst: what was delivered, and what is signed and not settled.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub exposure_msat: u64,
     /// What it may owe for a trade to be signed now, where that costs no more than retail; null where
     /// dues are only kept in the ledger, and everyone is trusted.
-    #[serde(with = "quoted::option", default)]
+    #[serde(with = "QuotedOption", default)]
     pub limit_msat: Option<u64>,
     /// What it has paid in time since its last default: the limit of its credit grows with it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub paid_msat: u64,
     /// How often it did not pay in time.
     pub defaults: u32,
@@ -125,10 +126,10 @@ pub struct AccountReport {
 }
 
 /// One dispute.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DisputeReport {
     /// The interval that was delivered.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub interval: u64,
     /// The trade's place in the clearing; null for a forward.
     pub trade: Option<u32>,
@@ -137,21 +138,21 @@ pub struct DisputeReport {
     /// With whom.
     pub counterparty: String,
     /// What is due, to this node positive.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub due_msat: i64,
     /// What was not paid of it when the dispute began.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub unpaid_msat: u64,
     /// What it is about.
     pub why: String,
     /// When it began.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub at_unix_ms: u64,
     /// When it was over; null while it is not.
-    #[serde(with = "quoted::option")]
+    #[serde(with = "QuotedOption")]
     pub resolved_at_unix_ms: Option<u64>,
     /// When the owner forgave it; null while it has not.
-    #[serde(default, with = "quoted::option")]
+    #[serde(default, with = "QuotedOption")]
     pub forgiven_at_unix_ms: Option<u64>,
     /// The signed readings and confirms that show it.
     pub proof_hex: Vec<String>,

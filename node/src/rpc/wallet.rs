@@ -11,6 +11,7 @@ use boltgrid_protocol::units::Msat;
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Answers;
@@ -19,7 +20,7 @@ use crate::lightning::{
     Balances, Channel, ChannelId, ChannelState, ChannelTerms, LightningError, LightningHandle,
     Sending,
 };
-use crate::status::quoted;
+use crate::status::{Quoted, QuotedOption};
 
 /// The on-chain wallet.
 #[rpc(server, client, namespace = "wallet", namespace_separator = ".")]
@@ -66,41 +67,41 @@ pub trait ChannelRpc {
 }
 
 /// The result of `wallet.address`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AddressReport {
     /// A new address of the wallet.
     pub address: String,
 }
 
 /// The result of `wallet.send`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SentReport {
     /// The transaction's id.
     pub txid: String,
 }
 
 /// Where the node's money is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BalancesReport {
     /// In the on-chain wallet, all of it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub onchain_sat: u64,
     /// In the on-chain wallet and free to be spent.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub spendable_sat: u64,
     /// In the on-chain wallet, kept so that channels can be closed by force at any fee.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub reserve_sat: u64,
     /// Ours in open channels and in channels being closed.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub channels_sat: u64,
     /// On its way from closed channels into the on-chain wallet.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub closing_sat: u64,
 }
 
 /// What to open: the parameter of `channel.open`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpenTerms {
     /// With whom: a member's participant id, or a Lightning node's id.
@@ -109,22 +110,22 @@ pub struct OpenTerms {
     #[serde(default)]
     pub address: Option<String>,
     /// What goes into it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub size_sat: u64,
     /// How much of it is given to the other side at once, so that it can pay this node.
-    #[serde(default, with = "quoted::option")]
+    #[serde(default, with = "QuotedOption")]
     pub push_msat: Option<u64>,
 }
 
 /// The result of `channel.open`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenedReport {
     /// The channel's name on this node.
     pub channel: String,
 }
 
 /// How far a channel is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChannelStage {
     /// Its funding is not confirmed deeply enough yet.
@@ -136,7 +137,7 @@ pub enum ChannelStage {
 }
 
 /// One channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelReport {
     /// Its name on this node.
     pub channel: String,
@@ -151,16 +152,16 @@ pub struct ChannelReport {
     /// Whether this node opened it.
     pub is_outbound: bool,
     /// What is in it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub size_sat: u64,
     /// What this node can send through it now.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub sendable_msat: u64,
     /// What this node can receive through it now.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub receivable_msat: u64,
     /// What of this node's must stay in it.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub reserve_sat: u64,
     /// Confirmations of its funding.
     pub confirmations: u32,

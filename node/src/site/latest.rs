@@ -264,6 +264,15 @@ impl Latest {
         Some(Sample { at: value.at, meter, pv, battery })
     }
 
+    /// What generators give by their meters, which show it as negative; nothing of those that failed.
+    pub(super) fn generated(&self) -> Power {
+        let generators = self.meters.iter().filter(|meter| meter.role == Role::Generator);
+        let read = generators.filter(|meter| meter.stale.is_none() && !meter.is_virtual);
+        let mw = read.filter_map(|meter| meter.last.as_ref()?.power);
+        let mw = mw.map(|power| power.to_milliwatts().saturating_neg().max(0));
+        Power::from_milliwatts(mw.fold(0, i64::saturating_add))
+    }
+
     /// The first failure that makes the site's state stale.
     fn first_failed(&self) -> Option<(Arc<str>, Failure)> {
         let places = self.needed.iter().copied().chain(self.plan.settles);

@@ -18,7 +18,7 @@ pub struct SiteState {
     pub at: Timestamp,
     /// Power into the site; negative when it exports.
     pub power_mw: Power,
-    /// What the site uses apart from PV and battery, at least zero.
+    /// What the site uses apart from PV, battery and generator, at least zero.
     pub load_mw: Power,
     /// What PV gives, as a positive amount.
     pub pv_mw: Power,
@@ -26,6 +26,8 @@ pub struct SiteState {
     pub pv_potential_mw: Power,
     /// Whether PV can be turned down.
     pub pv_curtailable: bool,
+    /// What generators give by their meters, as a positive amount.
+    pub generator_mw: Power,
     /// The battery; none without one.
     pub battery: Option<BatteryState>,
     /// All energy ever taken from the grid.
@@ -146,8 +148,8 @@ impl fmt::Display for Stale {
 }
 
 impl SiteState {
-    /// What a sample shows, or `None` where one of its devices was silent.
-    pub(super) fn of(sample: &Sample) -> Option<Self> {
+    /// What a sample shows beside what generators give, or `None` where one of its devices was silent.
+    pub(super) fn of(sample: &Sample, generator_mw: Power) -> Option<Self> {
         let meter = sample.meter;
         let pv = sample.pv.transpose().ok()?;
         let battery = sample.battery.transpose().ok()?;
@@ -155,10 +157,11 @@ impl SiteState {
         Some(Self {
             at: sample.at,
             power_mw: meter.power,
-            load_mw: sample.load()?.max(Power::ZERO),
+            load_mw: sample.load()?.checked_add(generator_mw)?.max(Power::ZERO),
             pv_mw,
             pv_potential_mw: pv.and_then(|pv| pv.potential).unwrap_or(pv_mw),
             pv_curtailable: pv.is_some_and(|pv| pv.curtailable),
+            generator_mw,
             battery: battery.map(|battery| BatteryState {
                 power_mw: battery.power,
                 stored_mwh: battery.stored,

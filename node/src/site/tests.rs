@@ -155,9 +155,14 @@ impl Running {
         let (outbox, readings) = mpsc::channel(16);
         let (commands, receiver) = mpsc::channel(4);
         let who = (meter, key(2).participant_id());
-        let (site, shows) =
-            Site::open(config, who, grid, (store.journal(), store.archive()), (outbox, receiver))
-                .await?;
+        let (site, shows) = Site::open(
+            config,
+            who,
+            grid,
+            (store.journal(), store.archive()),
+            (outbox, receiver, Live::default()),
+        )
+        .await?;
         let shutdown = CancellationToken::new();
         let mut task = JoinSet::new();
         task.spawn(site.run(shutdown.clone()));

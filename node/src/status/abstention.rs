@@ -2,12 +2,13 @@
 //! node abstains (P25) and what its owner can do.
 
 use boltgrid_market::abstention::{Abstaining, Cause, Hearing, PeerClocks};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quoted;
+use super::Quoted;
 
 /// Why a node signs nothing new, and until when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AbstentionStatus {
     /// `eclipsed`, `clock_disagrees` or `clock_jumped`.
     pub cause: String,
@@ -16,25 +17,25 @@ pub struct AbstentionStatus {
     /// What the owner can do.
     pub advice: String,
     /// The interval in which it began.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub since_interval: u64,
     /// It signs again after this interval, if no cause is seen until then.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub returns_after_interval: u64,
 }
 
 /// The clocks of peers against one's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockStatus {
     /// The median of their time less ours.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub median_offset_ms: i64,
     /// How many peers it rests on.
     pub peers: u32,
 }
 
 /// How many of the other members were heard in a whole interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HearingStatus {
     /// How many were heard.
     pub heard: u32,

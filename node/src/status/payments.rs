@@ -2,36 +2,37 @@
 //! Not for: single payments, which `payment.list` shows, or the wallet behind them.
 
 use boltgrid_market::payments::{Outline, Stage, Told};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::quoted;
+use super::Quoted;
 
 /// Payments since the node started, and how it stands with all others together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PaymentsStatus {
     /// Payments of this node that arrived.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub sent: u64,
     /// What they came to.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub sent_msat: u64,
     /// Payments to this node that arrived.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub received: u64,
     /// What they came to.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub received_msat: u64,
     /// Payments of this node that failed for good; others were made in their place.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub failed: u64,
     /// What others still have to pay for what was delivered.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub due_to_us_msat: u64,
     /// What this node still has to pay for what was delivered.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub due_by_us_msat: u64,
     /// What all others together owe at worst: what was delivered, and what is signed and not settled.
-    #[serde(with = "quoted")]
+    #[serde(with = "Quoted")]
     pub exposure_msat: u64,
     /// Dues in dispute that are not paid.
     pub disputes_open: u32,

@@ -11,6 +11,7 @@
 
 mod checks;
 mod days;
+mod decisions;
 mod money;
 mod open;
 mod payments;
@@ -32,6 +33,7 @@ use sled::{Batch, IVec, Tree};
 
 use super::FolderLock;
 pub use days::DayRecord;
+pub use decisions::DecisionRecord;
 pub use money::{BalanceRecord, ChannelChange, ChannelRecord};
 pub use payments::DisputeRecord;
 pub use record::{BookRecord, ClearingRecord};
@@ -79,6 +81,8 @@ pub struct Archive {
     corrections: Tree,
     /// `[day] → DayRecord`; kept for good
     days: Tree,
+    /// `[at, machine] → DecisionRecord`
+    decisions: Tree,
     // Declared after the trees: the folder is given up when they are closed.
     database: sled::Db,
     _lock: Arc<FolderLock>,
@@ -97,6 +101,20 @@ pub enum ArchiveError {
         tree: &'static str,
         /// What is wrong with the value.
         source: CodecRejected,
+    },
+    /// It was written by a later version of this program.
+    #[error(
+        "the archive {path} has schema {found} and this boltgrid knows {known}; run the version that \
+         wrote it, or a later one, or move it away: this node then fetches again what others have, \
+         and forgets its own days, payments and measurements"
+    )]
+    Schema {
+        /// The archive.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+        /// Our schema.
+        known: u32,
     },
     /// A damaged archive could not be moved out of the way.
     #[error("the damaged archive {path} cannot be moved aside: {source}; remove it, it is a cache")]
@@ -164,6 +182,33 @@ impl Archive {
     ) -> Result<Option<Arc<[u8]>>, ArchiveError> {
         let key = [&key(interval), &participant.as_bytes()[..]].concat();
         Ok(self.readings.get(key)?.as_ref().map(shared))
+    }
+
+    /// One participant's signed readings at the starts of `from` to before `before`, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// Each item may be an [`ArchiveError`].
+    pub fn readings_by(
+        &self,
+        participant: &ParticipantId,
+        from: Interval,
+        mut before: Interval,
+    ) -> impl Iterator<Item = Result<(Interval, Arc<[u8]>), ArchiveError>> {
+        let participant = *participant;
+        let mut latest = move || -> Result<_, ArchiveError> {
+            // From one interval that anybody's reading is kept of to the one before it.
+            while let Some(entry) =
+                self.readings.range(key(from)..key(before.max(from))).next_back()
+            {
+                before = interval("readings", &entry?.0)?;
+                if let Some(signed) = self.reading(before, &participant)? {
+                    return Ok(Some((before, signed)));
+                }
+            }
+            Ok(None)
+        };
+        std::iter::from_fn(move || latest().transpose())
     }
 
     /// Keeps a certified book in place of an earlier one, whole or not at all.
@@ -285,6 +330,23 @@ impl Archive {
     ) -> Result<Option<T>, ArchiveError> {
         let found = self.settlements.get(key(interval))?;
         found.map(|bytes| value("settlements", &bytes)).transpose()
+    }
+
+    /// What was delivered in each of `intervals` and who owes what, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// Each item may be an [`ArchiveError`].
+    pub fn settlements<T: DeserializeOwned>(
+        &self,
+        intervals: impl RangeBounds<Interval>,
+    ) -> impl Iterator<Item = Result<(Interval, T), ArchiveError>> {
+        let from = intervals.start_bound().map(|interval| key(*interval));
+        let until = intervals.end_bound().map(|interval| key(*interval));
+        self.settlements.range((from, until)).rev().map(|entry| {
+            let (key, bytes) = entry?;
+            Ok((interval("settlements", &key)?, value("settlements", &bytes)?))
+        })
     }
 
     /// Keeps signed evidence of what `culprit` did in `interval`, unless there is some already: one

@@ -58,10 +58,10 @@ pub enum JournalError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The file is of another version of this program.
+    /// The file is of a later version of this program.
     #[error(
-        "the journal {path} has schema {found} and this boltgrid knows {known}; \
-         run the version that wrote it, or a later one"
+        "the journal {path} has schema {found} and this boltgrid knows up to {known}; it says what \
+         this node has signed, so it is left alone: run the version that wrote it, or a later one"
     )]
     Schema {
         /// The file.

@@ -3,7 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod doctor;
+mod fuzz;
+mod grafana;
+mod openrpc;
+mod pages;
 mod port;
+mod service;
+#[path = "../websocket/mod.rs"]
+mod websocket;
 mod world;
 
 use std::fs;
@@ -85,6 +93,24 @@ fn init_writes_what_it_was_told_and_nothing_when_it_was_told_nonsense() {
     let config = fs::read_to_string(dir.path().join("boltgrid/config.toml")).unwrap();
     assert!(config.contains(&format!("bootstrap = [\"{address}\"]")), "{config}");
     assert!(config.contains("192.0.2.20:1502") && config.contains("126"), "{config}");
+}
+
+#[test]
+fn init_sets_any_line_of_the_config_file_and_follows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = boltgrid(dir.path(), &["init", "--set", "keep_dys = 3"]).refused();
+    assert!(refused.contains("--set") && refused.contains("keep_dys"), "{refused}");
+    let refused = boltgrid(dir.path(), &["init", "--set", "keep_days = 0"]).refused();
+    assert!(refused.contains("`keep_days`") && refused.contains("1 to 3650"), "{refused}");
+    assert!(!dir.path().join("boltgrid").exists(), "nothing is left of a command that failed");
+
+    let lines = ["meter_key_file = \"keys.meter\"", "rpc.requests_per_s = 7", "rpc.hosts = ['a']"];
+    let set = lines.iter().flat_map(|line| ["--set", line]);
+    boltgrid(dir.path(), &["init"].into_iter().chain(set).collect::<Vec<_>>()).ok();
+    let config = fs::read_to_string(dir.path().join("boltgrid/config.toml")).unwrap();
+    assert!(config.contains("\nrequests_per_s = 7\n"), "{config}");
+    assert!(config.contains("\nhosts = [\"a\"]\n"), "{config}");
+    assert_eq!(mode(&dir.path().join("boltgrid/keys.meter")), 0o600, "made where the file says");
 }
 
 #[test]
@@ -176,6 +202,7 @@ fn commands_that_need_a_node_say_so_when_there_is_none() {
     // Nothing listens at port 1 of this machine.
     let refused = boltgrid(dir.path(), &["status", "--rpc", "127.0.0.1:1"]).refused();
     assert!(refused.contains("no node answers at 127.0.0.1:1"), "{refused}");
+    assert_eq!(boltgrid(dir.path(), &["status", "--rpc", "127.0.0.1:1"]).code, 3);
     assert!(refused.contains("refused") && refused.contains("boltgrid run"), "{refused}");
     let refused = boltgrid(dir.path(), &["status", "--rpc", "here"]).refused();
     assert!(refused.contains("rpc.listen"), "{refused}");
@@ -188,7 +215,9 @@ fn commands_that_need_a_node_say_so_when_there_is_none() {
 #[test]
 fn a_node_that_cannot_start_says_why() {
     let dir = tempfile::tempdir().unwrap();
-    let refused = boltgrid(dir.path(), &["run"]).refused();
+    // Without a name for the file a browser would be let in to set the node up.
+    let named = ["run", "--config", "boltgrid/config.toml"];
+    let refused = boltgrid(dir.path(), &named).refused();
     assert!(refused.contains("boltgrid/config.toml"), "{refused}");
     assert!(refused.contains("boltgrid init"), "{refused}");
 

@@ -95,6 +95,7 @@ fn a_role_is_asked_for_in_every_call_alone_or_in_a_batch() {
     };
     let status: Value = serde_json::from_str(&by_command("node.status", "[]").ok()).unwrap();
     assert_eq!(status["grid_name"], "Mill \"Lane\"");
+    assert_eq!(by_command("wallet.address", "{}").code, 4);
     let refused = by_command("wallet.address", "{}").refused();
     assert!(refused.contains("needs the role admin, and reader has read"), "{refused}");
     let (_, unknown) = node.call(&reader, &call("wallet.steal"));

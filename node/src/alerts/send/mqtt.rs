@@ -3,50 +3,43 @@
 use std::path::Path;
 use std::time::Duration;
 
-use boltgrid_metering::drivers::Host;
-use rumqttc::{AsyncClient, ConnectionError, Event, MqttOptions, Packet, QoS};
+use boltgrid_metering::drivers::broker::{Broker, BrokerError, Client, Said, Session};
+use boltgrid_metering::drivers::{MqttServer, TlsConfig};
 
 use super::{SendError, credentials};
 
-/// The largest message either way.
-const MESSAGE_MAX: usize = 65_536;
-/// Messages in the client's queue: the one alert and the goodbye.
-const QUEUE_MAX: usize = 2;
 /// As long as the connection may last.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
+/// Reads the certificates that the setting names, if any.
+pub(super) fn ready(server: &MqttServer, tls: Option<&TlsConfig>) -> Result<Broker, SendError> {
+    Broker::new(server, tls).map_err(|error| SendError::Setting(error.to_string()))
+}
+
 /// Connects, publishes and waits until the broker has it.
 pub(super) async fn publish(
-    broker: &Host<1883>,
+    broker: &Broker,
     topic: &str,
     credentials_file: Option<&Path>,
     json: String,
 ) -> Result<(), SendError> {
-    let Host(place) = broker;
     // A name for each connection: one that is still open under the same would be ended by the broker.
     let mut name = [0; 8];
     getrandom::fill(&mut name).map_err(|error| SendError::Unreached(error.to_string()))?;
     let name = format!("boltgrid-alert-{}", hex::encode(name));
-    let mut options = MqttOptions::new(name, place.host.clone(), place.port);
-    options.set_keep_alive(KEEP_ALIVE).set_max_packet_size(MESSAGE_MAX, MESSAGE_MAX);
-    if let Some(path) = credentials_file {
-        let (user, password) = credentials(path)?;
-        options.set_credentials(user, password);
+    let login = credentials_file.map(credentials).transpose()?;
+    let client = Client { name, login, will: None, keep_alive: KEEP_ALIVE };
+    let mut session = Session::connect(broker, &client).await.map_err(failed)?;
+    let number = session.publish(topic.to_owned(), json, false).await.map_err(failed)?;
+    while session.next().await.map_err(failed)? != Said::Taken(number) {}
+    // It has arrived, however the goodbye goes.
+    drop(session.leave().await);
+    Ok(())
+}
+
+fn failed(error: BrokerError) -> SendError {
+    if matches!(error, BrokerError::Refused(_)) {
+        return SendError::Refused(error.to_string());
     }
-    let (client, mut events) = AsyncClient::new(options, QUEUE_MAX);
-    let unreached = |error: String| SendError::Unreached(error);
-    let published = client.publish(topic, QoS::AtLeastOnce, false, json).await;
-    published.map_err(|error| unreached(error.to_string()))?;
-    loop {
-        let event = events.poll().await.map_err(|error| {
-            if let ConnectionError::ConnectionRefused(code) = error {
-                SendError::Refused(format!("the broker refuses the connection: {code:?}"))
-            } else {
-                unreached(error.to_string())
-            }
-        })?;
-        if matches!(event, Event::Incoming(Packet::PubAck(_))) {
-            return Ok(());
-        }
-    }
+    SendError::Unreached(error.to_string())
 }

@@ -197,6 +197,7 @@ async fn published(manners: Manners) -> (Vec<Heard>, Result<(), SendError>) {
         broker: listener.local_addr().unwrap().to_string().parse().unwrap(),
         topic: "house/alerts".to_owned(),
         credentials_file: Some(secret_file(&dir, "node:s3cret\n")),
+        tls: None,
     };
     let receiver = Receiver::open(ReceiverConfig { name: "broker".to_owned(), to }).unwrap();
     let (tell, mut told) = mpsc::channel(16);
@@ -261,6 +262,7 @@ fn what_cannot_work_is_refused_at_the_start() {
         broker: "127.0.0.1".parse().unwrap(),
         topic: "all/#".to_owned(),
         credentials_file: None,
+        tls: None,
     };
     refused(mqtt, "is not a topic");
 }

@@ -1,5 +1,7 @@
 //! The task with a receiver behind a real socket that comes and goes, and an outbox on disk.
 
+mod webhook;
+
 use boltgrid_protocol::units::{Energy, Power};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -23,6 +25,7 @@ fn site(power_w: i64) -> SiteState {
         pv_mw: Power::ZERO,
         pv_potential_mw: Power::ZERO,
         pv_curtailable: false,
+        generator_mw: Power::ZERO,
         battery: None,
         import_register_mwh: Energy::ZERO,
         export_register_mwh: Energy::ZERO,
@@ -39,8 +42,9 @@ struct House {
     listener: TcpListener,
     power: watch::Sender<Option<SiteState>>,
     sources: Sources,
-    _senders: (watch::Sender<Arc<[crate::site::MeterState]>>, watch::Sender<Checked>),
-    _history: watch::Sender<History>,
+    checked: watch::Sender<Checked>,
+    feeders: watch::Sender<Vec<FeederState>>,
+    _senders: (watch::Sender<Arc<[crate::site::MeterState]>>, watch::Sender<History>),
 }
 
 /// A run of its node.
@@ -55,6 +59,7 @@ impl House {
         let (power, state) = watch::channel(Some(site(0)));
         let (meters, watched_meters) = watch::channel(Arc::from([]));
         let (checked, watched_checked) = watch::channel(Checked::default());
+        let (feeders, watched_feeders) = watch::channel(Vec::new());
         let (history, watched_history) = watch::channel(History::default());
         let site = SiteWatch { state, meters: watched_meters, checked: watched_checked };
         let dispatch = DispatchDesk::of_nobody();
@@ -62,33 +67,42 @@ impl House {
             dir: tempfile::tempdir().unwrap(),
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             power,
-            sources: Sources { site, history: watched_history, lightning: None, dispatch },
-            _senders: (meters, checked),
-            _history: history,
+            sources: Sources {
+                site,
+                feeders: watched_feeders,
+                history: watched_history,
+                lightning: None,
+                dispatch,
+                live: Live::default(),
+            },
+            checked,
+            feeders,
+            _senders: (meters, history),
         }
     }
 
     fn start(&self) -> Run {
-        // As `main` does; another test may have been first.
-        drop(rustls::crypto::ring::default_provider().install_default());
         let to = Destination::Mqtt {
             broker: self.listener.local_addr().unwrap().to_string().parse().unwrap(),
             topic: "house/alerts".to_owned(),
             credentials_file: None,
+            tls: None,
         };
+        self.start_with(("much", When::PowerAboveW(1_000)), to)
+    }
+
+    /// A node that has one rule and one receiver.
+    fn start_with(&self, (name, when): (&str, When), to: Destination) -> Run {
+        // As `main` does; another test may have been first.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let (desk, wishes) = AlertDesk::new();
-        let rule = Rule {
-            name: "much".to_owned(),
-            when: When::PowerAboveW(1_000),
-            for_s: 0,
-            urgent: false,
-            receivers: Vec::new(),
-        };
+        let (name, receivers) = (name.to_owned(), Vec::new());
+        let rule = Rule { name, when, for_s: 0, urgent: false, receivers };
         let config = AlertsConfig {
             quiet: None,
             again_ms: None,
             rules: vec![rule],
-            receivers: vec![ReceiverConfig { name: "broker".to_owned(), to }],
+            receivers: vec![ReceiverConfig { name: "receiver".to_owned(), to }],
         };
         let of_node = ("bus7".to_owned(), Arc::new(charter_for_tests(300_000)));
         let sources = self.sources.clone();

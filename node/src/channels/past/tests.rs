@@ -67,6 +67,8 @@ fn books_tell_who_pays_whom_and_who_has_a_channel_with_whom() {
     assert!(pays(&past, 1, 0) > Msat::ZERO);
     assert_eq!(pays(&past, 1, 0), pays(&past, 2, 0), "both buy the same");
     assert_eq!(pays(&past, 0, 1), Msat::ZERO);
+    let interval_ms = grid.charter.interval.interval_ms;
+    assert_eq!(past.flows().span_ms(), 2 * interval_ms, "nobody traded before there was a grid");
     let graph = past.graph(INTERVAL);
     assert_eq!(graph.reach(at(0), at(1)), Reach::Direct);
     assert_eq!(graph.reach(at(0), at(2)), Reach::Beyond, "only one side names the other");

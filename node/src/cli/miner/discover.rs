@@ -1,7 +1,7 @@
 //! `boltgrid miner discover`: looks for mining machines at the addresses that the user names, and
 //! nowhere else.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::net::IpAddr;
 
 use boltgrid_miners::drivers::{DeviceError, Found, discover};
@@ -9,14 +9,13 @@ use boltgrid_miners::hash::Efficiency;
 use boltgrid_miners::machine::{Abilities, Control};
 use boltgrid_protocol::units::Power;
 use clap::Args;
-use futures::{StreamExt, stream};
 use serde::Serialize;
 use tokio::net::lookup_host;
-use tokio::runtime;
 
 use crate::cli::error::CliError;
+use crate::cli::search::{ARGUMENT, Where, search};
 use crate::cli::show;
-use crate::cli::targets::{HOSTS_MAX, NotATarget, Target, endpoints};
+use crate::cli::targets::Target;
 use crate::clock;
 use crate::status::quoted;
 
@@ -25,19 +24,11 @@ const AT_ONCE: usize = 32;
 /// Machines have the ports of their firmware: this one stands for all of them.
 const ANY_PORT: u16 = 80;
 
-fn target(text: &str) -> Result<Target, NotATarget> {
-    text.parse()
-}
-
 /// Arguments of `miner discover`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Discover {
-    /// Where to look: a host, or a network such as 192.168.1.0/24
-    #[arg(required = true, value_name = "ADDRESS|CIDR", value_parser = target)]
-    targets: Vec<Target>,
-    /// Print what was found as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    place: Where,
 }
 
 /// A machine as it is printed.
@@ -69,46 +60,23 @@ struct Looked {
 
 impl Discover {
     pub(super) fn run(self, out: &mut impl Write) -> Result<(), CliError> {
-        let argument = "ADDRESS|CIDR";
-        if self.targets.iter().any(|it| matches!(it, Target::Port(..))) {
+        if self.place.targets.iter().any(|it| matches!(it, Target::Port(..))) {
             let problem = "names a port; machines have those of their firmware".to_owned();
-            return Err(CliError::Argument { argument, problem });
+            return Err(CliError::Argument { argument: ARGUMENT, problem });
         }
-        let hosts = endpoints(&self.targets, &[ANY_PORT]).ok_or_else(|| CliError::Argument {
-            argument,
-            problem: format!("names more than {HOSTS_MAX} hosts; take smaller networks"),
-        })?;
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(CliError::Runtime)?;
-        let looked = runtime.block_on(search(hosts));
-        if self.json { show::json(out, &looked) } else { print(out, &looked) }
-    }
-}
-
-/// Looks at all hosts, and says on a terminal how far it is.
-async fn search(hosts: Vec<(String, u16)>) -> Looked {
-    let (count, shows) = (hosts.len(), io::stderr().is_terminal());
-    let looking = hosts.into_iter().map(|(host, _)| async move { look(host).await });
-    // In the order of the addresses, whoever answers first.
-    let mut looking = stream::iter(looking).buffered(AT_ONCE).enumerate();
-    let (mut machines, mut failed) = (Vec::new(), Vec::new());
-    while let Some((number, found)) = looking.next().await {
-        match found {
-            Ok(found) => machines.extend(found.as_ref().map(report)),
-            Err(error) => failed.push(error),
+        let hosts = self.place.endpoints(&[ANY_PORT])?.into_iter();
+        let looks = hosts.map(|(host, _)| look(host));
+        let is_found = |seen: &Result<Option<Found>, String>| matches!(seen, Ok(Some(_)));
+        let (mut machines, mut failed) = (Vec::new(), Vec::new());
+        for seen in search("hosts", AT_ONCE, looks, is_found)? {
+            match seen {
+                Ok(found) => machines.extend(found.as_ref().map(report)),
+                Err(error) => failed.push(error),
+            }
         }
-        if shows {
-            let (done, found) = (number + 1, machines.len());
-            // Who cannot see how far it is sees the result.
-            drop(write!(io::stderr(), "\rlooked at {done} of {count} hosts, found {found} "));
-        }
+        let looked = Looked { machines, failed };
+        if self.place.json { show::json(out, &looked) } else { print(out, &looked) }
     }
-    if shows {
-        drop(writeln!(io::stderr()));
-    }
-    Looked { machines, failed }
 }
 
 async fn look(host: String) -> Result<Option<Found>, String> {

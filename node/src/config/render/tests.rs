@@ -3,16 +3,20 @@
 use std::fs;
 use std::path::PathBuf;
 
+use boltgrid_metering::drivers::TlsConfig;
 use boltgrid_miners::hash::Hashprice;
 use boltgrid_protocol::units::Price;
 
 use super::*;
 use crate::alerts::rule::{Rule, When};
 use crate::alerts::send::{Destination, ReceiverConfig};
-use crate::config::{RawHsm, RawLightning, RawNetwork, RawOwner};
+use crate::config::{RawGas, RawHsm, RawLightning, RawNetwork, RawOwner};
+use crate::dispatcher::{FeedUnit, HashpriceFeed};
 use crate::site::SiteConfig;
+use crate::stratum::StratumConfig;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config.md");
 
 /// A configuration that says everything there is to say.
 fn everything() -> RawConfig {
@@ -44,6 +48,15 @@ fn everything() -> RawConfig {
     ];
     all.mining.hashprice_msat_per_th_day = Some(Hashprice::from_msat_per_th_day(1));
     all.mining.rules_file = Some("file".into());
+    all.mining.hashprice_feed = Some(HashpriceFeed {
+        url: "http://feed/".into(),
+        pointer: "/a".into(),
+        unit: FeedUnit::SatPerPhDay,
+    });
+    all.mining.stratum = Some(StratumConfig {
+        listen: "127.0.0.1:3333".parse().expect("an address"),
+        pool: "pool:3333".into(),
+    });
     all.mining.place = vec![
         toml::from_str(
             "name = \"tank\"\nmachines = []\nwanted_celsius = 5\nhottest_celsius = 7\n\
@@ -51,10 +64,15 @@ fn everything() -> RawConfig {
         )
         .expect("it is one"),
     ];
+    all.gas = well();
     all.home_assistant.broker = text();
     all.home_assistant.credentials_file = Some("file".into());
+    all.home_assistant.tls =
+        Some(TlsConfig { ca_file: Some("file".into()), ..TlsConfig::default() });
     all.rpc.tls_certificate_file = Some("file".into());
     all.rpc.tls_key_file = Some("file".into());
+    all.dashboard.fiat_currency = text();
+    all.dashboard.fiat_per_bitcoin = Some(1);
     all.next_meter_key_file = Some("file".into());
     all.meter_key_hsm = RawHsm {
         module_file: Some("file".into()),
@@ -67,10 +85,24 @@ fn everything() -> RawConfig {
     all
 }
 
+/// A well of which everything is said.
+fn well() -> RawGas {
+    let sourced = "{ value = 1, source = \"a\" }";
+    let text = format!(
+        "meter = \"a\"\nflare_meter = \"a\"\nheat_wh_per_m3 = 1\nflow_window_s = 1\n\
+         flow_m3_per_h_max = 1\nflare = {{ address = \"a\", flame_input = 0 }}\n\
+         emissions = {{ generator_ppm = {sourced}, methane_ppm = {sourced} }}\n\
+         [generator]\nmeter = \"a\"\ncurve = []\nwear_msat_per_kwh = 1\n\
+         control = {{ address = \"a\", run_coil = 0, set_point_register = 0, runs_input = 0 }}\n"
+    );
+    toml::from_str(&text).expect("it is one")
+}
+
+/// The keys of all sections; a table inside a section is one key of it.
 fn keys_of(prefix: &str, table: &Table) -> Vec<String> {
     let mut keys = Vec::new();
     for (name, value) in table {
-        if let Value::Table(inner) = value {
+        if let (Value::Table(inner), "") = (value, prefix) {
             keys.extend(keys_of(&format!("{name}."), inner));
         } else {
             keys.push(format!("{prefix}{name}"));
@@ -144,4 +176,64 @@ fn what_is_set_is_read_back_the_same() {
     };
     let parsed = RawConfig::from_toml(&render(&config)).unwrap();
     assert_eq!(table(&parsed), table(&config));
+}
+
+#[test]
+fn the_reference_in_the_repository_is_what_is_made_of_the_keys() {
+    let committed = fs::read_to_string(REFERENCE).unwrap_or_default();
+    assert_eq!(
+        committed,
+        reference::reference(),
+        "run `cargo test -p boltgrid --lib -- --ignored the_reference_is_written_anew`"
+    );
+}
+
+#[test]
+#[ignore = "writes docs/config.md after a key was changed"]
+fn the_reference_is_written_anew() {
+    fs::write(REFERENCE, reference::reference()).unwrap();
+}
+
+/// Whether a config file with this number at a key, and what that needs beside it, is right.
+fn takes(section: &str, key: &str, number: u32) -> bool {
+    let beside = match key {
+        "capacity_min_sat" => "capacity_max_sat = 16777215\n",
+        "capacity_max_sat" => "capacity_min_sat = 20000\n",
+        "fill_days" => "refill_days = 1\n",
+        "refill_days" => "fill_days = 3650\n",
+        "fiat_per_bitcoin" => "fiat_currency = \"EUR\"\n",
+        "every_ms" => "broker = \"127.0.0.1:1883\"\n",
+        _ => "",
+    };
+    let table = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+    let raw = RawConfig::from_toml(&format!("{table}{beside}{key} = {number}"));
+    raw.is_ok_and(|raw| crate::config::Config::checked(raw, "config.toml".as_ref()).is_ok())
+}
+
+#[test]
+fn numbers_may_be_what_their_range_says_and_nothing_else() {
+    let defaults = table(&RawConfig::defaults());
+    let mut looked_at = 0;
+    for section in SECTIONS {
+        for key in section.keys {
+            let shown = reference::shown(key, value(&defaults, section, key));
+            if !shown.is_some_and(|it| it.is_integer()) {
+                assert_eq!(key.range, None, "{} is no number", key.name);
+                continue;
+            }
+            let (least, most) = key.range.unwrap_or((0, u32::MAX));
+            let takes = |number| takes(section.name, key.name, number);
+            let name = format!("{}.{}", section.name, key.name);
+            assert!(takes(least) && takes(most), "{name} is said to be {least} to {most}");
+            let beyond = [least.checked_sub(1), most.checked_add(1)].into_iter().flatten();
+            for number in beyond {
+                assert!(
+                    !takes(number),
+                    "{name} is said to be {least} to {most}, and may be {number}"
+                );
+            }
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 30, "only {looked_at} numbers");
 }

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 
 use boltgrid_protocol::signing::PublicKey;
 use cryptoki::session::Session;

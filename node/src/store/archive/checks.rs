@@ -108,11 +108,11 @@ impl Archive {
     }
 }
 
-fn key(at: Timestamp) -> [u8; 8] {
+pub(super) fn key(at: Timestamp) -> [u8; 8] {
     at.to_unix_ms().to_be_bytes()
 }
 
-fn prune(tree: &Tree, before: Timestamp) -> Result<usize, ArchiveError> {
+pub(super) fn prune(tree: &Tree, before: Timestamp) -> Result<usize, ArchiveError> {
     let mut pruned = 0_usize;
     loop {
         let mut batch = Batch::default();

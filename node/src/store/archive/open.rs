@@ -15,7 +15,8 @@ use crate::store::FolderLock;
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// How often sled writes out what it was given.
 const FLUSH_EVERY_MS: u64 = 500;
-/// Version of trees, keys and values. Another version is moved aside like a damaged archive.
+/// Version of trees, keys and values. An earlier one is moved aside like a damaged archive, a later one
+/// is refused: whoever went back to an earlier program by mistake loses nothing.
 const SCHEMA: u32 = 1;
 /// Where the version stands, in the default tree.
 const SCHEMA_KEY: &[u8] = b"schema";
@@ -24,13 +25,15 @@ const SCHEMA_KEY: &[u8] = b"schema";
 enum Unusable {
     /// It can be given up, since everything in it can be fetched again.
     Stale(String),
+    /// It is of this later version.
+    Newer(u32),
     /// It is not the archive's fault, so it is kept.
     Failed(sled::Error),
 }
 
 impl Archive {
-    /// Opens the archive at `path`, or makes it. One that is damaged or of another version is moved
-    /// to `<path>.aside`, in place of an earlier one there.
+    /// Opens the archive at `path`, or makes it. One that is damaged or of an earlier version is moved
+    /// to `<path>.aside`, in place of an earlier one there; one of a later version is an error.
     ///
     /// After a process that did not close it in order, all of it is read: some seconds for a month
     /// of a large grid.
@@ -50,6 +53,9 @@ impl Archive {
         };
         opened.map_err(|unusable| match unusable {
             Unusable::Stale(problem) => sled::Error::ReportableBug(problem).into(),
+            Unusable::Newer(found) => {
+                ArchiveError::Schema { path: path.to_owned(), found, known: SCHEMA }
+            }
             Unusable::Failed(error) => error.into(),
         })
     }
@@ -86,6 +92,7 @@ impl Archive {
             substitutes: tree("substitutes")?,
             corrections: tree("corrections")?,
             days: tree("days")?,
+            decisions: tree("decisions")?,
             database,
             _lock: Arc::clone(lock),
         };
@@ -101,7 +108,7 @@ impl Archive {
         let others = [&self.payments, &self.disputes, &self.evidence, &self.peers];
         let money = [&self.balances, &self.channel_log];
         let checks = [&self.anomalies, &self.quality_events, &self.quality_windows];
-        let missing = [&self.substitutes, &self.corrections, &self.days];
+        let missing = [&self.substitutes, &self.corrections, &self.days, &self.decisions];
         for tree in intervals.into_iter().chain(others).chain(money).chain(checks).chain(missing) {
             for entry in tree {
                 entry?;
@@ -115,7 +122,10 @@ fn check_schema(database: &Db) -> Result<(), Unusable> {
     let expected = SCHEMA.to_be_bytes();
     match database.get(SCHEMA_KEY)? {
         Some(found) if found == expected => Ok(()),
-        Some(found) => Err(Unusable::Stale(format!("schema {found:?} is not {expected:?}"))),
+        Some(found) => Err(match found.as_ref().try_into().map(u32::from_be_bytes) {
+            Ok(found) if found > SCHEMA => Unusable::Newer(found),
+            Ok(_) | Err(_) => Unusable::Stale(format!("schema {found:?} is not {expected:?}")),
+        }),
         None if database.was_recovered() => Err(Unusable::Stale("it has no schema".to_owned())),
         None => {
             database.insert(SCHEMA_KEY, &expected)?;
@@ -163,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_of_another_version_is_moved_aside() {
+    fn an_archive_of_an_earlier_version_is_moved_aside() {
         let dir = tempfile::tempdir().unwrap();
         let lock = Arc::new(FolderLock::acquire(dir.path()).unwrap());
         let path = dir.path().join("archive");
@@ -177,5 +187,27 @@ mod tests {
         let archive = Archive::open(&path, lock).unwrap();
         assert_eq!(archive.peers().unwrap(), []);
         assert!(dir.path().join("archive.aside").is_dir());
+    }
+
+    #[test]
+    fn an_archive_of_a_later_version_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = Arc::new(FolderLock::acquire(dir.path()).unwrap());
+        let path = dir.path().join("archive");
+        let me = ParticipantId::from_bytes([1; 32]);
+        let schema = |version: u32| {
+            let database = sled::open(&path).unwrap();
+            database.insert(SCHEMA_KEY, &version.to_be_bytes()).unwrap();
+        };
+        let archive = Archive::open(&path, Arc::clone(&lock)).unwrap();
+        archive.put_peer(&me, b"record").unwrap();
+        drop(archive);
+
+        schema(SCHEMA + 1);
+        let refused = Archive::open(&path, Arc::clone(&lock)).unwrap_err().to_string();
+        assert!(refused.contains("schema 2") && refused.contains("a later one"), "{refused}");
+        assert!(!dir.path().join("archive.aside").exists());
+        schema(SCHEMA);
+        assert_eq!(Archive::open(&path, lock).unwrap().peers().unwrap().len(), 1);
     }
 }

@@ -9,8 +9,11 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 
 use super::{JournalError, LastReading, LightningMark};
 
-/// Version of the table, kept in SQLite's `user_version`; zero is a new file.
-const SCHEMA: i64 = 1;
+/// Version of the file, kept in SQLite's `user_version`; zero is a new file. It grows with every new
+/// table and with every new kind of slot, so that an older program refuses what it would misread.
+const SCHEMA: i64 = 2;
+/// What makes a file of each version out of one of the version before it.
+const STEPS: [&str; 2] = [CREATE, ADD_LIGHTNING];
 const CREATE: &str = "
     CREATE TABLE signed (
         interval INTEGER NOT NULL,
@@ -18,10 +21,9 @@ const CREATE: &str = "
         place    INTEGER NOT NULL,
         bytes    BLOB    NOT NULL,
         PRIMARY KEY (interval, kind, place)
-    ) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 1;";
-/// One row: how far Lightning's own store was. Journals of before there was Lightning lack it.
-const CREATE_LIGHTNING: &str = "
+    ) STRICT, WITHOUT ROWID;";
+/// One row: how far Lightning's own store was. Some files of version 1 have it already.
+const ADD_LIGHTNING: &str = "
     CREATE TABLE IF NOT EXISTS lightning (
         only  INTEGER PRIMARY KEY CHECK (only = 0),
         line  BLOB    NOT NULL,
@@ -56,19 +58,16 @@ impl Table {
         if problem != "ok" {
             return Err(JournalError::Damaged { path: path.to_owned(), problem });
         }
-        match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
-            0 => {
-                let transaction = connection.transaction()?;
-                transaction.execute_batch(CREATE)?;
-                transaction.commit()?;
-            }
-            SCHEMA => {}
-            found => {
-                let path = path.to_owned();
-                return Err(JournalError::Schema { path, found, known: SCHEMA });
+        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let Some(steps) = usize::try_from(found).ok().and_then(|done| STEPS.get(done..)) else {
+            return Err(JournalError::Schema { path: path.to_owned(), found, known: SCHEMA });
+        };
+        if !steps.is_empty() {
+            take(&mut connection, steps)?;
+            if found > 0 {
+                tracing::info!(from = found, to = SCHEMA, "the journal was brought up to date");
             }
         }
-        connection.execute_batch(CREATE_LIGHTNING)?;
         Ok(Self { connection })
     }
 
@@ -200,6 +199,16 @@ impl Table {
             tracing::warn!(%error, "the journal did not close in order");
         }
     }
+}
+
+/// Takes steps from one version to the next, all or none.
+fn take(connection: &mut Connection, steps: &[&str]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for step in steps {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    transaction.commit()
 }
 
 /// Sets what durability rests on, and reads it back.

@@ -32,23 +32,23 @@ const BATTERIES: [u16; 4] = [124, 713, 714, 802];
 
 /// What was found at a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Where.
-    pub(super) address: String,
+    pub(crate) address: String,
     /// What it seems to be.
-    pub(super) what: String,
+    pub(crate) what: String,
     /// Where its lines belong in the config file, such as `[site.meter]`.
-    pub(super) section: &'static str,
+    pub(crate) section: &'static str,
     /// The lines.
-    pub(super) settings: String,
+    pub(crate) settings: String,
     /// What else the same answers would fit.
-    pub(super) also: Vec<String>,
+    pub(crate) also: Vec<String>,
     /// The power that it showed, where it is a meter; a string, as all 64-bit integers.
-    pub(super) power_mw: Option<String>,
+    pub(crate) power_mw: Option<String>,
 }
 
 /// All that is found at a port of a host.
-pub(super) async fn look(host: &str, port: u16) -> Vec<Found> {
+pub(crate) async fn look(host: &str, port: u16) -> Vec<Found> {
     let connecting = TcpStream::connect((host, port));
     let Ok(Ok(stream)) = timeout(CONNECT_TIME, connecting).await else { return Vec::new() };
     let address = format!("{host}:{port}");

@@ -1,0 +1,165 @@
+//! What operators look after a node with: the doctor, the level of its logs, an export, and the papers of shells.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::world::{Done, Running, boltgrid, enrolled, founded, set};
+
+/// What the doctor says of one thing: the verdict, and what was found with what to do.
+fn finding(done: &Done, of: &str) -> (String, String) {
+    let report: Value = serde_json::from_str(&done.out).unwrap();
+    let all = report["findings"].as_array().unwrap();
+    let it =
+        all.iter().find(|it| it["of"] == of).unwrap_or_else(|| panic!("{of} is not in {report}"));
+    let text = |key: &str| it[key].as_str().unwrap_or_default().to_owned();
+    (text("verdict"), text("found") + " → " + &text("advice"))
+}
+
+fn doctor(folder: &Path, more: &[&str]) -> Done {
+    boltgrid(folder, &[&["doctor", "--json"], more].concat())
+}
+
+#[test]
+fn the_doctor_looks_at_a_node_that_does_not_run() {
+    let dir = founded();
+    let elsewhere = ["--rpc", "127.0.0.1:1"];
+    let stranger = doctor(dir.path(), &elsewhere);
+    assert_eq!(stranger.code, 1, "no member is in trouble");
+    let (verdict, text) = finding(&stranger, "grid");
+    assert!(verdict == "trouble" && text.contains("boltgrid enrol request"), "{text}");
+
+    let dir = enrolled();
+    let well = doctor(dir.path(), &elsewhere);
+    assert_eq!(well.code, 0, "{}", well.out);
+    for (of, verdict) in
+        [("config", "ok"), ("permissions", "ok"), ("grid", "ok"), ("node", "warning")]
+    {
+        assert_eq!(finding(&well, of).0, verdict, "{of}");
+    }
+    let key = dir.path().join("boltgrid/participant.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let open = doctor(dir.path(), &elsewhere);
+    assert_eq!(open.code, 1);
+    let (verdict, text) = finding(&open, "permissions");
+    assert!(
+        verdict == "trouble" && text.contains("participant.key") && text.contains("chmod 600"),
+        "{text}"
+    );
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+
+    let said = boltgrid(dir.path(), &["doctor", "--rpc", "127.0.0.1:1"]).ok();
+    assert!(
+        said.contains("ok       permissions") && said.contains("→ start it with `boltgrid run`"),
+        "{said}"
+    );
+    set(dir.path(), "# keep_days", "keep_dys");
+    let wrong = doctor(dir.path(), &elsewhere);
+    let (verdict, text) = finding(&wrong, "config");
+    assert!(wrong.code == 1 && verdict == "trouble" && text.contains("keep_dys"), "{text}");
+}
+
+#[test]
+fn the_doctor_asks_a_node_that_runs() {
+    let dir = enrolled();
+    let node = Running::start(dir.path(), &[]);
+    let seen = doctor(dir.path(), &["--rpc", &node.rpc]);
+    assert_eq!(seen.code, 1, "it measures nothing");
+    let (verdict, text) = finding(&seen, "meters");
+    assert!(verdict == "trouble" && text.contains("no meter settles"), "{text}");
+    for (of, verdict) in [("node", "ok"), ("peers", "ok"), ("miners", "ok"), ("chain", "warning")] {
+        assert_eq!(finding(&seen, of).0, verdict, "{of}");
+    }
+    assert!(seen.err.contains("one thing is in trouble"), "{}", seen.err);
+}
+
+#[test]
+fn what_is_logged_changes_while_the_node_runs() {
+    let dir = enrolled();
+    let mut node = Running::start(dir.path(), &[]);
+    let log = |more: &[&str]| boltgrid(dir.path(), &[&["log", "--rpc", &node.rpc], more].concat());
+    assert!(log(&[]).ok().contains("logs  info"));
+    let refused = log(&["loud=and=clear"]);
+    assert_eq!(refused.code, 4);
+    assert!(refused.err.contains("try \"info\""), "{}", refused.err);
+    let set: Value = serde_json::from_str(&log(&["trace", "--json"]).ok()).unwrap();
+    assert_eq!((&set["filter"], &set["format"]), (&Value::from("trace"), &"json".into()));
+    assert!(log(&[]).ok().contains("logs  trace"));
+    let is_told = |line: &String| line.contains("what is logged was changed");
+    let line = node.log.by_ref().map(Result::unwrap).find(is_told).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["level"], &line["by"]), (&Value::from("WARN"), &"cookie".into()));
+    let is_detail = |line: &String| line.contains("\"TRACE\"");
+    assert!(
+        node.log.by_ref().map(Result::unwrap).any(|line| is_detail(&line)),
+        "details are logged now"
+    );
+}
+
+#[test]
+fn everything_is_exported_in_either_form_and_nothing_is_overwritten() {
+    let dir = enrolled();
+    let node = Running::start(dir.path(), &[]);
+    let export =
+        |more: &[&str]| boltgrid(dir.path(), &[&["export", "--rpc", &node.rpc], more].concat());
+    let said = export(&["csv"]).ok();
+    let names = [
+        "payments",
+        "trades",
+        "prices",
+        "readings",
+        "decisions",
+        "disputes",
+        "balances",
+        "channels",
+    ];
+    for name in names {
+        assert!(said.contains(&format!("csv/{name}.csv: ")), "{name} is not in {said}");
+        assert!(dir.path().join(format!("csv/{name}.csv")).exists());
+    }
+    assert!(!said.contains("transactions"), "this node has no wallet");
+    let again = export(&["csv", "--only", "channels"]);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("channels.csv exists"), "{}", again.err);
+
+    let only = ["parquet", "--format", "parquet", "--only", "prices,readings", "--json"];
+    let said: Value = serde_json::from_str(&export(&only).ok()).unwrap();
+    assert_eq!(said[1]["file"], "parquet/readings.parquet");
+    assert_eq!(fs::read_dir(dir.path().join("parquet")).unwrap().count(), 2);
+    let bytes = fs::read(dir.path().join("parquet/prices.parquet")).unwrap();
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+}
+
+#[test]
+fn shells_and_man_know_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = boltgrid(dir.path(), &["completions", shell]).ok();
+        for word in ["doctor", "completions", "topology"] {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+    }
+    let script = dir.path().join("boltgrid.bash");
+    fs::write(&script, boltgrid(dir.path(), &["completions", "bash"]).ok()).unwrap();
+    let asks = format!(
+        "source {}; COMP_WORDS=(boltgrid grid to); COMP_CWORD=2; _boltgrid boltgrid to grid; \
+         echo ${{COMPREPLY[@]}}",
+        script.display()
+    );
+    let completed = Command::new("bash").args(["--norc", "-c", &asks]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&completed.stdout).trim(), "topology", "{completed:?}");
+
+    let said = boltgrid(dir.path(), &["man", "man1"]).ok();
+    let page = fs::read_to_string(dir.path().join("man1/boltgrid-market-price.1")).unwrap();
+    assert!(page.contains(".TH") && page.contains("beside the supplier"), "{page}");
+    let count = fs::read_dir(dir.path().join("man1")).unwrap().count();
+    assert!(count > 60 && said.contains(&format!("wrote {count} pages")), "{said}");
+    assert!(
+        fs::read_to_string(dir.path().join("man1/boltgrid.1"))
+            .unwrap()
+            .contains("boltgrid\\-doctor")
+    );
+}
