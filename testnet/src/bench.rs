@@ -7,6 +7,9 @@
 //!          chain, coins, channels ─► bare processes ──┴► the same payments ─► outcome, table
 //! ```
 //!
+//! Bare payments are made twice: alone, and beside a testnet that trades and pays nothing, since what
+//! trading takes of the machine is no part of what paying costs.
+//!
 //! And how soon a node starts again that has paid and been paid for long ([`restart`]).
 //!
 //! Results are in docs/settlement-benchmark.md. Not for: whether all was paid and rightly so, which
@@ -32,9 +35,10 @@ pub use bare::BareError;
 pub use outcome::{Comparison, Timing, table};
 pub use past::PastError;
 pub use peer::{BARE_COMMAND, PeerOptions, be_a_peer};
+use replay::{Beat, Burst};
 pub use restart::{Restart, RestartError, RestartOptions, StartTimes, restart, told};
 
-use crate::run::{RunError, RunOptions, run_and_tell};
+use crate::run::{RunError, RunOptions, run_and_tell, run_beside};
 
 /// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,9 @@ pub enum BenchError {
         /// How many intervals.
         intervals: u64,
     },
+    /// A signal.
+    #[error("the testnet beside which payments were made was ended before all of them were")]
+    Cut,
     /// A node with a past.
     #[error(transparent)]
     Restart(#[from] RestartError),
@@ -115,9 +122,25 @@ pub async fn compare(options: BenchOptions) -> Result<Comparison, BenchError> {
     let participants = report.nodes.iter().map(|node| node.participant.clone()).collect();
     let bursts = replay::bursts(&settlements, participants);
     let bare = bare::Bare::start(&program, nodes.get(), seed).await?;
-    let replayed = replay::replay(&bare, &bursts).await;
+    let replayed = replay::replay(&bare, &bursts, Beat::Alone).await;
     bare.stop().await;
-    Ok(Comparison::new(nodes.get(), &bursts, &replayed?))
+    let beside = beside_a_market((&program, nodes), &run, &bursts).await?;
+    Ok(Comparison::new(nodes.get(), &bursts, (&replayed?, &beside)))
+}
+
+/// Makes the payments of a run by bare nodes while a testnet of as many nodes trades the same and
+/// pays nothing: what is left of the difference is what settling costs, and not what trading does.
+async fn beside_a_market(
+    (program, nodes): (&Path, NonZeroUsize),
+    run: &RunOptions,
+    bursts: &[Burst],
+) -> Result<Vec<Burst>, BenchError> {
+    let bare = bare::Bare::start(program, nodes.get(), run.seed).await?;
+    let market = RunOptions { chain: None, intervals: None, ..run.clone() };
+    let beat = Beat::BesideMarket { interval_ms: run.interval_ms };
+    let replayed = run_beside(&market, replay::replay(&bare, bursts, beat)).await;
+    bare.stop().await;
+    Ok(replayed?.ok_or(BenchError::Cut)??)
 }
 
 /// Writes results as JSON.

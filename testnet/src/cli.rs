@@ -15,6 +15,7 @@ use crate::bench::{self, BenchError, BenchOptions, PeerOptions, RestartOptions, 
 use crate::chain::alone::{self, AloneError, AloneOptions, Payee};
 use crate::chain::{Choice, EmbeddedOptions};
 use crate::devices::Meters;
+use crate::run::money::Opened;
 use crate::run::process::be_a_node;
 use crate::run::report::Report;
 use crate::run::{RunError, RunOptions, run};
@@ -133,8 +134,11 @@ struct Run {
     /// Compute what is due, and pay nothing
     #[arg(long)]
     no_lightning: bool,
+    /// Who opens the first channels
+    #[arg(long, value_name = "WHO", default_value = "hubs", conflicts_with = "no_lightning")]
+    channels: Opened,
     /// What the sites' grid meters speak: `SunSpec` all of them, or one language after the other
-    /// (`SunSpec`, a register map, `HomeWizard`, P1, Shelly)
+    /// (`SunSpec`, a register map, `HomeWizard`, P1, Shelly, MQTT)
     #[arg(long, value_name = "KIND", default_value = "sunspec")]
     meters: Meters,
     /// Let mining machines stand at three sites, which run where power is worth less than their hashes
@@ -158,6 +162,9 @@ struct Run {
     /// One plain line an interval, even on a terminal
     #[arg(long)]
     headless: bool,
+    /// Where the testnet's own page is, on loopback; without, at any free port, which is printed
+    #[arg(long, value_name = "IP:PORT")]
+    page: Option<SocketAddr>,
     /// Keep configs, data and logs of all nodes in this folder, which must be empty or new
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -206,6 +213,7 @@ impl From<Run> for RunOptions {
             from: run.from,
             seed: run.seed,
             chain: (!run.no_lightning).then(|| run.bitcoind.unwrap_or_default()),
+            channels: run.channels,
             meters: run.meters,
             miners: run.miners,
             compare_without_miners: run.compare_without_miners,
@@ -214,6 +222,7 @@ impl From<Run> for RunOptions {
             faults: run.faults,
             report: run.report,
             headless: run.headless,
+            page: run.page,
             keep: run.keep,
         }
     }

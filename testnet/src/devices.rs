@@ -7,6 +7,7 @@
 
 mod battery;
 mod controls;
+pub mod gas;
 mod image;
 mod inverter;
 mod kind;

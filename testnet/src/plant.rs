@@ -10,6 +10,7 @@
 //! milliseconds here; all other registers change at its end.
 
 mod battery;
+mod gas;
 mod machine;
 mod nameplate;
 mod register;
@@ -24,6 +25,8 @@ use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc};
 use boltgrid_protocol::units::{Energy, Power, Timestamp};
 
 pub use battery::BatteryRange;
+use gas::WellPlant;
+pub use gas::{WellCommand, WellRating, WellTruth};
 use machine::MachinePlant;
 pub use machine::{MachineCommand, MachineRating, MachineTruth};
 pub use nameplate::{BatteryNameplate, Nameplate, PvNameplate};
@@ -105,6 +108,8 @@ pub enum Command {
     Battery(BatteryRange),
     /// Tell a mining machine something, by its number at the site.
     Machine(usize, MachineCommand),
+    /// Tell the generator or the flare of its well something.
+    Well(WellCommand),
 }
 
 /// Why equipment does not heed a command.
@@ -119,6 +124,9 @@ pub enum CommandRejected {
     /// There is no such machine.
     #[error("the site has no such mining machine")]
     NoMachine,
+    /// There is no well.
+    #[error("the site has no well")]
+    NoWell,
 }
 
 /// A microgrid in motion. Sites are numbered from 0 in the order of [`Scenario::sites`].
@@ -143,6 +151,8 @@ pub struct Plant {
     wires: Wires,
     /// Registers at past edges, the newest last.
     edges: VecDeque<(Timestamp, Vec<SiteRegisters>)>,
+    /// What had been turned down by then, edge by edge.
+    curtailed_at: VecDeque<Energy>,
 }
 
 impl Plant {
@@ -177,6 +187,7 @@ impl Plant {
             cables,
             wires,
             edges,
+            curtailed_at: VecDeque::new(),
         };
         plant.record_edge();
         plant.begin_tick();
@@ -265,6 +276,9 @@ impl Plant {
                 let machine = site.machines.get_mut(number).ok_or(CommandRejected::NoMachine)?;
                 machine.tell(command);
             }
+            Command::Well(command) => {
+                site.well.as_mut().ok_or(CommandRejected::NoWell)?.tell(command);
+            }
         }
         Ok(())
     }
@@ -285,6 +299,29 @@ impl Plant {
     /// If there is no such site.
     pub fn install_behind_relay(&mut self, site: usize, rating: MachineRating) -> usize {
         self.install_as(site, MachinePlant::cut_off(rating))
+    }
+
+    /// Puts a well with its generator and flare behind a site's meter.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such site.
+    pub fn install_well(&mut self, site: usize, rating: WellRating) {
+        let site = &mut self.sites[site];
+        let rated_mw = rating.generator.rated().to_milliwatts();
+        let export_mw = site.nameplate.rated_export.to_milliwatts() + rated_mw;
+        site.nameplate.rated_export = Power::from_milliwatts(export_mw);
+        site.well = Some(WellPlant::new(rating));
+    }
+
+    /// A site's well as it is; none where there is none.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such site.
+    #[must_use]
+    pub fn well_truth(&self, site: usize) -> Option<WellTruth> {
+        self.sites[site].well.as_ref().map(|well| well.truth(self.into_tick_ms))
     }
 
     fn install_as(&mut self, site: usize, machine: MachinePlant) -> usize {
@@ -394,9 +431,11 @@ impl Plant {
     fn record_edge(&mut self) {
         if self.edges.len() == EDGES_KEPT {
             self.edges.pop_front();
+            self.curtailed_at.pop_front();
         }
         let registers = (0..self.sites.len()).map(|site| self.registers(site, 0)).collect();
         self.edges.push_back((self.now(), registers));
+        self.curtailed_at.push_back(self.curtailed());
     }
 }
 

@@ -9,13 +9,14 @@
 //!          ├► rogues     members that play a part against the others (crate::rogue)
 //!          ├► miners     mining machines, and what must hold of them
 //!          ├► observation ─► invariants, report
-//!          └► table, display
+//!          └► table, display, page
 //! ```
 
 mod afterwards;
 pub mod agenda;
 pub mod charter;
 mod course;
+mod dashboards;
 pub mod deluge;
 pub mod disks;
 pub mod display;
@@ -34,6 +35,7 @@ pub mod miners;
 pub mod money;
 pub mod observation;
 pub mod overheard;
+pub mod page;
 pub mod payments;
 pub mod ports;
 pub mod process;
@@ -46,7 +48,9 @@ pub mod timeline;
 pub mod usage;
 
 use std::fs;
+use std::future::pending;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
@@ -54,7 +58,8 @@ use boltgrid_protocol::charter::Disclosure;
 use course::Course;
 use display::Display;
 use fleet::{Fleet, FleetError};
-use money::{Money, MoneyError};
+use money::{Money, MoneyError, Opened};
+use page::Page;
 use payments::Settlement;
 use report::Report;
 use rogues::{RogueError, Rogues};
@@ -82,6 +87,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// The chain that is paid on; none, and nothing is paid.
     pub chain: Option<Choice>,
+    /// Who opens the first channels.
+    pub channels: Opened,
     /// What the grid meters speak.
     pub meters: Meters,
     /// Whether mining machines stand at some sites.
@@ -98,6 +105,8 @@ pub struct RunOptions {
     pub report: Option<PathBuf>,
     /// Plain lines, even on a terminal.
     pub headless: bool,
+    /// Where the run's own page is; any free port of loopback where nothing is said.
+    pub page: Option<SocketAddr>,
     /// A folder for everything that is removed otherwise.
     pub keep: Option<PathBuf>,
 }
@@ -112,6 +121,7 @@ impl Default for RunOptions {
             from: None,
             seed: 1,
             chain: Some(Choice::Embedded),
+            channels: Opened::default(),
             readings: Disclosure::default(),
             pay_within_intervals: charter::PAY_WITHIN_INTERVALS,
             meters: Meters::default(),
@@ -120,6 +130,7 @@ impl Default for RunOptions {
             faults: None,
             report: None,
             headless: false,
+            page: None,
             keep: None,
         }
     }
@@ -151,6 +162,17 @@ pub enum RunError {
         /// How long they had.
         seconds: u64,
     },
+    /// Its page.
+    #[error("the testnet's page cannot be shown at {address}: {source}; name another --page")]
+    Page {
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Where dashboards are cannot be written down.
+    #[error("where the dashboards are cannot be written into the run's folder: {0}")]
+    Dashboards(#[source] io::Error),
     /// No threads to run on.
     #[error("cannot start: {0}")]
     Runtime(#[source] io::Error),
@@ -194,7 +216,7 @@ pub async fn run(options: &RunOptions) -> Result<Report, RunError> {
 /// As [`run`].
 pub async fn run_and_tell(options: &RunOptions) -> Result<(Report, Vec<Settlement>), RunError> {
     if !options.compare_without_miners {
-        return run_once(options, None).await;
+        return run_once(options, None, pending()).await;
     }
     let without = RunOptions {
         miners: false,
@@ -203,22 +225,43 @@ pub async fn run_and_tell(options: &RunOptions) -> Result<(Report, Vec<Settlemen
         keep: None,
         ..options.clone()
     };
-    let (without, settlements) = run_once(&without, None).await?;
+    let (without, settlements) = run_once(&without, None, pending()).await?;
     let seen = u64::try_from(without.intervals.len()).unwrap_or(u64::MAX);
     if options.intervals.is_some_and(|intervals| seen < intervals.get()) {
         // A signal ended it, and means both.
         return Ok((without, settlements));
     }
-    run_once(options, Some(&without)).await
+    run_once(options, Some(&without), pending()).await
+}
+
+/// Runs a testnet while something else is done, from the moment when its nodes have found each other.
+///
+/// `None` where the run ended first: by a signal, or since it had seen all intervals.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_beside<T>(
+    options: &RunOptions,
+    other: impl Future<Output = T>,
+) -> Result<Option<T>, RunError> {
+    let mut done = None;
+    run_once(options, None, async { done = Some(other.await) }).await?;
+    Ok(done)
 }
 
 async fn run_once(
     options: &RunOptions,
     without_miners: Option<&Report>,
+    beside: impl Future<Output = ()>,
 ) -> Result<(Report, Vec<Settlement>), RunError> {
     let program = std::env::current_exe().map_err(RunError::Program)?;
     let mut stop = Stop::new().map_err(RunError::Signals)?;
     let display = Display::new(options.headless);
+    // First, so that who waits for it sees that the rest is on its way.
+    let address = options.page.unwrap_or(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0));
+    let page = Page::open(address).await.map_err(|source| RunError::Page { address, source })?;
+    display.row(&format!("the testnet's page is at http://{}/", page.address));
     let stage = Stage::set(options).await?;
     let folder = stage.folder.path().display();
     display.row(&format!("starting {} nodes in {folder}", stage.places.len()));
@@ -229,12 +272,21 @@ async fn run_once(
     let tell = |node, pid| stage.node_is(node, pid);
     let places = (stage.places.clone(), stage.feeders.clone());
     let fleet = Fleet::start(program, places, &roles, &tell)?;
+    let honest = (0..).zip(&stage.places).filter(|(place, _)| !roles.contains_key(place));
+    let told = dashboards::told(honest.map(|(_, place)| place), stage.folder.path());
+    display.row(&told.map_err(RunError::Dashboards)?);
     let rogues = Rogues::start(&stage, options.seed, roles)?;
-    let money = money(&stage, &fleet, options.seed)?;
-    let mut course = Course::new(options, &stage, (fleet, rogues), money, &display);
+    let money = money(&stage, &fleet, options)?;
+    let course = Course::new(options, &stage, (fleet, rogues), money, &display);
+    let mut course = course.shown_on(&page);
+    let ready = course.ready();
     let ran = tokio::select! {
         ran = course.run() => ran,
         () = stop.asked() => Ok(()),
+        () = async {
+            ready.notified().await;
+            beside.await;
+        } => Ok(()),
     };
     display.now("stopping".to_owned());
     course.rogues.end().await;
@@ -267,10 +319,11 @@ async fn run_once(
 }
 
 /// The money of all nodes, where there is a chain.
-fn money(stage: &Stage, fleet: &Fleet, seed: u64) -> Result<Option<Money>, MoneyError> {
+fn money(stage: &Stage, fleet: &Fleet, options: &RunOptions) -> Result<Option<Money>, MoneyError> {
     let Some(chain) = &stage.chain else { return Ok(None) };
     let nodes = fleet.members.iter().filter(|member| member.is_up());
-    Money::new(chain.client(), seed, nodes.map(|member| &member.place)).map(Some)
+    let places = nodes.map(|member| &member.place);
+    Money::new(chain.client(), options.seed, options.channels, places).map(Some)
 }
 
 fn write(path: &Path, report: &Report) -> Result<(), RunError> {

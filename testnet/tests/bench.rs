@@ -23,6 +23,8 @@ fn every_settlement_of_a_run_is_made_once_more_by_bare_lightning_nodes() {
     let comparisons: Vec<Comparison> = serde_json::from_str(&json).unwrap();
     let [it] = comparisons.as_slice() else { panic!("one comparison: {comparisons:?}") };
     assert_eq!((it.nodes, it.settlements.payments, it.bare.payments), (2, 2, 2));
+    assert_eq!(it.beside_market.payments, 2);
+    assert!(it.beside_market.payment_ms_mean > 0);
     assert!(it.settlements.payment_ms_mean > 0 && it.bare.payment_ms_mean > 0);
     assert!(it.settlements.all_paid_ms_max >= Some(it.settlements.payment_ms_p50));
 }

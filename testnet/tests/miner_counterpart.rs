@@ -51,7 +51,7 @@ async fn driven(kind: MinerKind, power_w: Option<u32>) -> Option<(Value, i64)> {
     };
     let plant: SharedPlant = Arc::new(Mutex::new(Plant::new(scenario, options).unwrap()));
     let clock: Clock = Arc::new(|| Timestamp::from_unix_ms(now_ms()));
-    let spec = MinerSpec { site: 0, kind };
+    let spec = MinerSpec { site: 0, kind, has_relay: false };
     let farm = match MinerFarm::start(&plant, &clock, &[spec], true).await {
         Ok(farm) => farm,
         Err(MinerError::Bind { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use boltgrid::clock;
@@ -41,6 +42,24 @@ fn add_meters(stage: &Stage, count: usize) {
     std::fs::write(config, toml::to_string(&table).unwrap()).unwrap();
 }
 
+/// How many meters of a node show something that is fresh.
+fn meters_read(config: &Path) -> usize {
+    let mut child = Command::new(PROGRAM)
+        .args(["node", "--", "meter", "list", "--json", "--config"])
+        .arg(config)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It ends when its standard input does.
+    let stdin = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let fresh = |it: &&serde_json::Value| it["stale"].is_null() && !it["power_mw"].is_null();
+    listed.as_array().unwrap().iter().filter(fresh).count()
+}
+
 /// Processor time in a minute, and memory before and after.
 async fn cost(meters: usize) -> (u64, u64, u64) {
     let options = RunOptions {
@@ -66,6 +85,8 @@ async fn cost(meters: usize) -> (u64, u64, u64) {
         sleep(Duration::from_millis(200)).await;
     };
     assert!(is_fresh, "the settling meter is not read");
+    let read = meters_read(&stage.places[0].config);
+    assert_eq!(read, meters, "meters that are read");
     let before = fleet.members[0].usage();
     sleep(MEASURED).await;
     fleet.look(clock::now()).await;

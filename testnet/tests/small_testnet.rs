@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How long something may take that takes a second or two on an idle machine.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// The report's file name.
+const REPORT: &str = "report.json";
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -53,6 +55,22 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
+/// Runs a testnet in which every invariant holds: its report, and what it said.
+fn ran(args: &str, dir: &Path) -> (Report, String) {
+    let (report, said, held) = told(args, dir);
+    assert!(held, "{said}");
+    (report, said)
+}
+
+/// Runs a testnet to its end: its report, what it said, and whether every invariant held.
+fn told(args: &str, dir: &Path) -> (Report, String, bool) {
+    let args: Vec<&str> = args.split(' ').chain(["--report", REPORT]).collect();
+    let output = testnet(&args, dir).output().unwrap();
+    let said = said(&output);
+    let json = fs::read_to_string(dir.join(REPORT)).expect(&said);
+    (serde_json::from_str(&json).unwrap(), said, output.status.success())
+}
+
 /// A testnet of two nodes that are up.
 fn started(dir: &Path) -> Child {
     let args = ["run", "--nodes", "2", "--interval-ms", "2000", "--headless"];
@@ -76,23 +94,18 @@ fn four_nodes_trade_though_one_is_killed_and_a_peer_is_hostile() {
     // A quarter past seven, some have sun already and others have not.
     let args = [
         "run --nodes 4 --from 2016-05-25T07:15 --interval-ms 6000 --intervals 4 --headless",
-        "--faults faults.toml --report report.json",
+        "--faults faults.toml",
     ];
-    let args = args.join(" ");
-    let args: Vec<&str> = args.split(' ').collect();
-    let output = testnet(&args, dir.path()).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    let left = ["faults.toml", "report.json"].map(|name| dir.path().join(name));
+    let (report, said) = ran(&args.join(" "), dir.path());
+    let left = ["faults.toml", REPORT].map(|name| dir.path().join(name));
     assert_eq!(files(dir.path()), left);
     assert_eq!(nodes(dir.path()), 0);
 
-    let json = fs::read_to_string(dir.path().join("report.json")).unwrap();
-    let report: Report = serde_json::from_str(&json).unwrap();
     assert_eq!(report.intervals.len(), 4);
     for row in &report.intervals {
         assert!(row.decided && row.distinct_digests == 1, "{row:?}");
     }
-    assert!(report.intervals.iter().any(|row| row.trades_confirmed > 0), "{}", said(&output));
+    assert!(report.intervals.iter().any(|row| row.trades_confirmed > 0), "{}", said);
     let restarts: Vec<u32> = report.nodes.iter().map(|node| node.restarts).collect();
     assert_eq!(restarts, [0, 0, 1, 0]);
     for node in &report.nodes {
@@ -115,17 +128,28 @@ fn a_node_that_was_away_learns_what_was_decided_without_it() {
     fs::write(dir.path().join("faults.toml"), faults).unwrap();
     let args = [
         "run --nodes 4 --from 2016-05-25T07:15 --interval-ms 6000 --intervals 5 --headless",
-        "--faults faults.toml --report report.json",
+        "--faults faults.toml",
     ];
-    let args = args.join(" ");
-    let args: Vec<&str> = args.split(' ').collect();
-    let output = testnet(&args, dir.path()).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    let json = fs::read_to_string(dir.path().join("report.json")).unwrap();
-    let report: Report = serde_json::from_str(&json).unwrap();
+    let (report, _) = ran(&args.join(" "), dir.path());
     let name = "nodes_that_were_away_know_every_book";
     let afterwards = report.invariants.iter().find(|row| row.name == name).unwrap();
     assert!(afterwards.checked >= 4 && afterwards.violations == 0, "{afterwards:?}");
+}
+
+#[test]
+fn nodes_open_their_channels_themselves_and_pay_what_became_due_before() {
+    let dir = tempfile::tempdir().unwrap();
+    // They plan a minute after their start, and six blocks later channels can be used.
+    let args = [
+        "run --nodes 3 --from 2016-05-25T07:15 --interval-ms 6000 --intervals 16 --headless",
+        "--channels policy --pay-within-intervals 40",
+    ];
+    // Three of three votes decide, so on a busy machine an interval may pass without: that is not asked.
+    let (report, said, _) = told(&args.join(" "), dir.path());
+    let row = |name: &str| report.invariants.iter().find(|row| row.name == name).unwrap();
+    assert_eq!(row("nodes_open_channels_by_their_policy").violations, 0, "{said}");
+    let first = report.intervals.iter().find(|row| row.trades_confirmed > 0).unwrap();
+    assert!(first.payments > 0, "what became due before there was a channel: {said}");
 }
 
 #[test]
@@ -137,17 +161,12 @@ fn two_sides_of_a_partition_know_it_and_trade_again_after_healing() {
     fs::write(dir.path().join("faults.toml"), faults).unwrap();
     let args = [
         "run --nodes 6 --from 2016-05-25T07:15 --interval-ms 6000 --intervals 8 --headless",
-        "--faults faults.toml --report report.json",
+        "--faults faults.toml",
     ];
-    let args = args.join(" ");
-    let args: Vec<&str> = args.split(' ').collect();
-    let output = testnet(&args, dir.path()).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
+    let (report, said) = ran(&args.join(" "), dir.path());
 
-    let json = fs::read_to_string(dir.path().join("report.json")).unwrap();
-    let report: Report = serde_json::from_str(&json).unwrap();
-    assert!(!report.intervals[3].decided, "{}", said(&output));
-    assert!(report.intervals.last().unwrap().decided, "{}", said(&output));
+    assert!(!report.intervals[3].decided, "{}", said);
+    assert!(report.intervals.last().unwrap().decided, "{}", said);
     assert_eq!(report.faults["cut"], 1);
     assert!(report.links.unwrap().datagrams_cut > 0);
     assert!(report.resumed_within_intervals.unwrap() <= 2);
@@ -165,19 +184,14 @@ fn a_node_with_a_wrong_clock_signs_nothing_and_the_others_trade_on() {
     fs::write(dir.path().join("faults.toml"), faults).unwrap();
     let args = [
         "run --nodes 4 --from 2016-05-25T07:15 --interval-ms 6000 --intervals 9 --headless",
-        "--faults faults.toml --report report.json",
+        "--faults faults.toml",
     ];
-    let args = args.join(" ");
-    let args: Vec<&str> = args.split(' ').collect();
-    let output = testnet(&args, dir.path()).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    let json = fs::read_to_string(dir.path().join("report.json")).unwrap();
-    let report: Report = serde_json::from_str(&json).unwrap();
-    assert!(report.intervals.iter().all(|row| row.decided), "{}", said(&output));
+    let (report, said) = ran(&args.join(" "), dir.path());
+    assert!(report.intervals.iter().all(|row| row.decided), "{}", said);
     // It stays out for a while, and is back before the end.
     for name in ["nodes_with_a_wrong_clock_sign_nothing", "unhindered_nodes_trade_again"] {
         let row = report.invariants.iter().find(|row| row.name == name);
-        assert!(row.is_some_and(|row| row.checked > 0), "{name}: {}", said(&output));
+        assert!(row.is_some_and(|row| row.checked > 0), "{name}: {}", said);
     }
 }
 

@@ -14,6 +14,8 @@ use crate::run::payments::Settlement;
 
 /// Between the payments of two intervals.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Intervals until a market whose nodes have just found each other has delivered one.
+const LEAD_INTERVALS: u64 = 4;
 
 /// One payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,17 +82,59 @@ impl Burst {
         self.dues.iter().filter_map(|due| Some(due.tranches.first()?.due_at_unix_ms)).min()
     }
 
+    /// How long after the end of delivery the first payment could be made, in ms.
+    fn after_edge_ms(&self) -> u64 {
+        let after = self.began_unix_ms().zip(self.ended_unix_ms);
+        after.map_or(0, |(began, ended)| began.saturating_sub(ended))
+    }
+
     /// When the last receipt was there.
     pub(super) fn all_paid_unix_ms(&self) -> Option<u64> {
         self.dues.iter().flat_map(|due| &due.tranches).map(|paid| paid.paid_at_unix_ms).max()
     }
 }
 
+/// When the payments of an interval begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beat {
+    /// A moment after those of the one before.
+    Alone,
+    /// As long after an interval's edge as in the run, beside a market with intervals of this length.
+    BesideMarket {
+        /// How long.
+        interval_ms: u64,
+    },
+}
+
+impl Beat {
+    /// How long to wait before anything is paid.
+    fn lead(self) -> Duration {
+        match self {
+            Self::Alone => Duration::ZERO,
+            Self::BesideMarket { interval_ms } => {
+                Duration::from_millis(interval_ms.saturating_mul(LEAD_INTERVALS))
+            }
+        }
+    }
+
+    /// How long to wait from `now_unix_ms` on with what was paid so long after an edge.
+    fn pause(self, now_unix_ms: u64, after_edge_ms: u64) -> Duration {
+        let Self::BesideMarket { interval_ms } = self else { return PAUSE };
+        let since = now_unix_ms.saturating_sub(after_edge_ms).checked_rem(interval_ms);
+        Duration::from_millis(interval_ms.saturating_sub(since.unwrap_or(0)))
+    }
+}
+
 /// Makes all payments again.
-pub(super) async fn replay(bare: &Bare, bursts: &[Burst]) -> Result<Vec<Burst>, BareError> {
+pub(super) async fn replay(
+    bare: &Bare,
+    bursts: &[Burst],
+    beat: Beat,
+) -> Result<Vec<Burst>, BareError> {
+    sleep(beat.lead()).await;
     let mut replayed = Vec::new();
     for burst in bursts {
-        sleep(PAUSE).await;
+        sleep(beat.pause(clock::now().to_unix_ms(), burst.after_edge_ms())).await;
         let began = burst.began_unix_ms().unwrap_or_default();
         let dues = burst.dues.iter().map(|due| pay(bare, due, began));
         replayed.push(Burst { ended_unix_ms: None, dues: try_join_all(dues).await? });
@@ -125,6 +169,17 @@ mod tests {
             due_at_unix_ms: times.0,
             paid_at_unix_ms: times.1,
         }
+    }
+
+    #[test]
+    fn beside_a_market_payments_begin_as_long_after_an_edge_as_in_the_run() {
+        let beat = Beat::BesideMarket { interval_ms: 10_000 };
+        for (now, after, pause) in [(20_000, 300, 300), (20_300, 300, 10_000), (29_999, 0, 1)] {
+            assert_eq!(beat.pause(now, after), Duration::from_millis(pause), "{now} {after}");
+        }
+        let settled = [settlement(7, "0", 1, (7_120, 7_300))];
+        let bursts = bursts(&settled, vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(bursts[0].after_edge_ms(), 120);
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct MinerSpec {
     pub site: usize,
     /// What it speaks.
     pub kind: MinerKind,
+    /// Whether a Shelly relay stands before it that can cut it off.
+    pub has_relay: bool,
 }
 
 /// A running machine.
@@ -80,6 +82,8 @@ pub struct MinerDescription {
     pub machine: usize,
     /// Where it listens, at its first port.
     pub address: SocketAddr,
+    /// Where its relay listens, if one stands before it.
+    pub relay: Option<SocketAddr>,
     /// What stands on it.
     pub rating: MachineRating,
     fault: Arc<Mutex<Option<Fault>>>,
@@ -99,6 +103,9 @@ pub enum MinerError {
         /// What the system said last.
         source: io::Error,
     },
+    /// No port for a well's devices.
+    #[error("cannot listen on a free port of 127.0.0.1 for the devices of a well: {0}")]
+    Well(#[source] io::Error),
 }
 
 /// Running machines. Dropping it stops them at once.
@@ -197,7 +204,12 @@ impl MinerDescription {
                 format!("driver = \"relay-http\"\naddress = \"{address}\"\nplug = \"shelly\"")
             }
         };
-        format!("name = \"{name}\"\n{driver}\nrated_w = {rated_w}\n")
+        let relay = self.relay.map_or_else(String::new, |relay| {
+            format!(
+                "relay = {{ driver = \"relay-http\", address = \"{relay}\", plug = \"shelly\" }}\n"
+            )
+        });
+        format!("name = \"{name}\"\n{driver}\nrated_w = {rated_w}\n{relay}")
     }
 }
 
@@ -267,8 +279,19 @@ impl MinerFarm {
                     }
                 }
             }
+            let relay = if spec.has_relay {
+                let (address, bound) = bind(MinerKind::Rack { rated_w: 0 }).await?;
+                for (listener, _) in bound {
+                    // What is wrong with the machine is not wrong with its relay.
+                    let rig = Rig { fault: Arc::default(), ..rig.clone() };
+                    listeners.spawn(relay::serve(listener, rig, stop.clone()));
+                }
+                Some(SocketAddr::V4(address))
+            } else {
+                None
+            };
             let address = SocketAddr::V4(address);
-            machines.push(MinerDescription { spec: *spec, machine, address, rating, fault });
+            machines.push(MinerDescription { spec: *spec, machine, address, relay, rating, fault });
         }
         Ok(Self { machines, stop, listeners })
     }
@@ -334,10 +357,17 @@ impl Rig {
     /// Tells the machine something, unless its fault is in the way; says whether it says yes to it.
     fn tell(&self, command: MachineCommand) -> bool {
         let command = match self.fault() {
-            Some(Fault::Refuses) => return false,
+            Some(Fault::Refuses | Fault::Unreachable) => return false,
             Some(Fault::NoEffect) => return true,
             Some(Fault::Reboots) => MachineCommand::Reboot,
-            None | Some(Fault::Silent | Fault::HalfAnswer | Fault::Garbage) => command,
+            None
+            | Some(
+                Fault::Silent
+                | Fault::HalfAnswer
+                | Fault::Garbage
+                | Fault::DeniesWhatItDoes
+                | Fault::Overheats,
+            ) => command,
         };
         let mut plant = self.plant.lock().expect("a panic in the plant ends the testnet");
         let told =
@@ -345,7 +375,7 @@ impl Rig {
         if let Err(rejected) = &told {
             warn!(%rejected, "a machine is not in the plant");
         }
-        told.is_ok()
+        told.is_ok() && self.fault() != Some(Fault::DeniesWhatItDoes)
     }
 
     fn fault(&self) -> Option<Fault> {

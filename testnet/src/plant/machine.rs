@@ -13,6 +13,12 @@ const AIR_M_CELSIUS: i64 = 25_000;
 const RISE_M_CELSIUS: i64 = 50_000;
 /// How long a machine takes to come two thirds of the way to another temperature.
 const WARMTH_MS: i64 = 60_000;
+/// So many times as much without fans.
+const RISE_WITHOUT_FANS: i64 = 4;
+/// A machine whose chips are hotter stops by itself …
+const OVERHEATED_M_CELSIUS: i64 = 95_000;
+/// … and does not start again while they are hotter than this.
+const COOLED_M_CELSIUS: i64 = 70_000;
 /// What a machine draws while it warms up, in percent of what it will draw.
 const WARM_UP_PERCENT: i64 = 35;
 /// How much better a machine hashes per watt when it draws next to nothing, in percent; measured
@@ -53,6 +59,11 @@ pub enum MachineCommand {
     Cut,
     /// Its relay gives it power again; it boots.
     Restore,
+    /// Nobody tells it: its fans turn, or stand still.
+    Fans {
+        /// Whether they turn.
+        turn: bool,
+    },
 }
 
 /// A machine at one moment.
@@ -70,6 +81,8 @@ pub struct MachineTruth {
     pub awake: bool,
     /// Whether it has booted, so that it can answer.
     pub answers: bool,
+    /// Whether its relay keeps it without power.
+    pub is_cut: bool,
     /// What stands on it.
     pub rating: MachineRating,
     /// What it has drawn beyond what it draws asleep.
@@ -99,6 +112,9 @@ pub(super) struct MachinePlant {
     limit: Power,
     power_mw: i64,
     chips_m_celsius: i64,
+    fans_turn: bool,
+    /// It has overheated, and has not cooled down yet.
+    is_hot: bool,
     mined: Counter,
     past: Past,
 }
@@ -139,6 +155,8 @@ impl MachinePlant {
             limit: rating.rated,
             power_mw: rating.idle.to_milliwatts(),
             chips_m_celsius: AIR_M_CELSIUS,
+            fans_turn: true,
+            is_hot: false,
             mined: Counter::default(),
             past: Past::default(),
         }
@@ -167,7 +185,8 @@ impl MachinePlant {
             (MachineCommand::Sleep, State::Warming { .. } | State::Hashing) => {
                 self.state = State::Asleep;
             }
-            (MachineCommand::Wake, State::Asleep) => self.state = warming,
+            (MachineCommand::Wake, State::Asleep) if !self.is_hot => self.state = warming,
+            (MachineCommand::Fans { turn }, _) => self.fans_turn = turn,
             (MachineCommand::Limit(limit), _) => {
                 let is_news = self.limit != limit;
                 self.limit = limit;
@@ -197,6 +216,7 @@ impl MachinePlant {
             State::Warming { left_ms } => State::Warming { left_ms: left_ms - ms },
             still @ (State::Cut | State::Asleep | State::Hashing) => still,
         };
+        self.protect_itself();
         self.past.note(!matches!(self.state, State::Cut | State::Asleep), ms);
         let idle = self.rating.idle.to_milliwatts();
         let limit = self.limit.to_milliwatts();
@@ -214,10 +234,20 @@ impl MachinePlant {
         let wanted = target - self.power_mw;
         self.power_mw += wanted.clamp(-step.min(self.power_mw.max(0)), step);
         let rated = self.rating.rated.to_milliwatts().max(1);
-        let warm = AIR_M_CELSIUS + RISE_M_CELSIUS * self.power_mw / rated;
+        let times = if self.fans_turn { 1 } else { RISE_WITHOUT_FANS };
+        let warm = AIR_M_CELSIUS + times * RISE_M_CELSIUS * self.power_mw / rated;
         let share = ms.min(WARMTH_MS);
         self.chips_m_celsius += (warm - self.chips_m_celsius) * share / WARMTH_MS;
         self.power_mw
+    }
+
+    /// What gets too hot stops until it has cooled down.
+    fn protect_itself(&mut self) {
+        let bound = if self.is_hot { COOLED_M_CELSIUS } else { OVERHEATED_M_CELSIUS };
+        self.is_hot = self.chips_m_celsius > bound;
+        if self.is_hot && matches!(self.state, State::Warming { .. } | State::Hashing) {
+            self.state = State::Asleep;
+        }
     }
 
     pub(super) fn truth(&self) -> MachineTruth {
@@ -229,6 +259,7 @@ impl MachinePlant {
             limit: self.limit,
             awake: matches!(self.state, State::Warming { .. } | State::Hashing),
             answers: !matches!(self.state, State::Cut | State::Booting { .. }),
+            is_cut: self.state == State::Cut,
             rating: self.rating,
             mined: self.mined.shown(),
             starts: self.past.starts,
@@ -338,6 +369,22 @@ mod tests {
             (2, Some(3_000), Some(4_000))
         );
         assert!(truth.mined > Energy::ZERO);
+    }
+
+    #[test]
+    fn without_fans_it_stops_by_itself_and_starts_only_once_it_has_cooled_down() {
+        let mut machine = machine();
+        machine.tell(MachineCommand::Wake);
+        ticks(&mut machine, 10);
+        machine.tell(MachineCommand::Fans { turn: false });
+        assert_eq!(ticks(&mut machine, 32).last(), Some(&20), "it sleeps");
+        machine.tell(MachineCommand::Wake);
+        let hottest = machine.truth().chips_m_celsius;
+        assert!(!machine.truth().awake && hottest < OVERHEATED_M_CELSIUS, "{hottest}");
+        machine.tell(MachineCommand::Fans { turn: true });
+        ticks(&mut machine, 60);
+        machine.tell(MachineCommand::Wake);
+        assert_eq!(ticks(&mut machine, 10).last(), Some(&3_000));
     }
 
     #[test]

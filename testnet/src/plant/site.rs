@@ -4,6 +4,7 @@ use boltgrid_protocol::units::{Energy, MILLION, Power};
 
 use super::Nameplate;
 use super::battery::{Battery, BatteryRange};
+use super::gas::WellPlant;
 use super::machine::MachinePlant;
 use super::nameplate::{BatteryNameplate, PvNameplate};
 use super::register::{Counter, Register};
@@ -22,12 +23,13 @@ pub(super) struct Flows {
     pub(super) pv_mw: i64,
     pub(super) battery_mw: i64,
     pub(super) machines_mw: i64,
+    pub(super) generator_mw: i64,
 }
 
 impl Flows {
     /// What the meter sees.
     pub(super) const fn net_mw(self) -> i64 {
-        self.load_mw + self.pv_mw + self.battery_mw + self.machines_mw
+        self.load_mw + self.pv_mw + self.battery_mw + self.machines_mw + self.generator_mw
     }
 }
 
@@ -43,6 +45,8 @@ pub(super) struct SitePlant {
     pub(super) battery: Option<Battery>,
     /// Its mining machines, in the order in which they were installed.
     pub(super) machines: Vec<MachinePlant>,
+    /// Its well, where there is one.
+    pub(super) well: Option<WellPlant>,
     /// What its grid meter shows of what flows: all of it, unless it is falsified.
     metered_percent: u32,
     /// Told during this tick and shown from the next one on.
@@ -72,6 +76,7 @@ impl SitePlant {
             battery_range: BatteryRange::exactly(Power::ZERO),
             battery,
             machines: Vec::new(),
+            well: None,
             metered_percent: METERED_PERCENT,
             metered_percent_next: METERED_PERCENT,
             turned_back: Energy::ZERO,
@@ -101,13 +106,19 @@ impl SitePlant {
         let battery = self.battery.as_ref();
         let battery_mw = battery.map_or(0, |battery| battery.power_for(self.battery_range, ms));
         let machines_mw = self.machines.iter_mut().map(|machine| machine.begin_tick(ms)).sum();
+        let generator_mw = self.well.as_mut().map_or(0, |well| -well.begin_tick(ms));
         let pv_potential_mw = -potential_mw;
         let pv_mw = -potential_mw.min(limit_mw);
-        self.flows = Flows { load_mw, pv_potential_mw, pv_mw, battery_mw, machines_mw };
+        self.flows =
+            Flows { load_mw, pv_potential_mw, pv_mw, battery_mw, machines_mw, generator_mw };
     }
 
-    /// Lets its machines move on by a tick of `ms` before the plant does.
+    /// Lets its machines, and its well, move on by a tick of `ms` before the plant does.
     pub(super) fn move_machines(&mut self, ms: u64) {
+        if let Some(well) = &mut self.well {
+            well.end_tick(ms);
+            self.flows.generator_mw = -well.begin_tick(ms);
+        }
         self.flows.machines_mw =
             self.machines.iter_mut().map(|machine| machine.begin_tick(ms)).sum();
     }
@@ -127,6 +138,9 @@ impl SitePlant {
         self.curtailed.add(flows.pv_mw - flows.pv_potential_mw, ms);
         for machine in &mut self.machines {
             machine.end_tick(ms);
+        }
+        if let Some(well) = &mut self.well {
+            well.end_tick(ms);
         }
         if let Some(battery) = &mut self.battery {
             battery.run(flows.battery_mw, ms);

@@ -31,6 +31,8 @@ pub struct SiteTruth {
     pub battery: Power,
     /// The mining machines together; never negative.
     pub machines: Power,
+    /// The generator; never positive.
+    pub generator: Power,
     /// The registers of the grid meter.
     pub registers: SiteRegisters,
     /// The register of the PV inverter.
@@ -154,6 +156,7 @@ impl Plant {
             pv: Power::from_milliwatts(flows.pv_mw),
             battery: Power::from_milliwatts(flows.battery_mw),
             machines: Power::from_milliwatts(flows.machines_mw),
+            generator: Power::from_milliwatts(flows.generator_mw),
             registers,
             pv_produced: site.produced.shown(),
             battery_charged: energy(|battery| battery.charged.shown()),
@@ -187,6 +190,7 @@ impl Plant {
             pv: Power::ZERO,
             battery: Power::ZERO,
             machines: Power::ZERO,
+            generator: Power::ZERO,
             registers: SiteRegisters { imported, exported },
             pv_produced: Energy::ZERO,
             battery_charged: Energy::ZERO,
@@ -202,6 +206,13 @@ impl Plant {
     pub fn registers_at(&self, edge: Timestamp) -> Option<&[SiteRegisters]> {
         let found = self.edges.binary_search_by_key(&edge, |(at, _)| *at).ok()?;
         self.edges.get(found).map(|(_, registers)| registers.as_slice())
+    }
+
+    /// What all PV had been turned down by at the edge of an interval, if it is past and not long ago.
+    #[must_use]
+    pub fn curtailed_at(&self, edge: Timestamp) -> Option<Energy> {
+        let found = self.edges.binary_search_by_key(&edge, |(at, _)| *at).ok()?;
+        self.curtailed_at.get(found).copied()
     }
 
     /// The wires as they are and were.

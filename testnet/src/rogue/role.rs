@@ -92,6 +92,26 @@ impl Role {
         }
     }
 
+    /// Whether its signed readings, and what follows from them, are other than its meter shows.
+    #[must_use]
+    pub const fn misreports_its_meter(self) -> bool {
+        match self {
+            Self::LyingMeter | Self::NeverDelivers => true,
+            Self::Equivocator
+            | Self::LatePartial
+            | Self::SelectiveAcker
+            | Self::DoubleVoter
+            | Self::EquivocatingLeader
+            | Self::WithholdingLeader
+            | Self::Replayer
+            | Self::Spammer
+            | Self::NeverConfirms
+            | Self::FalsePayee
+            | Self::FalsePayer
+            | Self::Eavesdropper => false,
+        }
+    }
+
     /// Whether it signs what convicts it (P20), so that honest members are expected to bar it.
     #[must_use]
     pub const fn convicts_itself(self) -> bool {

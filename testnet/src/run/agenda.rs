@@ -24,6 +24,8 @@ pub enum Action {
     FreeDisk(usize),
     /// The sun is back.
     ClearSky,
+    /// Nothing is wrong any more with a mining machine, by its number in the park.
+    MendMachine(usize),
     /// A fault of links ends.
     EndLinks {
         /// The number that it has in the weather.

@@ -5,9 +5,11 @@
 
 mod acting;
 mod paying;
+mod showing;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use boltgrid::clock;
@@ -15,6 +17,7 @@ use boltgrid::rpc::checks::FeederReport;
 use boltgrid::status::IntervalReport;
 use boltgrid_protocol::message::INTERVALS_AHEAD;
 use boltgrid_protocol::units::{Energy, Interval, Timestamp};
+use tokio::sync::Notify;
 
 use super::afterwards;
 use super::agenda::Agenda;
@@ -32,6 +35,8 @@ use super::miners::Watch;
 use super::money::Money;
 use super::observation::{Observation, SiteObservation};
 use super::overheard;
+use super::page::Page;
+use super::page::shown::LastShown;
 use super::payments::Payments;
 use super::report::{
     IntervalRow, InvariantRow, MiningReport, NodeRow, Rejected, Report, add_rejected,
@@ -70,6 +75,16 @@ pub(super) struct Course<'a> {
     stage: &'a Stage,
     pub(super) fleet: Fleet,
     display: &'a Display,
+    /// Told once all nodes have found each other.
+    ready: Arc<Notify>,
+    /// Where people look on, if anywhere.
+    page: Option<&'a Page>,
+    /// What was done to the grid, as people are told.
+    events: VecDeque<String>,
+    /// The last interval that was observed, and its trades' places in the clearing.
+    last: Option<(LastShown, Vec<u32>)>,
+    /// How much was seen that must not be.
+    violations: u32,
     /// The first interval of the run.
     first: Interval,
     /// The interval to be observed next.
@@ -113,12 +128,14 @@ pub(super) struct Course<'a> {
     /// What nodes had to say of falsified meters.
     located: Located,
     masked: Masked,
+    /// When clouds came and went.
+    weather_changes: Vec<Timestamp>,
     /// What mining machines do, where there are any.
     mining: Option<Watch>,
     /// What is in dispute at the end.
     disputes: Disputes,
     /// Whether all coins are still there at the end.
-    conserved: Option<InvariantRow>,
+    conserved: Vec<InvariantRow>,
     pub(super) rogues: Rogues,
 }
 
@@ -136,6 +153,11 @@ impl<'a> Course<'a> {
             stage,
             fleet,
             display,
+            ready: Arc::default(),
+            page: None,
+            events: VecDeque::new(),
+            last: None,
+            violations: 0,
             first,
             next: first,
             agenda: Agenda::default(),
@@ -162,14 +184,25 @@ impl<'a> Course<'a> {
             frauds: Frauds::default(),
             located: Located::default(),
             masked: Masked::default(),
+            weather_changes: Vec::new(),
             mining: stage.park.as_ref().map(|park| {
                 let names: Vec<_> = stage.places.iter().map(|it| it.name.clone()).collect();
                 Watch::new(park, &stage.charter.interval, &names)
             }),
             disputes: Disputes::default(),
-            conserved: None,
+            conserved: Vec::new(),
             rogues,
         }
+    }
+
+    /// The same, on a page for people to look at.
+    pub(super) fn shown_on(self, page: &'a Page) -> Self {
+        Self { page: Some(page), ..self }
+    }
+
+    /// Tells when all nodes have found each other.
+    pub(super) fn ready(&self) -> Arc<Notify> {
+        Arc::clone(&self.ready)
     }
 
     /// Waits until all nodes are connected, then watches until the run is over.
@@ -179,6 +212,7 @@ impl<'a> Course<'a> {
     /// [`RunError`] when a node does not get ready, or ends by itself.
     pub(super) async fn run(&mut self) -> Result<(), RunError> {
         self.until_ready().await?;
+        self.ready.notify_one();
         if let Some(money) = &mut self.money {
             money.begin(self.display).await?;
         }
@@ -219,7 +253,7 @@ impl<'a> Course<'a> {
         let mut plant = self.stage.plant.lock().expect("a panic in the plant ends the testnet");
         plant.step_to(now);
         if let Some(mining) = &mut self.mining {
-            mining.hear(&told);
+            mining.hear(now, &told);
             mining.look(now, &plant);
         }
         Ok(now)
@@ -234,7 +268,9 @@ impl<'a> Course<'a> {
         loop {
             let now = self.look().await?;
             let (ready, waited_ms) = (self.fleet.ready(), now.ms_since(began));
-            self.display.now(format!("{ready} of {nodes} nodes have found each other"));
+            let phase = format!("{ready} of {nodes} nodes have found each other");
+            self.show(phase.clone());
+            self.display.now(phase);
             if ready == nodes {
                 break;
             }
@@ -322,8 +358,12 @@ impl<'a> Course<'a> {
             violations: self.invariants.check(&observation),
             faults: self.done.remove(&interval).unwrap_or_default(),
         };
+        self.violations = self.violations.saturating_add(remarks.violations);
         self.frauds.note(&observation, &self.stage.charter);
-        let row = IntervalRow::of(&observation, self.stage.local_time(interval));
+        let row = self.with_surroundings(
+            interval,
+            IntervalRow::of(&observation, self.stage.local_time(interval)),
+        );
         self.display.row(&table::line(self.observed(), &row, &remarks));
         if observation.present().count() >= observation.quorum {
             self.decidable = self.decidable.saturating_add(1);
@@ -333,11 +373,31 @@ impl<'a> Course<'a> {
         if let Some(mining) = &mut self.mining {
             mining.priced(interval, row.price_msat_per_kwh);
         }
+        self.keep_to_show(&observation, &row);
         self.rows.push(row);
         self.note_settled(&observation);
         self.hear_of_payments().await;
         self.next = interval.next();
         self.last_words.retain(|(of, _), _| *of > interval);
+    }
+
+    /// A row with what is not seen by nodes: the sky, the supplier, and what PV was turned down by.
+    fn with_surroundings(&self, interval: Interval, row: IntervalRow) -> IntervalRow {
+        let charter = &self.stage.charter;
+        let (opens, starts) =
+            (charter.interval.schedule(interval).orders_open, charter.interval.start_of(interval));
+        let plant = self.stage.plant.lock().expect("a panic in the plant ends the testnet");
+        let curtailed =
+            |interval: Interval| plant.curtailed_at(charter.interval.start_of(interval));
+        let curtailed = curtailed(interval.next()).zip(curtailed(interval));
+        let curtailed = curtailed.map(|(after, before)| after.saturating_sub(before));
+        let ends = charter.interval.start_of(interval.next());
+        IntervalRow {
+            curtailed_mwh: curtailed.map_or(0, Energy::to_milliwatt_hours),
+            feed_in_msat_per_kwh: charter.tariff.at(starts).feed_in_msat_per_kwh.to_msat_per_kwh(),
+            weather_changed: self.weather_changes.iter().any(|at| (opens..ends).contains(at)),
+            ..row
+        }
     }
 
     /// What nodes tell of the feeders, where there are any.
@@ -426,6 +486,7 @@ impl<'a> Course<'a> {
             .filter_map(|status| status.last_interval.as_ref())
             .max_by_key(|report| report.interval);
         let phase = table::phase(&self.stage.charter.interval, self.first, now, last);
+        self.show(phase.clone());
         self.display.now(phase);
     }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use check::Problem;
 
+use crate::devices::miners::Fault as MachineFault;
 use crate::rogue::Role;
 
 /// Most entries of one file.
@@ -159,6 +160,17 @@ pub enum FaultKind {
         /// For how long.
         for_ms: u64,
     },
+    /// A mining machine misbehaves.
+    Machine {
+        /// At whose site.
+        node: usize,
+        /// What its node calls it.
+        machine: String,
+        /// What is wrong with it.
+        fault: MachineFault,
+        /// For how long; `None` if until the end of the run.
+        for_ms: Option<u64>,
+    },
     /// The last blocks of the chain are undone, and others come in their place.
     Reorg {
         /// How many.
@@ -183,6 +195,7 @@ impl FaultKind {
             Self::Falsify { .. } => "falsify",
             Self::Reorg { .. } => "reorg",
             Self::Cloud { .. } => "cloud",
+            Self::Machine { .. } => "machine",
         }
     }
 }

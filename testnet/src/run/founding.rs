@@ -29,6 +29,7 @@ use boltgrid_protocol::units::{Interval, Power};
 use libp2p::Multiaddr;
 
 use super::miners::SiteMining;
+use super::money::Opened;
 use crate::chain::Access;
 use crate::devices::{BATTERY_UNIT, INVERTER_UNIT, SiteDescription};
 use crate::plant::Nameplate;
@@ -158,6 +159,8 @@ pub struct Founding<'a> {
     pub clocks_skewed: bool,
     /// The bitcoind of the chain that is paid on.
     pub chain: Option<&'a Access>,
+    /// Who opens the first channels.
+    pub channels: Opened,
     /// The mining machines of sites, by the sites' numbers.
     pub mining: &'a BTreeMap<usize, SiteMining>,
 }
@@ -241,7 +244,8 @@ impl Founding<'_> {
         let bootstrap = first.map(|first| first.address.to_string());
         let config = self.config(&place, site, bootstrap);
         let lightning = chain.map(|chain| lightning(chain, ports)).unwrap_or_default();
-        let config = self.with_machines(number, RawConfig { lightning, ..config });
+        let channels = self.channels.kept();
+        let config = self.with_machines(number, RawConfig { lightning, channels, ..config });
         let config = toml::to_string(&config).expect("a config is plain data");
         write(&place.config, config.as_bytes())?;
         for (role, file) in [(Role::Participant, "participant.key"), (Role::Meter, "meter.key")] {
@@ -256,10 +260,13 @@ impl Founding<'_> {
 
     fn with_machines(&self, number: usize, config: RawConfig) -> RawConfig {
         let Some(machines) = self.mining.get(&number) else { return config };
-        let SiteMining { miner, mining, sample_every_ms } = machines.clone();
-        let site =
-            config.site.map(|site| SiteConfig { sample_every_ms: Some(sample_every_ms), ..site });
-        RawConfig { miner, mining, site, ..config }
+        let SiteMining { miner, mining, gas, meters, sample_every_ms } = machines.clone();
+        let site = config.site.map(|site| SiteConfig {
+            sample_every_ms: Some(sample_every_ms),
+            meters,
+            ..site
+        });
+        RawConfig { miner, mining, gas, site, ..config }
     }
 
     fn enrol(&self, number: usize, nameplate: &Nameplate) -> Result<(), FoundingError> {
@@ -422,6 +429,7 @@ mod tests {
             seed: SEED,
             clocks_skewed: false,
             chain,
+            channels: Opened::default(),
             mining: &mining,
         };
         let ports = [(1, 2, 5), (3, 4, 6)];

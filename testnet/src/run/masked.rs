@@ -37,11 +37,10 @@ impl Masked {
         for (node, feeders) in told {
             for feeder in feeders {
                 let Some(cohort) = &feeder.cohort else { continue };
-                if let Some(gap) = &feeder.gap {
-                    self.no_false_gap.check(is_lied, || {
-                        format!("interval {interval}: {node} sees a gap of {} mWh", gap.gap_mwh)
-                    });
-                }
+                self.no_false_gap.check(is_lied || feeder.gap.is_none(), || {
+                    let gap_mwh = feeder.gap.as_ref().map_or(0, |gap| gap.gap_mwh);
+                    format!("interval {interval}: {node} sees a gap of {gap_mwh} mWh")
+                });
                 if cohort.interval != row.interval {
                     row.silent = row.silent.saturating_add(1);
                     continue;
@@ -152,6 +151,8 @@ mod tests {
         let feeders = [feeder(7, None, false), feeder(7, Some("too few"), false)];
         masked.note(AT, &told(feeders), false);
         assert_eq!(violations(&masked), [0, 0, 0]);
+        let checked: Vec<u32> = masked.verdicts().iter().map(|row| row.checked).collect();
+        assert_eq!(checked, [1, 2, 2], "what is never checked cannot be broken");
         let [row] = &masked.rows()[..] else { panic!() };
         assert_eq!((row.sums, row.present, row.absent, row.silent), (1, 9, 1, 0));
         assert_eq!(row.why_not, BTreeMap::from([("too few".to_owned(), 1)]));

@@ -1,8 +1,9 @@
 //! The money of a run: coins for every node, channels between them, blocks, and whether all of it is
 //! still there at the end.
 //!
-//! Nodes open channels by their own policy as they see fit; a run begins with the same few for all,
-//! so that the first interval can be paid. Not for: paying, which the nodes do.
+//! Nodes open channels by their own policy as they see fit; unless that is what a run is to show, it
+//! begins with the same few for all, so that the first interval can be paid. Not for: paying, which the
+//! nodes do.
 
 mod channels;
 mod error;
@@ -24,6 +25,7 @@ use super::founding::Place;
 use super::invariants::Tally;
 use super::report::InvariantRow;
 use crate::chain::{Client, Faucet, Mining};
+pub use channels::Opened;
 pub(crate) use channels::{HUBS, PUSH_MSAT, SIZE_SAT};
 pub use error::MoneyError;
 pub(crate) use funding::given;
@@ -59,6 +61,8 @@ pub struct Money {
     mining: Option<Mining>,
     /// How often blocks were undone.
     reorganised: u32,
+    /// Who opens the first channels.
+    opened: Opened,
 }
 
 impl Money {
@@ -70,6 +74,7 @@ impl Money {
     pub fn new<'a>(
         chain: Client,
         seed: u64,
+        opened: Opened,
         places: impl Iterator<Item = &'a Place>,
     ) -> Result<Self, MoneyError> {
         let holder = |place: &Place| {
@@ -81,10 +86,11 @@ impl Money {
         };
         let holders = places.map(holder).collect::<Result<_, MoneyError>>()?;
         let truth = Truth::new(chain.clone());
-        Ok(Self { faucet: Faucet::new(chain, seed), holders, truth, mining: None, reorganised: 0 })
+        let faucet = Faucet::new(chain, seed);
+        Ok(Self { faucet, holders, truth, mining: None, reorganised: 0, opened })
     }
 
-    /// Gives every node coins and channels, and mines from then on.
+    /// Gives every node coins and the channels that a run begins with, and mines from then on.
     ///
     /// # Errors
     ///
@@ -93,11 +99,17 @@ impl Money {
         let began = Instant::now();
         display.now("mining coins".to_owned());
         self.fund(display).await?;
-        self.open_channels(display).await?;
+        if self.opened == Opened::Hubs {
+            self.open_channels(display).await?;
+        }
         let client = self.faucet.client().clone();
         self.mining = Some(Mining::start(client, self.faucet.address(), BLOCK_EVERY));
         let (nodes, seconds) = (self.holders.len(), began.elapsed().as_secs());
-        display.row(&format!("{nodes} nodes have coins and channels after {seconds} s"));
+        let have = match self.opened {
+            Opened::Hubs => "coins and channels",
+            Opened::Policy => "coins",
+        };
+        display.row(&format!("{nodes} nodes have {have} after {seconds} s"));
         Ok(())
     }
 
@@ -113,15 +125,25 @@ impl Money {
         Ok(self.faucet.client().reorganise(depth, &payee).await?)
     }
 
-    /// Whether coins and channels of all nodes and what the miner got are what they were given.
+    /// Whether coins and channels of all nodes and what the miner got are what they were given, and,
+    /// where nodes open the first channels, whether they did.
     ///
-    /// Nothing is said where a node does not answer any more, or closed a channel: then part of the
+    /// Nothing is said of coins where a node does not answer any more, or closed a channel: then part of the
     /// money is on its way.
     ///
     /// # Errors
     ///
     /// [`MoneyError::Chain`].
-    pub async fn verdict(&mut self) -> Result<Option<InvariantRow>, MoneyError> {
+    pub async fn verdict(&mut self) -> Result<Vec<InvariantRow>, MoneyError> {
+        let mut rows = Vec::new();
+        if self.opened == Opened::Policy {
+            rows.push(self.channels_of_policy().await);
+        }
+        rows.extend(self.conserved().await?);
+        Ok(rows)
+    }
+
+    async fn conserved(&mut self) -> Result<Option<InvariantRow>, MoneyError> {
         self.mining = None;
         self.faucet.mine(1).await?;
         let mut tally = Tally::default();

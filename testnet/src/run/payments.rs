@@ -110,6 +110,18 @@ impl Payments {
         self.by_payers().filter(move |(_, told)| told.tranche.payee == payee).map(|(hash, _)| hash)
     }
 
+    /// What of an interval is paid, by what for.
+    #[must_use]
+    pub fn paid_by_cause(&self, interval: u64) -> BTreeMap<String, u64> {
+        let mut paid: BTreeMap<String, u64> = BTreeMap::new();
+        let of = self.by_payers().map(|(_, told)| told);
+        for told in of.filter(|told| told.is_paid && told.tranche.interval == interval) {
+            let sum = paid.entry(told.tranche.cause.clone()).or_default();
+            *sum = sum.saturating_add(told.amount_msat);
+        }
+        paid
+    }
+
     /// Payments as their payers tell them, with their hashes.
     fn by_payers(&self) -> impl Iterator<Item = (&String, &Told)> {
         self.told

@@ -99,9 +99,54 @@ pub struct MiningReport {
     /// The machines.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub miners: Vec<MinerRow>,
+    /// What became of the gas of wells, where there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gas: Vec<GasRow>,
+    /// What became of machines that misbehaved, in the order in which they began to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub machine_faults: Vec<MachineFaultRow>,
     /// The same intervals without machines, where they were run as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub without_miners: Option<WithoutMiners>,
+}
+
+/// A well, its generator and its flare over the whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GasRow {
+    /// Its site.
+    pub site: String,
+    /// What the well gave.
+    #[serde(with = "quoted")]
+    pub gas_l: u64,
+    /// What the generator burnt of it …
+    #[serde(with = "quoted")]
+    pub generator_l: u64,
+    /// … what flowed to the flare …
+    #[serde(with = "quoted")]
+    pub to_flare_l: u64,
+    /// … and what of that was not burnt, since its flame was out.
+    #[serde(with = "quoted")]
+    pub vented_l: u64,
+    /// What the generator gave.
+    #[serde(with = "quoted")]
+    pub generated_mwh: u64,
+    /// How often it was started.
+    pub generator_starts: u32,
+    /// For how long it ran.
+    #[serde(with = "quoted")]
+    pub ran_ms: u64,
+    /// The part of the gas that was flared while machines drew more than half of what they can …
+    pub flared_with_machines_ppm: Option<u32>,
+    /// … and while neither they nor the generator ran; none where that was not seen.
+    pub flared_without_ppm: Option<u32>,
+    /// What the node's account says that the well gave …
+    #[serde(with = "quoted::option")]
+    pub accounted_gas_l: Option<u64>,
+    /// … and that the generator burnt.
+    #[serde(with = "quoted::option")]
+    pub accounted_generator_l: Option<u64>,
+    /// What was wrong in the end, in words.
+    pub trouble: Option<String>,
 }
 
 /// One mining machine over the whole run.
@@ -135,7 +180,32 @@ pub struct MinerRow {
     pub trouble: Option<String>,
 }
 
-/// A run without machines, beside one with them; both in the intervals that both saw.
+/// A machine that misbehaved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineFaultRow {
+    /// Its site.
+    pub site: String,
+    /// What its node calls it.
+    pub name: String,
+    /// What was wrong with it.
+    pub fault: String,
+    /// How long that lasted, as far as the run goes.
+    #[serde(with = "quoted")]
+    pub lasted_ms: u64,
+    /// How long it did something else than its node said, at most, before that was told.
+    #[serde(with = "quoted")]
+    pub unexplained_ms_max: u64,
+    /// What its node said of it, in words; none where it did as it was told all the time.
+    pub trouble: Option<String>,
+    /// What it drew in the end.
+    #[serde(with = "quoted")]
+    pub drew_mw: i64,
+    /// Whether it was without power in the end.
+    pub is_cut_off: bool,
+}
+
+/// A run without machines, beside one with them; both in the intervals that both saw and that are
+/// judged: the supplier does not pay for what nobody bought, and no cloud came or went.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WithoutMiners {
     /// How many intervals.
@@ -146,9 +216,12 @@ pub struct WithoutMiners {
     /// … and with them.
     #[serde(with = "quoted")]
     pub unsold_export_with_miners_mwh: u64,
-    /// What PV was turned down by in the whole run without them.
+    /// What PV was turned down by without machines …
     #[serde(with = "quoted")]
     pub curtailed_mwh: u64,
+    /// … and with them.
+    #[serde(with = "quoted")]
+    pub curtailed_with_miners_mwh: u64,
 }
 
 /// One interval over all nodes.
@@ -199,6 +272,15 @@ pub struct IntervalRow {
     /// What sites gave that nobody had bought.
     #[serde(default, with = "quoted")]
     pub unsold_export_mwh: u64,
+    /// What PV could have given and was turned down.
+    #[serde(default, with = "quoted")]
+    pub curtailed_mwh: u64,
+    /// What the supplier gives for what nobody bought.
+    #[serde(default, with = "quoted")]
+    pub feed_in_msat_per_kwh: i64,
+    /// Whether a cloud came or went between its orders and its end.
+    #[serde(default)]
+    pub weather_changed: bool,
     /// Paid for it by the end of the run, by all payers together.
     #[serde(default, with = "quoted")]
     pub paid_msat: u64,

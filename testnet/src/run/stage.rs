@@ -2,33 +2,36 @@
 //! with its devices. What can be wrong with what was asked for is said here.
 //! Not for: the nodes.
 
+mod error;
+mod folder;
+mod plan;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
 
-use boltgrid_protocol::charter::{Charter, CharterRejected, Disclosure, Feeder, Timing};
-use boltgrid_protocol::units::{Power, Timestamp};
-use tempfile::TempDir;
+use boltgrid_protocol::charter::Charter;
+use boltgrid_protocol::units::Timestamp;
 
-use super::charter::{self, Terms};
-use super::disks::{Disks, DisksError};
-use super::faults::{self, Fault, FaultKind, FaultsError, Who};
-use super::founding::{self, Founding, FoundingError, NodePorts, Place, Role};
+pub use error::{KeepProblem, StageError};
+pub use folder::Folder;
+use plan::Plan;
+
+use super::disks::Disks;
+use super::faults::{self, Fault, FaultKind, Who};
+use super::founding::{Founding, NodePorts, Place};
 use super::links::Links;
 use super::miners::Park;
 use super::ports::{self, Port};
-use super::timeline::{Timeline, startup_ms};
+use super::timeline::Timeline;
 use super::{RunError, RunOptions};
-use crate::chain::{Source, SourceError};
-use crate::devices::miners::MinerError;
-use crate::devices::{DeviceFarm, FarmError, SharedPlant};
-use crate::plant::{Plant, PlantError, PlantOptions, ROW_MS, TICKS_PER_INTERVAL};
+use crate::chain::Source;
+use crate::devices::{DeviceFarm, SharedPlant};
+use crate::plant::{ROW_MS, TICKS_PER_INTERVAL};
 use crate::rogue::Role as RogueRole;
-use crate::scenario::{Scenario, ScenarioError, TimeError};
+use crate::scenario::Scenario;
 
 /// Where a run begins where nothing is said and the scenario's data allow it.
 const FROM: &str = "2016-05-25T09:00:00";
@@ -36,119 +39,6 @@ const FROM: &str = "2016-05-25T09:00:00";
 const CHAIN_DIR: &str = "bitcoind";
 /// Shortest interval.
 const INTERVAL_MS_MIN: u64 = 1_000;
-
-/// Why a run cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// The scenario.
-    #[error(transparent)]
-    Scenario(#[from] ScenarioError),
-    /// The time to start from.
-    #[error("--from: {0}")]
-    From(#[from] TimeError),
-    /// The faults file.
-    #[error(transparent)]
-    Faults(#[from] FaultsError),
-    /// An interval that a row of the profiles cannot stand for.
-    #[error(
-        "--interval-ms {0}: take {INTERVAL_MS_MIN} to {ROW_MS} of which {ROW_MS} is a multiple and \
-         which is a multiple of {TICKS_PER_INTERVAL}, such as 5000, 10000 or 30000"
-    )]
-    Interval(u64),
-    /// No charter fits.
-    #[error(
-        "{nodes} nodes and intervals of {interval_ms} ms do not fit: {source}; take longer ones"
-    )]
-    Charter {
-        /// How many nodes.
-        nodes: usize,
-        /// How long an interval.
-        interval_ms: u64,
-        /// What does not fit.
-        source: CharterRejected,
-    },
-    /// The plant.
-    #[error(transparent)]
-    Plant(#[from] PlantError),
-    /// The devices.
-    #[error(transparent)]
-    Devices(#[from] FarmError),
-    /// The mining machines.
-    #[error(transparent)]
-    Miners(#[from] MinerError),
-    /// The ports.
-    #[error("there are not enough free ports on 127.0.0.1: {0}")]
-    Ports(#[source] io::Error),
-    /// The proxies of the links.
-    #[error("there are no proxies between the nodes: {0}")]
-    Links(#[source] io::Error),
-    /// The disks that are to be full.
-    #[error(transparent)]
-    Disks(#[from] DisksError),
-    /// The folder to keep the run in.
-    #[error("the folder {} to keep the run in {problem}", path.display())]
-    Keep {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: KeepProblem,
-    },
-    /// The chain.
-    #[error(transparent)]
-    Chain(#[from] SourceError),
-    /// The grid's files.
-    #[error(transparent)]
-    Founding(#[from] FoundingError),
-    /// A temporary folder.
-    #[error("no temporary folder can be made: {0}")]
-    Temporary(#[source] io::Error),
-}
-
-/// What is wrong with the folder to keep a run in.
-#[derive(Debug, thiserror::Error)]
-pub enum KeepProblem {
-    /// Something is in it.
-    #[error("is not empty; name another one, or one that is yet to be made")]
-    NotEmpty,
-    /// The operating system says no.
-    #[error("cannot be used: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// The folder of a run: removed when it ends, unless it is to be kept.
-#[derive(Debug)]
-pub enum Folder {
-    /// Removed when dropped.
-    Temporary(TempDir),
-    /// Kept.
-    Kept(PathBuf),
-}
-
-impl Folder {
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::Temporary(dir) => dir.path(),
-            Self::Kept(path) => path,
-        }
-    }
-
-    fn make(keep: Option<&Path>) -> Result<Self, StageError> {
-        let Some(path) = keep else {
-            let dir = tempfile::Builder::new().prefix("boltgrid-testnet-").tempdir();
-            return dir.map(Self::Temporary).map_err(StageError::Temporary);
-        };
-        let wrong = |problem| StageError::Keep { path: path.to_owned(), problem };
-        fs::create_dir_all(path).map_err(|error| wrong(error.into()))?;
-        // Nodes run elsewhere than in the folder from which the path was given.
-        let path = path.canonicalize().map_err(|error| wrong(error.into()))?;
-        match fs::read_dir(&path).map_err(|error| wrong(error.into()))?.next() {
-            None => Ok(Self::Kept(path)),
-            Some(_) => Err(wrong(KeepProblem::NotEmpty)),
-        }
-    }
-}
 
 /// All that a run needs besides its nodes.
 #[derive(Debug)]
@@ -204,16 +94,14 @@ impl Stage {
             Some(path) => faults::load(path, nodes, interval_ms)?,
             None => Vec::new(),
         };
-        let copies = nodes.div_ceil(sites(&scenario));
-        let pays = options.chain.is_some();
         let plan = Plan {
             scenario: &scenario,
             interval_ms,
             nodes,
-            copies,
+            copies: nodes.div_ceil(sites(&scenario)),
             from_row,
             seed,
-            pays,
+            pays: options.chain.is_some(),
             readings: options.readings,
             pay_within_intervals: options.pay_within_intervals,
             has_feeders: options.readings.is_masked()
@@ -235,6 +123,7 @@ impl Stage {
         let charter = plan.charter(plan.timing()?.start_of(timeline.first))?;
         let plant = plan.plant(&timeline)?;
         let (park, farm) = equipment(&plant, options, nodes).await?;
+        machines_stand(&faults, park.as_ref())?;
         let mining = park.as_ref().map(Park::of_sites).unwrap_or_default();
         let clocks_skewed = faults.iter().any(|fault| matches!(fault.kind, FaultKind::Skew { .. }));
         let founding = Founding {
@@ -243,6 +132,7 @@ impl Stage {
             seed,
             clocks_skewed,
             chain: chain.as_ref().map(Source::access),
+            channels: options.channels,
             mining: &mining,
         };
         let places = founding.write(farm.sites(), &ports)?;
@@ -288,6 +178,7 @@ impl Stage {
             | FaultKind::Reorg { .. }
             | FaultKind::Falsify { .. }
             | FaultKind::Cloud { .. }
+            | FaultKind::Machine { .. }
             | FaultKind::Hostile => None,
         };
         self.faults.iter().filter_map(role).collect()
@@ -310,95 +201,6 @@ impl Stage {
     }
 }
 
-/// What a charter, a plant and a timeline follow from.
-struct Plan<'a> {
-    scenario: &'a Arc<Scenario>,
-    interval_ms: u64,
-    nodes: usize,
-    copies: usize,
-    from_row: usize,
-    seed: u64,
-    pays: bool,
-    readings: Disclosure,
-    pay_within_intervals: NonZeroU64,
-    has_feeders: bool,
-}
-
-impl Plan<'_> {
-    /// The charter of a run whose first interval begins at `begins`.
-    fn charter(&self, begins: Timestamp) -> Result<Charter, StageError> {
-        let local_s = self.scenario.profiles.time_of_row(self.from_row).local_s();
-        let local_ms = u64::try_from(local_s).unwrap_or(0).saturating_mul(1000);
-        let clock = charter::tariff_clock(self.interval_ms, begins.to_unix_ms(), local_ms)
-            .ok_or(StageError::Interval(self.interval_ms))?;
-        let copies = i64::try_from(self.copies).unwrap_or(i64::MAX);
-        let rated_mw = self.scenario.grid.transformer.to_milliwatts().saturating_mul(copies);
-        let terms = Terms {
-            name: &self.scenario.name,
-            interval_ms: self.interval_ms,
-            voters: self.nodes,
-            connection: Power::from_milliwatts(rated_mw),
-            registrar: founding::key(self.seed, Role::Registrar, 0).participant_id(),
-            clock,
-            readings: self.readings,
-            pay_within_intervals: self.pay_within_intervals,
-            feeders: self.feeders(),
-        };
-        charter::charter(&terms).map_err(|source| StageError::Charter {
-            nodes: self.nodes,
-            interval_ms: self.interval_ms,
-            source,
-        })
-    }
-
-    /// The cables that leave the busbar, where they have meters; all of them as one where sites hide
-    /// one another, since few are behind any one.
-    fn feeders(&self) -> Vec<Feeder> {
-        if !self.has_feeders {
-            return Vec::new();
-        }
-        let nodes = NonZeroUsize::new(self.nodes).unwrap_or(NonZeroUsize::MIN);
-        let names: Vec<_> =
-            self.scenario.sites(nodes, self.seed).into_iter().map(|site| site.name).collect();
-        let points = |sites: Vec<usize>| {
-            sites.into_iter().filter_map(|site| names.get(site).cloned()).collect()
-        };
-        let cables = if self.readings.is_masked() {
-            vec![Scenario::busbar(nodes)]
-        } else {
-            self.scenario.cables(nodes, self.seed)
-        };
-        let cables = cables.into_iter();
-        cables
-            .map(|cable| Feeder { name: cable.name, connection_points: points(cable.sites) })
-            .collect()
-    }
-
-    fn timing(&self) -> Result<Timing, StageError> {
-        Ok(self.charter(Timestamp::from_unix_ms(0))?.interval)
-    }
-
-    fn timeline(&self) -> Result<Timeline, StageError> {
-        let rows = (self.from_row, self.scenario.profiles.rows());
-        let startup_ms = startup_ms(self.nodes, self.pays);
-        Ok(Timeline::plan(boltgrid::clock::now(), &self.timing()?, startup_ms, rows))
-    }
-
-    fn plant(&self, timeline: &Timeline) -> Result<SharedPlant, StageError> {
-        let options = PlantOptions {
-            nodes: NonZeroUsize::new(self.nodes).unwrap_or(NonZeroUsize::MIN),
-            seed: self.seed,
-            interval_ms: self.interval_ms,
-            ticks_per_interval: TICKS_PER_INTERVAL,
-            start_row: timeline.epoch_row,
-            epoch: timeline.epoch,
-        };
-        let plant = Plant::new(Arc::clone(self.scenario), options)?;
-        let plant = if self.readings.is_masked() { plant.metered_at_busbar() } else { plant };
-        Ok(Arc::new(Mutex::new(plant)))
-    }
-}
-
 /// The mining machines, where there are any, and the devices of all sites: machines first, since what
 /// they draw is in what stands on their sites' equipment.
 async fn equipment(
@@ -413,6 +215,20 @@ async fn equipment(
     let clock = Arc::new(boltgrid::clock::now);
     let farm = DeviceFarm::start(Arc::clone(plant), clock, options.meters).await?;
     Ok((park, farm))
+}
+
+/// Every machine that is to misbehave is there.
+fn machines_stand(faults: &[Fault], park: Option<&Park>) -> Result<(), StageError> {
+    for fault in faults {
+        let FaultKind::Machine { node, machine, .. } = &fault.kind else { continue };
+        if park.is_some_and(|park| park.number_of(*node, machine).is_some()) {
+            continue;
+        }
+        let stands = park.iter().flat_map(|park| &park.stands);
+        let known = stands.map(|it| format!("{} at {}", it.name, it.is.spec.site)).collect();
+        return Err(StageError::NoMachine { node: *node, machine: machine.clone(), known });
+    }
+    Ok(())
 }
 
 /// The ports of nodes, three each.
@@ -476,6 +292,8 @@ fn from_row(scenario: &Scenario, from: Option<&str>) -> Result<usize, StageError
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn options() -> RunOptions {

@@ -7,7 +7,9 @@ use boltgrid::status::{IntervalOutcome, IntervalReport};
 use boltgrid_protocol::charter::Timing;
 use boltgrid_protocol::units::{Interval, Timestamp};
 
-use super::report::{FalsifiedRow, IntervalRow, MinerRow, MiningReport, Report, RogueRow};
+use super::report::{
+    FalsifiedRow, GasRow, IntervalRow, MachineFaultRow, MinerRow, MiningReport, Report, RogueRow,
+};
 
 /// A number of thousandths with this many decimals, cut off: `-1.500` for -1500 and three.
 #[must_use]
@@ -233,6 +235,23 @@ fn of_feeders(report: &Report) -> String {
     text
 }
 
+/// What became of a well's gas, in a line.
+fn of_well(well: &GasRow) -> String {
+    let percent = |ppm: Option<u32>| {
+        ppm.map_or_else(|| "-".to_owned(), |ppm| thousandths(i64::from(ppm) / 10, 1))
+    };
+    let kwh = thousandths(i64::try_from(well.generated_mwh / 1_000).unwrap_or(i64::MAX), 3);
+    let GasRow { site, gas_l, generator_l, to_flare_l, vented_l, generator_starts, .. } = well;
+    let trouble = well.trouble.as_ref().map(|it| format!("; {it}")).unwrap_or_default();
+    format!(
+        "\n  {site:<6} gas {gas_l} l: generator {generator_l} l in {generator_starts} starts, flare \
+         {to_flare_l} l, vented {vented_l} l; {kwh} kWh generated; flared {} % while machines ran, {} % \
+         while nothing did{trouble}",
+        percent(well.flared_with_machines_ppm),
+        percent(well.flared_without_ppm),
+    )
+}
+
 /// What machines did, line by line; nothing where there were none.
 fn of_machines(mining: &MiningReport) -> String {
     if mining.miners.is_empty() {
@@ -274,19 +293,30 @@ fn of_machines(mining: &MiningReport) -> String {
         )
         .expect(WRITTEN);
     }
+    for well in &mining.gas {
+        text.push_str(&of_well(well));
+    }
+    for fault in &mining.machine_faults {
+        let trouble = fault.trouble.as_deref().unwrap_or("it does as its node says");
+        let cut_off = if fault.is_cut_off { "; without power" } else { "" };
+        let MachineFaultRow { site, name, fault: kind, .. } = fault;
+        write!(text, "\n  {site:<6} {name:<14} {kind}: {trouble}{cut_off}").expect(WRITTEN);
+    }
     if let Some(without) = &mining.without_miners {
-        let left = without.unsold_export_with_miners_mwh;
-        let share = left.saturating_mul(1_000).checked_div(without.unsold_export_mwh);
+        let left = without.left_mwh();
+        let whole = without.unsold_export_mwh.saturating_add(without.curtailed_mwh);
+        let share = left.saturating_mul(1_000).checked_div(whole);
         let share = share.and_then(|it| i64::try_from(it).ok()).map(|it| thousandths(it * 100, 1));
         write!(
             text,
-            "\nin {} intervals {} kWh were unsold with machines and {} kWh without ({} % are left); \
-             curtailed without: {} kWh",
+            "\nin {} intervals {} kWh were unsold and {} kWh curtailed with machines, {} and {} kWh \
+             without ({} % are left)",
             without.intervals,
-            kwh(left),
+            kwh(without.unsold_export_with_miners_mwh),
+            kwh(without.curtailed_with_miners_mwh),
             kwh(without.unsold_export_mwh),
-            share.unwrap_or_else(|| "-".to_owned()),
             kwh(without.curtailed_mwh),
+            share.unwrap_or_else(|| "-".to_owned()),
         )
         .expect(WRITTEN);
     }

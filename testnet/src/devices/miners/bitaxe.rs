@@ -36,14 +36,23 @@ pub(super) async fn serve(listener: TcpListener, rig: Rig, stop: CancellationTok
 
 async fn misbehave(State(rig): State<Arc<Rig>>, request: Request, next: Next) -> Response {
     let fault = rig.fault();
-    if fault == Some(Fault::Silent) || !rig.truth().answers {
+    if matches!(fault, Some(Fault::Silent | Fault::Unreachable)) || !rig.truth().answers {
         std::future::pending::<()>().await;
     }
     let answer = next.run(request).await;
     match fault {
         Some(Fault::Garbage) => (HeaderMap::new(), Body::from("\u{6}{]\"")).into_response(),
         Some(Fault::HalfAnswer) => (HeaderMap::new(), Body::from("{\"power\": 1")).into_response(),
-        None | Some(Fault::Silent | Fault::Refuses | Fault::NoEffect | Fault::Reboots) => answer,
+        None
+        | Some(
+            Fault::Silent
+            | Fault::Unreachable
+            | Fault::Refuses
+            | Fault::NoEffect
+            | Fault::DeniesWhatItDoes
+            | Fault::Reboots
+            | Fault::Overheats,
+        ) => answer,
     }
 }
 

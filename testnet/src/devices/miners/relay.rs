@@ -40,6 +40,8 @@ async fn set(State(rig): State<Arc<Rig>>, asked: Uri) -> Response {
     let was_on = rig.truth().power.to_milliwatts() > 0;
     if rig.tell(command) {
         answer(&rig, &json!({"was_on": was_on})).await
+    } else if matches!(rig.fault(), Some(Fault::Silent | Fault::Unreachable)) {
+        pending().await
     } else {
         (StatusCode::INTERNAL_SERVER_ERROR, "{\"code\":-103}").into_response()
     }
@@ -53,11 +55,16 @@ async fn status(State(rig): State<Arc<Rig>>) -> Response {
 
 async fn answer(rig: &Rig, answer: &Value) -> Response {
     match rig.fault() {
-        Some(Fault::Silent) => pending().await,
+        Some(Fault::Silent | Fault::Unreachable) => pending().await,
         Some(Fault::HalfAnswer) => "{\"id\": 0, \"apow".into_response(),
         Some(Fault::Garbage) => "\u{6}{]\"".into_response(),
-        None | Some(Fault::Refuses | Fault::NoEffect | Fault::Reboots) => {
-            Json(answer).into_response()
-        }
+        None
+        | Some(
+            Fault::Refuses
+            | Fault::NoEffect
+            | Fault::DeniesWhatItDoes
+            | Fault::Reboots
+            | Fault::Overheats,
+        ) => Json(answer).into_response(),
     }
 }

@@ -39,7 +39,7 @@ impl Noon {
         let ms = Arc::new(AtomicU64::new(EPOCH_MS));
         let hand = Arc::clone(&ms);
         let clock: Clock = Arc::new(move || Timestamp::from_unix_ms(hand.load(Ordering::SeqCst)));
-        let spec = MinerSpec { site: 1, kind };
+        let spec = MinerSpec { site: 1, kind, has_relay: false };
         match MinerFarm::start(&plant, &clock, &[spec], true).await {
             Ok(farm) => Some(Self { farm, plant, ms }),
             Err(MinerError::Bind { source, .. })

@@ -49,6 +49,9 @@ pub(super) async fn serve(
             sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        if rig.fault() == Some(Fault::Unreachable) {
+            continue;
+        }
         // Beyond that it hangs up.
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
         let (rig, answer) = (rig.clone(), Arc::clone(&answer));
@@ -72,7 +75,7 @@ async fn talk(
         let Ok(asked) = timeout(QUIET_MAX, ask(&mut stream, form)).await else { return Ok(()) };
         let Some(asked) = asked? else { return Ok(()) };
         // While it boots it is not there.
-        if !rig.truth().answers {
+        if !rig.truth().answers || rig.fault() == Some(Fault::Unreachable) {
             return Ok(());
         }
         let text = answer(rig, &asked).to_string().into_bytes();
@@ -84,13 +87,21 @@ async fn talk(
             }
         };
         match rig.fault() {
+            Some(Fault::Unreachable) => return Ok(()),
             Some(Fault::Silent) => {
                 sleep(QUIET_MAX).await;
                 return Ok(());
             }
             Some(Fault::HalfAnswer) => bytes.truncate(bytes.len() / 2),
             Some(Fault::Garbage) => bytes = b"\x06\x00\x00\x00\xff{]\"\xc3\n".to_vec(),
-            None | Some(Fault::Refuses | Fault::NoEffect | Fault::Reboots) => {}
+            None
+            | Some(
+                Fault::Refuses
+                | Fault::NoEffect
+                | Fault::DeniesWhatItDoes
+                | Fault::Reboots
+                | Fault::Overheats,
+            ) => {}
         }
         stream.write_all(&bytes).await?;
         if form == Form::Json || rig.fault() == Some(Fault::HalfAnswer) {

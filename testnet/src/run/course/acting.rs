@@ -4,6 +4,7 @@
 use boltgrid_protocol::units::Timestamp;
 
 use super::Course;
+use crate::devices::miners::Fault as MachineFault;
 use crate::run::RunError;
 use crate::run::agenda::Action;
 use crate::run::disks;
@@ -35,6 +36,7 @@ impl Course<'_> {
                     self.cloud(100, now);
                     "the sun is back".to_owned()
                 }
+                Action::MendMachine(number) => self.mend_machine(number, now),
                 Action::EndLinks { number, name } => {
                     let links = self.stage.links.as_ref();
                     if !links.is_some_and(|links| links.weather().end(number)) {
@@ -43,6 +45,7 @@ impl Course<'_> {
                     format!("links: {name} ends")
                 }
             };
+            self.keep_event(now, &said);
             let interval = self.stage.charter.interval.interval_at(now);
             self.done.entry(interval).or_default().push(said);
         }
@@ -86,6 +89,9 @@ impl Course<'_> {
                 self.agenda.add(now.plus_ms(for_ms), Action::ClearSky);
                 self.cloud(sun_percent, now);
                 Some(format!("a cloud leaves {sun_percent} % of the sun"))
+            }
+            FaultKind::Machine { node, ref machine, fault, for_ms } => {
+                self.spoil_machine((node, machine), fault, for_ms, now)
             }
             FaultKind::Hostile => {
                 self.invite();
@@ -166,11 +172,43 @@ impl Course<'_> {
     }
 
     fn cloud(&mut self, sun_percent: u32, now: Timestamp) {
+        self.weather_changes.push(now);
         let mut plant = self.stage.plant.lock().expect("a panic in the plant ends the testnet");
         if let Some(mining) = &mut self.mining {
             mining.cloud(now, sun_percent, &plant);
         }
         plant.cloud(now, sun_percent);
+    }
+
+    /// Lets a machine misbehave; every one that a fault names was seen to be there on the stage.
+    fn spoil_machine(
+        &mut self,
+        (node, machine): (usize, &str),
+        fault: MachineFault,
+        for_ms: Option<u64>,
+        now: Timestamp,
+    ) -> Option<String> {
+        let park = self.stage.park.as_ref()?;
+        let number = park.number_of(node, machine)?;
+        park.set_fault((&self.stage.plant, now), number, Some(fault));
+        if let Some(mining) = &mut self.mining {
+            let has_relay = park.stands[number].is.relay.is_some();
+            mining.fault_begins((number, has_relay), fault, now);
+        }
+        if let Some(for_ms) = for_ms {
+            self.agenda.add(now.plus_ms(for_ms), Action::MendMachine(number));
+        }
+        Some(format!("{} at {}: {}", machine, self.name(node), fault.name()))
+    }
+
+    fn mend_machine(&mut self, number: usize, now: Timestamp) -> String {
+        if let Some(park) = &self.stage.park {
+            park.set_fault((&self.stage.plant, now), number, None);
+        }
+        if let Some(mining) = &mut self.mining {
+            mining.fault_ends(number, now);
+        }
+        "a machine is mended".to_owned()
     }
 
     fn fill_disk(&mut self, node: usize, now: Timestamp) -> Result<String, RunError> {

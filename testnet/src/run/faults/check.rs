@@ -145,6 +145,7 @@ fn kinds(raw: &RawFault, nodes: usize) -> Result<Vec<FaultKind>, Problem> {
         RawKind::Reorg => reorg(raw, &named).map(|reorg| vec![reorg]),
         RawKind::Falsify => falsify(raw, &named),
         RawKind::Cloud => cloud(raw, &named).map(|cloud| vec![cloud]),
+        RawKind::Machine => machine(raw, &named).map(|machine| vec![machine]),
     }
 }
 
@@ -181,6 +182,18 @@ fn cloud(raw: &RawFault, named: &[usize]) -> Result<FaultKind, Problem> {
         return Err("a cloud is over all sites: leave node and nodes out".into());
     }
     Ok(FaultKind::Cloud { sun_percent, for_ms: needed_for_ms(raw)? })
+}
+
+fn machine(raw: &RawFault, named: &[usize]) -> Result<FaultKind, Problem> {
+    let (Some(machine), [node]) = (raw.machine.clone(), named) else {
+        return Err(
+            "name one site and its machine, as in `node = 0` and `machine = \"luxos\"`".into()
+        );
+    };
+    let Some(fault) = raw.does else {
+        return Err("does says what the machine does, as in \"no_effect\"".into());
+    };
+    Ok(FaultKind::Machine { node: *node, machine, fault, for_ms: for_ms(raw)? })
 }
 
 fn falsify(raw: &RawFault, named: &[usize]) -> Result<Vec<FaultKind>, Problem> {
@@ -390,6 +403,7 @@ pub(super) fn killed_once(faults: &[(usize, Fault)]) -> Result<(), (usize, Probl
             | FaultKind::Reorg { .. }
             | FaultKind::Falsify { .. }
             | FaultKind::Cloud { .. }
+            | FaultKind::Machine { .. }
             | FaultKind::Hostile => continue,
         };
         if gone.contains(&node) {

@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::devices::miners::Fault as MachineFault;
+
 /// The whole file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +40,8 @@ pub(super) struct RawFault {
     pub shown_percent: Option<u32>,
     pub sun_percent: Option<u32>,
     pub located_within_intervals: Option<u64>,
+    pub machine: Option<String>,
+    pub does: Option<MachineFault>,
     pub role: Option<String>,
     pub roles: Option<Vec<String>>,
 }
@@ -60,6 +64,7 @@ pub(super) enum RawKind {
     Reorg,
     Falsify,
     Cloud,
+    Machine,
 }
 
 impl RawKind {
@@ -80,16 +85,17 @@ impl RawKind {
             Self::Reorg => "reorg",
             Self::Falsify => "falsify",
             Self::Cloud => "cloud",
+            Self::Machine => "machine",
         }
     }
 }
 
 impl RawFault {
     /// The keys that only some kinds have: each with whether it is given, and with which kinds it goes.
-    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 17] {
+    pub(super) fn particular(&self) -> [(&'static str, bool, &'static [RawKind]); 19] {
         use RawKind::{
-            Cloud, Cut, Delay, DiskFull, Drop, Falsify, Flood, Kill, Pause, Reorg, Restart, Rogue,
-            Skew,
+            Cloud, Cut, Delay, DiskFull, Drop, Falsify, Flood, Kill, Machine, Pause, Reorg,
+            Restart, Rogue, Skew,
         };
         [
             ("any", self.any.is_some(), &[Kill, Restart, Pause, Skew, DiskFull]),
@@ -103,7 +109,7 @@ impl RawFault {
             (
                 "for_ms",
                 self.for_ms.is_some(),
-                &[Pause, Cut, Drop, Delay, Skew, DiskFull, Flood, Cloud],
+                &[Pause, Cut, Drop, Delay, Skew, DiskFull, Flood, Cloud, Machine],
             ),
             ("messages_per_s", self.messages_per_s.is_some(), &[Flood]),
             ("restart_after_ms", self.restart_after_ms.is_some(), &[Restart]),
@@ -111,6 +117,8 @@ impl RawFault {
             ("shown_percent", self.shown_percent.is_some(), &[Falsify]),
             ("sun_percent", self.sun_percent.is_some(), &[Cloud]),
             ("located_within_intervals", self.located_within_intervals.is_some(), &[Falsify]),
+            ("machine", self.machine.is_some(), &[Machine]),
+            ("does", self.does.is_some(), &[Machine]),
             ("role", self.role.is_some(), &[Rogue]),
             ("roles", self.roles.is_some(), &[Rogue]),
         ]

@@ -62,6 +62,10 @@ fn errors_say_which_fault_is_wrong_and_what_would_be_right() {
     check(&with("cloud", "sun_percent = 100\nfor_ms = 1"), &["0 to 99", "100"]);
     check(&with("cloud", "sun_percent = 20"), &["for_ms"]);
     check(&with("cloud", "sun_percent = 20\nfor_ms = 1\nnode = 1"), &["over all sites"]);
+    check(&with("machine", "node = 1"), &["node = 0", "machine = \"luxos\""]);
+    check(&with("machine", "node = 1\nmachine = \"luxos\""), &["does says"]);
+    check(&with("machine", "node = 1\nmachine = \"luxos\"\ndoes = \"nothing\""), &["no_effect"]);
+    check(&with("kill", "node = 1\nmachine = \"luxos\""), &["machine goes with"]);
     check("at_interval = 1\nkind = \"flood\"\nfor_ms = 9", &["messages_per_s says"]);
     check("at_interval = 1\nkind = \"flood\"\nmessages_per_s = 9", &["for_ms says"]);
     check("at_interval = 1\nkind = \"flood\"\nmessages_per_s = 0\nfor_ms = 9", &["must be 1 to"]);

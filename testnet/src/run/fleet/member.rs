@@ -112,6 +112,19 @@ impl Member {
         self.is_paused || self.is_disk_full || self.skew_ms != 0 || self.cut_off.is_so()
     }
 
+    /// What is wrong with it now, in words.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<String> {
+        let mut troubles = Vec::new();
+        let mut note = |is_so: bool, text: &str| troubles.extend(is_so.then(|| text.to_owned()));
+        note(!self.is_up(), "not running");
+        note(self.is_paused, "paused");
+        note(self.is_disk_full, "disk full");
+        note(self.skew_ms != 0, &format!("clock off by {} ms", self.skew_ms));
+        note(self.cut_off.is_so(), "cut off from the others");
+        troubles
+    }
+
     /// Notes what holds now.
     pub(super) fn note(&mut self, now: Timestamp) {
         let away = !self.is_up() || self.is_paused || self.is_disk_full || self.skew_ms != 0;

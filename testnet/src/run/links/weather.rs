@@ -97,6 +97,12 @@ impl Weather {
         self.fronts.values().any(|front| front.effect != LinkEffect::Cut { flap_ms: None })
     }
 
+    /// What is wrong with links now, in words.
+    #[must_use]
+    pub fn effects(&self) -> Vec<&'static str> {
+        self.fronts.values().map(|front| front.effect.name()).collect()
+    }
+
     /// How many of `nodes` nodes each of them can talk with, itself included, over whatever ways
     /// are open both ways. Those that are not `up` pass nothing on.
     #[must_use]

@@ -10,22 +10,30 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use boltgrid::config::RawMining;
+use boltgrid::config::{RawGas, RawMining};
 use boltgrid::dispatcher::MinerConfig;
+use boltgrid::site::DeviceConfig;
 use boltgrid_miners::break_even::Appetite;
+use boltgrid_miners::effect::OnContactLost;
 use boltgrid_miners::hash::Hashprice;
-use boltgrid_protocol::units::Price;
+use boltgrid_protocol::units::{Price, Timestamp};
 
-use crate::devices::SharedPlant;
-use crate::devices::miners::{MinerDescription, MinerError, MinerFarm, MinerKind, MinerSpec};
-use crate::plant::ROW_MS;
+use super::well::{self, WellStand};
+use crate::devices::miners::{
+    Fault, MinerDescription, MinerError, MinerFarm, MinerKind, MinerSpec,
+};
+use crate::devices::{Clock, SharedPlant};
+use crate::plant::{Command, MachineCommand, ROW_MS};
 
-/// The sites with machines: one whose PV can be turned down, one whose PV cannot, one without any.
+/// The sites with machines: one whose PV can be turned down, one whose PV cannot, one without any. The
+/// fourth has a well ([`well`]).
 const SITES: [usize; 3] = [0, 3, 8];
-/// Racks at each site: what one draws, and the price in sat/kWh at which its owner lets it run at the
-/// first of the sites. The older the machines, the less power is worth to them. No more than these: an
-/// order has eight steps, and bids that share one are at the lower price.
-const RACKS: [(u32, i64); 4] = [(25_000, 95), (20_000, 65), (15_000, 35), (10_000, 10)];
+/// Rows of racks at each site: how many racks, and the price in sat/kWh at which their owner lets them
+/// run at the first of the sites. The older the machines, the less power is worth to them. No more rows
+/// than these: an order has eight steps, and bids that share one are at the lower price.
+const ROWS: [(usize, i64); 4] = [(5, 95), (4, 65), (3, 35), (2, 10)];
+/// What a rack draws: two machines behind a relay of their own.
+const RACK_W: u32 = 5_000;
 /// At each further site racks are worth so much less, so that no two are worth the same.
 const SAT_LESS_AT_NEXT_SITE: i64 = 8;
 /// What a terahash a second earns in a day.
@@ -41,6 +49,8 @@ const STARTS_PER_DAY_MAX: u32 = 12;
 /// How long a hasty machine's watts may take to follow, and how long it warms up, in s.
 const SETTLE_S: u32 = 4;
 const WARM_UP_S: u32 = 3;
+/// A machine of which nothing is heard for so long is lost, in s.
+const CONTACT_LOST_S: u32 = 15;
 /// How often meters of sites with machines are read: what they show is acted on at once.
 const SAMPLE_EVERY_MS: u64 = 250;
 
@@ -66,6 +76,8 @@ pub struct Park {
     pub off_ms: u64,
     /// How often each may be started.
     pub starts_max: u32,
+    /// The wells.
+    pub wells: Vec<WellStand>,
     /// What could not be put up, and why.
     pub left_out: Vec<String>,
     farms: Vec<MinerFarm>,
@@ -78,7 +90,11 @@ pub struct SiteMining {
     pub miner: Vec<MinerConfig>,
     /// How they are treated.
     pub mining: RawMining,
-    /// How often the site's meter is read.
+    /// The well beside them.
+    pub gas: RawGas,
+    /// Meters of other things than the whole site.
+    pub meters: Vec<DeviceConfig>,
+    /// How often the site's meters are read.
     pub sample_every_ms: u64,
 }
 
@@ -106,37 +122,51 @@ impl Park {
             on_ms: seconds_of(ON_MS),
             off_ms: seconds_of(OFF_MS),
             starts_max: STARTS_PER_DAY_MAX,
+            wells: Vec::new(),
             left_out: Vec::new(),
             farms: Vec::new(),
         };
-        let clock: crate::devices::Clock = Arc::new(boltgrid::clock::now);
+        let clock: Clock = Arc::new(boltgrid::clock::now);
         for (place, site) in SITES.into_iter().enumerate().filter(|(_, site)| *site < nodes) {
             let mut kinds = vec![
                 ("luxos".to_owned(), None, MinerKind::LuxOs),
                 ("whatsminer".to_owned(), None, MinerKind::WhatsMiner),
             ];
-            kinds.extend(RACKS.into_iter().map(|(rated_w, at_first_sat)| {
-                let sat = worth_sat(at_first_sat, place);
-                let below = Price::from_msat_per_kwh(sat.saturating_mul(1_000));
-                (format!("rack-{}kw", rated_w / 1_000), Some(below), MinerKind::Rack { rated_w })
-            }));
+            kinds.extend(racks(&ROWS, |at_first_sat| worth_sat(at_first_sat, place)));
             if place + 1 == SITES.len() {
                 kinds.push(("bitaxe".to_owned(), None, MinerKind::Bitaxe));
             }
-            for (number, (name, below, kind)) in kinds.into_iter().enumerate() {
-                let name = format!("{name}-{number}");
-                match MinerFarm::start(plant, &clock, &[MinerSpec { site, kind }], true).await {
-                    Ok(farm) => park.take((name, below), farm),
-                    Err(MinerError::Bind { kind: MinerKind::Bitaxe, source })
-                        if source.kind() == io::ErrorKind::PermissionDenied =>
-                    {
-                        park.left_out.push(format!("{name}: port 80 is for root only here"));
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+            park.put_up((plant, &clock), site, kinds).await?;
+        }
+        if well::SITE < nodes {
+            let stand = WellStand::open((plant, &clock), well::SITE, seconds_of).await;
+            park.wells.push(stand.map_err(MinerError::Well)?);
+            let kinds = racks(&well::ROWS, |sat| sat).collect();
+            park.put_up((plant, &clock), well::SITE, kinds).await?;
         }
         Ok(park)
+    }
+
+    /// Puts up the machines of one site.
+    async fn put_up(
+        &mut self,
+        (plant, clock): (&SharedPlant, &Clock),
+        site: usize,
+        kinds: Vec<Wanted>,
+    ) -> Result<(), MinerError> {
+        for (name, below, kind) in kinds {
+            let spec = MinerSpec { site, kind, has_relay: kind == MinerKind::LuxOs };
+            match MinerFarm::start(plant, clock, &[spec], true).await {
+                Ok(farm) => self.take((name, below), farm),
+                Err(MinerError::Bind { kind: MinerKind::Bitaxe, source })
+                    if source.kind() == io::ErrorKind::PermissionDenied =>
+                {
+                    self.left_out.push(format!("{name}: port 80 is for root only here"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, (name, below): (String, Option<Price>), farm: MinerFarm) {
@@ -164,12 +194,18 @@ impl Park {
                     starts_per_day_max: Some(self.starts_max),
                     ..RawMining::default()
                 },
+                gas: RawGas::default(),
+                meters: Vec::new(),
                 sample_every_ms: SAMPLE_EVERY_MS,
             });
             let settings = stand.is.settings(&stand.name);
             let mut miner: MinerConfig = toml::from_str(&settings).expect("settings of a node");
             miner.stated.settle_s = Some(SETTLE_S);
             miner.stated.warm_up_s = Some(WARM_UP_S);
+            miner.owned.contact_lost_s = CONTACT_LOST_S;
+            if stand.is.relay.is_some() {
+                miner.owned.on_contact_lost = OnContactLost::OffByRelay;
+            }
             let known = EFFICIENCIES.iter().find(|(kind, _)| *kind == stand.is.spec.kind);
             miner.owned.efficiency_mj_per_th = known.and_then(|(_, mj)| (*mj).try_into().ok());
             if let Some(price) = stand.below {
@@ -177,7 +213,38 @@ impl Park {
             }
             site.miner.push(miner);
         }
+        for stand in &self.wells {
+            if let Some(site) = sites.get_mut(&stand.site) {
+                (site.gas, site.meters) = stand.settings();
+            }
+        }
         sites
+    }
+
+    /// The number of the machine that a site's node calls by this name.
+    #[must_use]
+    pub fn number_of(&self, site: usize, name: &str) -> Option<usize> {
+        self.stands.iter().position(|stand| stand.is.spec.site == site && stand.name == name)
+    }
+
+    /// Gives a machine a fault, or takes it away.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such machine, or something has panicked while it held the plant.
+    pub fn set_fault(
+        &self,
+        (plant, now): (&SharedPlant, Timestamp),
+        number: usize,
+        fault: Option<Fault>,
+    ) {
+        let is = &self.stands[number].is;
+        is.set_fault(fault);
+        let turn = fault != Some(Fault::Overheats);
+        let mut plant = plant.lock().expect("a panic in the plant ends the testnet");
+        plant
+            .command(now, is.spec.site, Command::Machine(is.machine, MachineCommand::Fans { turn }))
+            .expect("what stands was installed");
     }
 
     /// What stands, in words.
@@ -185,10 +252,11 @@ impl Park {
     pub fn told(&self) -> String {
         let rated_mw: i64 = self.stands.iter().map(|it| it.is.rating.rated.to_milliwatts()).sum();
         let left_out: String = self.left_out.iter().map(|it| format!("; without {it}")).collect();
+        let wells = if self.wells.is_empty() { "" } else { "; a well with a generator" };
         let (count, kw) = (self.stands.len(), rated_mw / 1_000_000);
         format!(
             "{count} mining machines of {kw} kW together, which run for {} s at least and rest for \
-             {} s{left_out}",
+             {} s{left_out}{wells}",
             self.on_ms / 1_000,
             self.off_ms / 1_000
         )
@@ -199,7 +267,22 @@ impl Park {
         for farm in self.farms {
             farm.stop().await;
         }
+        for well in self.wells {
+            well.stop().await;
+        }
     }
+}
+
+/// A machine to be put up: its name, the price at which its owner lets it run, and what it is.
+type Wanted = (String, Option<Price>, MinerKind);
+
+/// Rows of racks, each with what power is worth to it.
+fn racks(rows: &[(usize, i64)], worth_sat: impl Fn(i64) -> i64) -> impl Iterator<Item = Wanted> {
+    ('a'..).zip(rows).flat_map(move |(row, (racks, sat))| {
+        let below = Some(Price::from_msat_per_kwh(worth_sat(*sat).saturating_mul(1_000)));
+        let rack = MinerKind::Rack { rated_w: RACK_W };
+        (1..=*racks).map(move |number| (format!("rack-{row}{number}"), below, rack))
+    })
 }
 
 /// What power is worth to a rack at the `place`th of the sites, in sat/kWh.

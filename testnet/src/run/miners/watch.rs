@@ -1,5 +1,6 @@
 //! What is seen of mining machines during a run, and what must hold of it: in which order they start,
-//! how often, that a cloud sheds them, and that they do not overload the transformer.
+//! how often, that a cloud sheds them, and that they do not overload the transformer. Machines that a
+//! fault befell are judged by what becomes of them ([`super::spoilt`]) and nothing else.
 //!
 //! Judged by the plant, not by what nodes say of themselves; only what power is worth to a machine and
 //! how soon commands followed is asked of its node.
@@ -11,6 +12,9 @@ use boltgrid_protocol::charter::Timing;
 use boltgrid_protocol::units::{Energy, Interval, Timestamp};
 
 use super::Park;
+use super::spoilt::Spoilt;
+use super::well::Wells;
+use crate::devices::miners::Fault;
 use crate::plant::{MachineTruth, Plant, TICKS_PER_INTERVAL};
 use crate::run::invariants::Tally;
 use crate::run::report::{InvariantRow, MinerRow, MiningReport};
@@ -51,11 +55,13 @@ pub struct Watch {
     overloaded_since: Option<Timestamp>,
     relieved: Tally,
     clouds: Vec<Cloud>,
+    spoilt: Spoilt,
+    wells: Wells,
 }
 
 /// One machine.
 #[derive(Clone, Debug)]
-struct Seen {
+pub(super) struct Seen {
     site: usize,
     machine: usize,
     row: MinerRow,
@@ -116,7 +122,24 @@ impl Watch {
             overloaded_since: None,
             relieved: Tally::default(),
             clouds: Vec::new(),
+            spoilt: Spoilt::default(),
+            wells: Wells::new(&park.wells, names, timing.interval_ms),
         }
+    }
+
+    /// A machine misbehaves from now on, by its number in the park.
+    pub fn fault_begins(
+        &mut self,
+        (number, has_relay): (usize, bool),
+        fault: Fault,
+        now: Timestamp,
+    ) {
+        self.spoilt.begin((number, has_relay), fault, now);
+    }
+
+    /// It no longer does.
+    pub fn fault_ends(&mut self, number: usize, now: Timestamp) {
+        self.spoilt.end(number, now);
     }
 
     /// The nodes to ask now, if it is time to.
@@ -131,7 +154,8 @@ impl Watch {
     }
 
     /// Takes what nodes say of their machines.
-    pub fn hear(&mut self, told: &[(usize, DispatchStatus)]) {
+    pub fn hear(&mut self, now: Timestamp, told: &[(usize, DispatchStatus)]) {
+        self.wells.hear(told);
         for (node, status) in told {
             if let Some(budget_mw) = status.budget_mw {
                 self.budgets_mw.insert(*node, budget_mw);
@@ -139,9 +163,11 @@ impl Watch {
             if let Some(ms) = status.reaction_ms_p95 {
                 self.reactions.insert(*node, (ms, status.reactions));
             }
-            for seen in self.machines.iter_mut().filter(|seen| seen.site == *node) {
+            let here = self.machines.iter_mut().enumerate();
+            for (number, seen) in here.filter(|(_, seen)| seen.site == *node) {
                 let said = status.machines.iter().find(|it| it.name == seen.row.name);
                 let Some(said) = said else { continue };
+                self.spoilt.hear(number, now, said, seen.truth);
                 seen.row.trouble = said.trouble.clone().or(seen.row.trouble.take());
                 // By what it was worth when it was started first.
                 if said.is_in_plan && seen.first_paid.is_none() {
@@ -178,6 +204,7 @@ impl Watch {
             }
             seen.truth = truth;
         }
+        self.wells.look(plant);
         self.look_at_transformer(now, plant);
         for cloud in self.clouds.iter_mut().filter(|cloud| cloud.ended.is_none()) {
             for under in &mut cloud.sites {
@@ -209,6 +236,11 @@ impl Watch {
             };
             help_mw = help_mw.saturating_add(able_mw.max(0));
         }
+        self.judge_overload(now, over_mw, help_mw);
+    }
+
+    /// Machines that could help by so much do not leave the transformer with too much for long.
+    fn judge_overload(&mut self, now: Timestamp, over_mw: i64, help_mw: i64) {
         if over_mw <= 0 || help_mw < over_mw {
             self.overloaded_since = None;
             self.relieved.check(true, String::new);
@@ -249,10 +281,13 @@ impl Watch {
             let clear_mw = truth.pv_potential.to_milliwatts().saturating_neg();
             let gives_mw = truth.pv.to_milliwatts().saturating_neg();
             let lost_mw = gives_mw.saturating_sub(clear_mw.saturating_mul(left) / 100);
-            // What it gave away before is missing to others first.
-            let given_mw = truth.net.to_milliwatts().saturating_neg().max(0);
+            // What it gave away before is missing to others first, and what it bought and did not take
+            // it may take now.
+            let given_mw = truth.net.to_milliwatts().saturating_neg();
             let before_mw = truth.machines.to_milliwatts();
-            let due_mw = lost_mw.saturating_sub(given_mw).min(before_mw);
+            let budget_mw = self.budgets_mw.get(&site).copied().unwrap_or(before_mw);
+            let spare_mw = given_mw.max(budget_mw.saturating_sub(before_mw)).max(0);
+            let due_mw = lost_mw.saturating_sub(spare_mw).min(before_mw);
             Under { site, before_mw, due_mw, least_mw: before_mw, shed_ms: None }
         };
         let sites: Vec<Under> = self.by_site().into_keys().map(under).collect();
@@ -276,7 +311,9 @@ impl Watch {
                 .map(|(_, count)| *count)
                 .fold(0, u32::saturating_add),
             shed_ms_max: shed.filter_map(|under| under.shed_ms).max(),
+            gas: self.wells.rows(),
             miners: self.machines.iter().map(Seen::row).collect(),
+            machine_faults: self.spoilt.rows(|number| self.machines.get(number).map(Seen::row)),
             ..MiningReport::default()
         }
     }
@@ -289,29 +326,41 @@ impl Watch {
             ("no_machine_is_switched_more_often_than_it_may_be", self.within_habits()),
             ("a_cloud_sheds_machines", self.shed()),
             ("machines_relieve_the_transformer", self.relieved.clone()),
+            (
+                "faulty_machines_end_safe_and_explained",
+                self.spoilt
+                    .verdict(|number| self.machines.get(number).map(Seen::is).unwrap_or_default()),
+            ),
         ];
         let rows = rows.map(|(name, tally)| tally.row(name));
-        rows.into_iter().filter(|row| row.checked > 0).collect()
+        let rows = rows.into_iter().filter(|row| row.checked > 0);
+        rows.chain(self.wells.verdicts()).collect()
     }
 
-    /// As prices fall, a machine runs no later than one to which power is worth less: in the first
-    /// interval at whose price it pays. What starts before, on surplus of its own site, is not judged.
+    /// As prices fall, machines run no later than others to which power is worth less: in the first
+    /// interval at whose price it pays. What starts before, on surplus of its own site, is not judged;
+    /// and of machines of one site to which power is worth the same the first one is, since the last of
+    /// them lacks what the site's sun gives less than was expected when it ordered.
     fn in_order(&self) -> Tally {
+        let mut rows: BTreeMap<(usize, i64), (Option<Interval>, String)> = BTreeMap::new();
+        for seen in self.spoilt.sound(&self.machines) {
+            let Some(worth) = seen.row.worth_msat_per_kwh else { continue };
+            let row = rows.entry((seen.site, worth)).or_insert_with(|| (None, seen.is()));
+            if seen.first_paid.is_some_and(|it| row.0.is_none_or(|first| it < first)) {
+                *row = (seen.first_paid, seen.is());
+            }
+        }
         let mut tally = Tally::default();
-        let worth = |seen: &Seen| seen.row.worth_msat_per_kwh;
-        for earlier in &self.machines {
-            for later in &self.machines {
-                let (Some(more), Some(less)) = (worth(earlier), worth(later)) else { continue };
-                let Some(started) = later.first_paid else { continue };
-                if more.saturating_sub(less) <= NEARLY_MSAT_PER_KWH {
+        for ((_, more), (dearer, one)) in &rows {
+            for ((_, less), (cheaper, other)) in &rows {
+                let Some(started) = cheaper else { continue };
+                if more.saturating_sub(*less) <= NEARLY_MSAT_PER_KWH {
                     continue;
                 }
                 let by = started.plus(EARLY_INTERVALS);
-                tally.check(earlier.first_paid.is_some_and(|it| it <= by), || {
-                    let (one, other) = (earlier.is(), later.is());
-                    let began = earlier
-                        .first_paid
-                        .map_or_else(|| "never".to_owned(), |it| format!("in interval {it}"));
+                tally.check(dearer.is_some_and(|it| it <= by), || {
+                    let began =
+                        dearer.map_or_else(|| "never".to_owned(), |it| format!("in interval {it}"));
                     format!(
                         "{other} starts in interval {started}, and {one}, to which power is worth \
                          more, {began}"
@@ -326,7 +375,7 @@ impl Watch {
         let mut tally = Tally::default();
         // A command may wait for a tick, and the one after it not.
         let slack_ms = self.timing.interval_ms.saturating_mul(2) / TICKS_PER_INTERVAL;
-        for seen in &self.machines {
+        for seen in self.spoilt.sound(&self.machines) {
             let Some(truth) = seen.truth else { continue };
             let is = seen.is();
             let long_enough = |ms: Option<u64>, least_ms: u64| {
@@ -396,3 +445,6 @@ impl Seen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

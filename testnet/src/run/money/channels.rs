@@ -1,15 +1,19 @@
 //! The channels that a run begins with: from every node to each of two hubs, half of it on either
-//! side, so that any two nodes are two hops apart and one hub may fail.
-//! Not for: what nodes open by themselves.
+//! side, so that any two nodes are two hops apart and one hub may fail; or none, so that nodes open
+//! them all by themselves. Not for: what nodes open.
 
+use boltgrid::config::RawChannels;
 use boltgrid::rpc::ChannelRpcClient;
 use boltgrid::rpc::wallet::{ChannelReport, ChannelStage, OpenTerms};
+use boltgrid_market::channels::Limits;
 use futures::future::join_all;
 use jsonrpsee::http_client::HttpClient;
 use tokio::time::{Instant, sleep};
 
 use super::{CONFIRMATIONS, Holder, LOOK_EVERY, Money, MoneyError, PATIENCE};
 use crate::run::display::Display;
+use crate::run::invariants::Tally;
+use crate::run::report::InvariantRow;
 
 /// How many nodes all others have a channel with.
 pub(crate) const HUBS: usize = 2;
@@ -17,6 +21,28 @@ pub(crate) const HUBS: usize = 2;
 pub(crate) const SIZE_SAT: u64 = 1_000_000;
 /// What of it is the hub's from the start.
 pub(crate) const PUSH_MSAT: u64 = SIZE_SAT / 2 * 1_000;
+
+/// Who opens the first channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Opened {
+    /// The testnet: from every node to each of two, before the first interval
+    #[default]
+    Hubs,
+    /// The nodes, by their own policy, once they have seen who trades with whom
+    Policy,
+}
+
+impl Opened {
+    /// What a node's config says of it.
+    pub(in crate::run) fn kept(self) -> RawChannels {
+        let every_minutes = match self {
+            Self::Hubs => None,
+            // A day of the profiles passes within minutes.
+            Self::Policy => Some(1),
+        };
+        RawChannels { every_minutes, ..RawChannels::default() }
+    }
+}
 
 impl Money {
     /// Opens the channels, and waits until they can be used: one hub after the other, since a node
@@ -32,6 +58,19 @@ impl Money {
             self.until_usable(hub, began, display).await?;
         }
         Ok(())
+    }
+
+    /// Whether nodes have opened channels by their own policy, as many as it lets them have at most.
+    pub(super) async fn channels_of_policy(&self) -> InvariantRow {
+        let most = Limits::default().channels_max;
+        let ask = |holder: &Holder| usable(holder.client.clone());
+        let usable = join_all(self.holders.iter().map(ask)).await;
+        let mut tally = Tally::default();
+        tally.check(usable.iter().any(|count| *count > 0), || "nobody has a channel".to_owned());
+        for (holder, count) in self.holders.iter().zip(usable) {
+            tally.check(count <= most, || format!("{} has {count} channels", holder.name));
+        }
+        tally.row("nodes_open_channels_by_their_policy")
     }
 
     /// Waits until all channels with this hub and those before can be used.

@@ -18,6 +18,7 @@ fn trade(index: u32, side: &str, counterparty: &str, energy_mwh: u64) -> TradeRe
     let delivered: u32 = if index == 0 { 600 } else { 300 };
     let due = i64::from(delivered / 10);
     TradeReport {
+        interval: 7,
         index,
         side: side.to_owned(),
         counterparty: counterparty.to_owned(),
