@@ -271,6 +271,7 @@ impl Village {
             }),
             outlook,
             flexible: self.flexible[number].clone(),
+            generation: None,
         })
     }
 

@@ -1,12 +1,12 @@
 //! Who owes whom, and how much each lets each owe.
 //!
-//! What a counterparty owes is what it has not paid, and what firm trades may yet come to. A trade
-//! that would take it over its limit is not signed and lapses. Not for: paying.
+//! What a counterparty owes is what it has not paid, and what firm trades may yet come to. Of a trade
+//! that would take it over its limit only the part up to it is signed. Not for: paying.
 
 use std::collections::BTreeMap;
 
 use boltgrid_protocol::id::RosterIndex;
-use boltgrid_protocol::units::Msat;
+use boltgrid_protocol::units::{Energy, Msat, Price};
 
 /// How far a creditor trusts.
 #[derive(Clone, Copy, Debug)]
@@ -42,27 +42,31 @@ impl Credit {
         Self { terms, accounts: BTreeMap::new(), used_max_ppm: 0, owed_max: Msat::ZERO }
     }
 
-    /// Whether the creditor signs a trade that may come to `amount`; if so, it counts from now on.
+    /// How much of a trade the creditor signs; that counts from now on.
     pub(super) fn signs(
         &mut self,
         (debtor, creditor): (RosterIndex, RosterIndex),
-        amount: Msat,
+        (energy, price): (Energy, Price),
         tranche: Msat,
-    ) -> bool {
+    ) -> Energy {
         let terms = self.terms;
         let account = self.accounts.entry((debtor, creditor)).or_default();
         let grown = account.has_paid.to_millisatoshi() / terms.grows_by_one_in;
         let grown = Msat::from_millisatoshi(grown).expect("a part of what was paid");
         let limit = terms.first.max(tranche).saturating_add(grown).min(terms.most);
-        let exposed = account.owes.saturating_add(account.may_owe).saturating_add(amount);
-        if exposed > limit {
-            return false;
+        let exposed = account.owes.saturating_add(account.may_owe);
+        let room = limit.saturating_sub(exposed);
+        if room == Msat::ZERO {
+            return Energy::ZERO;
         }
+        let part = price.energy_floor(room).map_or(energy, |most| most.min(energy));
+        let amount = price.amount_floor(part).expect("a small amount");
         account.may_owe = account.may_owe.saturating_add(amount);
+        let exposed = exposed.saturating_add(amount);
         let ppm = exposed.to_millisatoshi() * 1_000_000 / limit.to_millisatoshi().max(1);
         self.used_max_ppm = self.used_max_ppm.max(ppm);
         self.owed_max = self.owed_max.max(exposed);
-        true
+        part
     }
 
     /// What may have come to `at_most` came to `due`.
@@ -97,15 +101,20 @@ mod tests {
         let terms = Terms { first: sat(100), grows_by_one_in: 2, most: sat(180) };
         let mut credit = Credit::new(terms);
         let pair = (RosterIndex::new(1), RosterIndex::new(0));
-        assert!(!credit.signs(pair, sat(101), sat(25)));
-        assert!(credit.signs(pair, sat(101), sat(101)), "one tranche in any case");
-        assert!(!credit.signs(pair, sat(1), sat(25)), "it may owe all of that already");
+        // At a thousandth of a satoshi for a milliwatt-hour, so that a satoshi is a thousand of them.
+        let price = Price::from_msat_per_kwh(1_000_000);
+        let energy = |sat: u64| Energy::from_milliwatt_hours(sat * 1_000);
+        let signs = |credit: &mut Credit, amount, tranche| {
+            credit.signs(pair, (energy(amount), price), sat(tranche)).to_milliwatt_hours() / 1_000
+        };
+        assert_eq!(signs(&mut credit, 101, 101), 101, "one tranche in any case");
+        assert_eq!(signs(&mut credit, 1, 25), 0, "it may owe all of that already");
         credit.settled(pair, sat(101), sat(80));
-        assert!(credit.signs(pair, sat(20), sat(25)), "less was delivered");
+        assert_eq!(signs(&mut credit, 30, 25), 20, "less was delivered, and a part fits");
         credit.settled(pair, sat(20), sat(20));
         credit.paid(pair.0, pair.1, sat(100));
-        assert!(credit.signs(pair, sat(150), sat(25)));
-        assert!(!credit.signs(pair, sat(1), sat(25)));
+        assert_eq!(signs(&mut credit, 150, 25), 150);
+        assert_eq!(signs(&mut credit, 1, 25), 0);
         assert_eq!((credit.owed_max, credit.used_max_ppm), (sat(150), 1_000_000));
     }
 }

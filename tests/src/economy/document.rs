@@ -29,7 +29,7 @@ Each node plans once a day, at midnight, from the clearings since the start; the
 What is modelled is Lightning and the chain: a payment moves a sum over the channel of the two or over one other member, whole or not at all; a tranche is 250 Wh; each side of a channel keeps 1 % of it, at least 1 000 sat, and the opener 1 300 sat for anchors and commitment; openings and splices take five quarters of an hour; 25 000 sat stay on the chain per channel.
 Sizes of transactions are summed up from their parts in `market/src/channels/fees.rs`: 153 vB to open a channel, 249 to splice into one, 169 to close one together.
 Forwarding is free, as it is among members.
-A payee lets a payer owe what is named below; a trade that would go beyond is not signed and its energy is the supplier's.
+A payee lets a payer owe what is named below; of a trade that would go beyond only the part up to it is signed, and the rest of its energy is the supplier's.
 
 What is not: failing nodes, payments that fail though there is money, other coins than the channels', fees that change, members that come and go, and the 50 payments that a channel carries at once (a payee asks for one tranche after the other).
 

@@ -176,7 +176,7 @@ impl<'a> Trading<'a> {
         if self.economy.prefers { named } else { Named { preferences: Vec::new(), ..named } }
     }
 
-    /// Signs the trades that every creditor lets its debtor owe.
+    /// Signs of the trades what every creditor lets its debtor owe.
     fn sign(&mut self, clearing: &Clearing) -> Vec<Firm> {
         let total = |of: fn(&TradeTerms) -> RosterIndex| {
             let mut sums: BTreeMap<RosterIndex, Energy> = BTreeMap::new();
@@ -199,11 +199,19 @@ impl<'a> Trading<'a> {
             self.month.cleared = self.month.cleared.saturating_add(amount);
             let owes = amount > Msat::ZERO;
             let tranche = price.amount_floor(TRANCHE).expect("a small amount");
-            if owes && !self.credit.signs((payer, payee), amount, tranche) {
-                self.month.lapsed = self.month.lapsed.saturating_add(amount);
+            let whole = (terms.energy_mwh, price);
+            let part = if owes {
+                self.credit.signs((payer, payee), whole, tranche)
+            } else {
+                terms.energy_mwh
+            };
+            let signed = price.amount_floor(part).expect("a part of it");
+            self.month.lapsed = self.month.lapsed.saturating_add(amount.saturating_sub(signed));
+            if part.is_zero() {
                 self.month.trades_lapsed += 1;
                 continue;
             }
+            let (terms, amount) = (TradeTerms { energy_mwh: part, ..terms }, signed);
             self.month.trades += 1;
             firm.push(Firm {
                 contract: Contract {

@@ -9,7 +9,7 @@ use super::step::Step;
 use crate::sim::dice::{Dice, MILLION, to_index};
 
 /// What each node is given on the chain.
-pub(super) const DEPOSIT_SAT: u64 = 3_000_000;
+pub(super) const DEPOSIT_SAT: u64 = 8_000_000;
 /// What goes into a channel.
 const SIZE_SAT: u64 = 1_000_000;
 /// How much of it is given to the other side at once.

@@ -355,6 +355,7 @@ impl Checks {
             }
             Notice::Summed(sum) => self.sums.told(facts, findings, here, (sum, &self.one_book)),
             Notice::NotTaken(_)
+            | Notice::Passed(_)
             | Notice::Placed { .. }
             | Notice::Lapsed { .. }
             | Notice::Abstains(_)

@@ -146,6 +146,9 @@ impl World {
         if let Some(from) = plan.hidden.filter(|_| plan.reads_meters_in_time()) {
             checks.sums.hide_from(founding.first.plus(from));
         }
+        for (node, _) in plan.rogues.iter().filter(|(_, role)| role.misreports_its_meter()) {
+            checks.sums.misreports(*node);
+        }
         let since = charter.interval.interval_at(Timestamp::from_unix_ms(STARTS_UNIX_MS));
         let nodes = (0..plan.members.len())
             .map(|node| {

@@ -108,7 +108,7 @@ fn the_market_signs_nothing_that_the_rules_do_not_allow() {
     }
     println!(
         "{SCHEDULES} schedules: {decided} decided, {later} of them after the first view; {again} \
-         prevotes for a book proposed again, {held_back} for none by a voter that was locked"
+         prevotes for a book proposed again, {held_back} held back by a lock"
     );
     // Chance must reach what the rules are about, or nothing was shown.
     assert!(decided > 10 && later > 10, "{decided} decided, {later} later");

@@ -59,7 +59,7 @@ pub(crate) struct Outcome {
     pub(crate) decided_in: Option<u32>,
     /// Prevotes for a book that was proposed again.
     pub(crate) again: usize,
-    /// Prevotes for none by voters that were locked.
+    /// Views in which a locked voter heard another book proposed and prevoted nothing.
     pub(crate) held_back: usize,
 }
 
@@ -144,6 +144,7 @@ pub(crate) fn play(grid: &Grid, seed: u64, sabotage: Option<Sabotage>) -> Outcom
         for percent in PHASES {
             schedule.phase(view, percent);
         }
+        schedule.count_held_back(view);
     }
     schedule.judge();
     schedule.outcome
@@ -211,6 +212,16 @@ impl<'a> Schedule<'a> {
             self.input(it, Input::Tick);
         }
         self.adversary.ack(self.grid, &self.said, &mut self.dice);
+    }
+
+    fn count_held_back(&mut self, view: u32) {
+        let is_held_back = |known: &Known| {
+            known.lock().is_some_and(|(_, locked)| {
+                let mut proposed = known.proposed.iter().filter(|(of, ..)| *of == view);
+                proposed.any(|(_, book, _)| *book != locked)
+            }) && !known.has_signed(view, Stage::Prevote)
+        };
+        self.outcome.held_back += self.honest.iter().filter(|it| is_held_back(&it.known)).count();
     }
 
     /// One moment of a view, at which some of what was said comes to some.
@@ -345,10 +356,6 @@ impl<'a> Schedule<'a> {
             if let (Some(book), Stage::Prevote) = (vote.book, vote.stage) {
                 let fresh = honest.known.heard_proposed(view, book, None);
                 self.outcome.again += usize::from(!fresh);
-            }
-            if vote.book.is_none() && vote.stage == Stage::Prevote && honest.known.lock().is_some()
-            {
-                self.outcome.held_back += 1;
             }
             honest.known.signed.entry((vote.view, vote.stage)).or_insert(vote.book);
         }

@@ -24,6 +24,8 @@ const FULL_TIME: Duration = Duration::from_secs(40);
 const SEND_TIME: Duration = Duration::from_secs(10);
 /// Blocks after which a cheat has its money, if nobody is awake.
 const SLEEP_BLOCKS: u32 = 150;
+/// How long a channel may take to be usable again after a start.
+const RETURN_TIME: Duration = Duration::from_secs(60);
 /// What a cheat keeps beside its data.
 const COPY: &str = "copy";
 /// What a node whose disk is full must say.
@@ -51,6 +53,9 @@ impl World {
             Step::Start { node } => {
                 self.start(*node).await?;
                 self.connect(*node).await;
+                if self.plan.cheat == Some(*node) {
+                    self.until_it_can_pay(*node).await;
+                }
             }
             Step::Cut { from, to, after_ms } => {
                 sleep(Duration::from_millis(*after_ms)).await;
@@ -217,6 +222,15 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Waits until a cheat can pay whom it will cheat: where its payments after the copy fail, the copy
+    /// is no lie.
+    async fn until_it_can_pay(&mut self, node: usize) {
+        let with = self.stations[node + 1].id;
+        if !self.until((node, RETURN_TIME), |seen| seen.can_use(&with)).await {
+            self.tell(&format!("{node} cannot use its channel again"));
+        }
     }
 
     /// A cheat starts from the copy that it kept, far from those it cheats, and closes by it.

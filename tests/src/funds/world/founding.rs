@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::{Options, Station, Trouble, World, tail};
+use super::{Options, STARTING, Station, Trouble, World, tail};
 use crate::funds::counts::Counts;
 use crate::funds::line::{Ask, Told};
 use crate::funds::link::Link;
@@ -31,7 +31,10 @@ impl World {
     /// Founds everything that a plan begins with.
     pub(in crate::funds) async fn found(plan: Plan, options: Options) -> Result<Self, Trouble> {
         let folder = TempDir::with_prefix("boltgrid-funds-")?;
+        // A port of a program is free from looking for one until the program has it.
+        let turn = STARTING.lock().await;
         let chain = Source::start(&options.chain, &folder.path().join("chain")).await?;
+        drop(turn);
         let mut faucet = Faucet::new(chain.client(), plan.seed);
         let all = Amount::from_sat(DEPOSIT_SAT * (plan.nodes as u64 + 1));
         faucet.fill(all).await?;

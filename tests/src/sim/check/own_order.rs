@@ -96,8 +96,11 @@ impl OwnOrders {
         let theirs = signed(Slot::Countersigned(interval, terms.index));
         let firm = ours.zip(theirs).is_some_and(|(ours, theirs)| {
             let sides = [terms.seller, terms.buyer];
-            ours.body() == theirs.body()
-                && ours.body().terms == *terms
+            let [one, other] = [ours, theirs].map(|it| *it.body());
+            let lesser = one.terms.energy_mwh.min(other.terms.energy_mwh);
+            (one.book, one.clearing) == (other.book, other.clearing)
+                && [one, other].iter().all(|it| terms.is_part_of(&it.terms))
+                && terms.energy_mwh == lesser
                 && Some(ours.author()) == me
                 && ours.author() != theirs.author()
                 && sides.contains(&ours.author())

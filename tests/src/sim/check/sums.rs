@@ -1,12 +1,13 @@
 //! Masked sums: what a node takes for the sum of a feeder's sites is what their meters showed (P42),
 //! and what these don't show is noticed (P43).
 //!
-//! Sums with a rogue's site in them are not looked at: it may say what it likes of its own energy.
+//! Sums with a site whose meter lies are not looked at: it is in them with its lie, and against that
+//! there is the feeder's meter.
 //! Who is in a sum is read from the certified book, and what a meter showed from what was written to
 //! its node's disk. Not for: that no site is seen, which is nothing that happens but something that
 //! does not; what leaves a node is looked at in [`super::private`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use boltgrid_market::cohort::FeederSum;
 use boltgrid_metering::feeder::{
@@ -30,9 +31,16 @@ pub(in crate::sim) struct Sums {
     /// From which interval on something is hidden, where meters are read well enough to tell.
     hidden: Option<Interval>,
     gaps: u64,
+    /// Nodes that say something else than what their meter shows.
+    misreporting: BTreeSet<usize>,
 }
 
 impl Sums {
+    /// A node says something else than what its meter shows.
+    pub(in crate::sim) fn misreports(&mut self, node: usize) {
+        self.misreporting.insert(node);
+    }
+
     /// A site takes more than its meter shows from this interval on.
     pub(in crate::sim) const fn hide_from(&mut self, interval: Interval) {
         self.hidden = Some(interval);
@@ -68,8 +76,7 @@ impl Sums {
         let Ok(told) = sum.sum else { return };
         let roster = facts.roster(interval);
         let sites = cohort(facts, &roster, books, interval);
-        // Whoever lies about its energy is in the sum with its lie; the feeder's meter is against that.
-        if sites.iter().any(|node| !facts.honest[*node]) {
+        if sites.iter().any(|node| self.misreporting.contains(node)) {
             return;
         }
         let shown: Vec<Option<i64>> = sites.iter().map(|node| self.net(*node, interval)).collect();

@@ -179,6 +179,7 @@ impl World {
                 self.nodes[node].archive.push_back((*interval, id));
             }
             Notice::NotTaken(_)
+            | Notice::Passed(_)
             | Notice::Placed { .. }
             | Notice::Cleared(_)
             | Notice::Lapsed { .. }
@@ -206,6 +207,7 @@ impl World {
             Notice::NotTaken(_)
             | Notice::NoDecision(_)
             | Notice::Summed(_)
+            | Notice::Passed(_)
             | Notice::Confirmed { .. }
             | Notice::Lapsed { .. }
             | Notice::NotSettled(..)
