@@ -33,6 +33,7 @@ mod session;
 mod settings;
 pub(crate) mod setup;
 mod tally;
+mod well;
 mod words;
 
 use std::convert::Infallible;

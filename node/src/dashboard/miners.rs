@@ -1,5 +1,5 @@
-//! The page Miners: machines with their break-even beside the price, decisions with their reasons, and
-//! the owner's own word for a while.
+//! The page Miners: machines with their break-even beside the price, a well where there is one,
+//! decisions with their reasons, and the owner's own word for a while.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::format::{Format, Quantity};
 use super::frame::{Frame, Notice, show};
+use super::well::Well;
 use super::words::{Words, fill};
 use super::{Dashboard, login, reasons};
 use crate::access::Role;
@@ -47,6 +48,7 @@ struct Live {
     spare: Option<Quantity>,
     price: Option<Quantity>,
     machines: Vec<Machine>,
+    well: Option<Well>,
     decisions: Vec<Decision>,
 }
 
@@ -163,6 +165,7 @@ impl Live {
             spare: status.spare_brings_msat_per_kwh.map(|it| format.price(it)),
             price: Some(format.price(price)),
             machines: status.machines.iter().map(|it| machine(it, price, w, format)).collect(),
+            well: status.gas.as_ref().map(|it| Well::new(it, w, format)),
             decisions: latest
                 .map(|it| Decision {
                     time: dashboard.clock_at(it.at_unix_ms),

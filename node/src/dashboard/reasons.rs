@@ -4,6 +4,7 @@
 //! Not for: deciding anything; the reasons are those of the parts that decided.
 
 use boltgrid_market::payments::Why;
+use boltgrid_miners::flare::Because;
 use boltgrid_miners::plan::Reason;
 
 use super::words::{Words, fill};
@@ -57,6 +58,39 @@ const fn machine(reason: &Reason, w: &'static Words) -> &'static str {
     }
 }
 
+/// Every reason why a generator gives no more.
+const GENERATOR_REASONS: [Because; 9] = [
+    Because::AllGas,
+    Because::Rated,
+    Because::NoDemand,
+    Because::BelowLeast,
+    Because::WarmsUp,
+    Because::Rests,
+    Because::GasUnknown,
+    Because::Silent,
+    Because::RunsOn,
+];
+
+/// Why a generator gives no more, from the words of the dispatcher.
+pub(super) fn of_generator(said: &str, w: &'static Words) -> String {
+    let known = GENERATOR_REASONS.iter().find(|because| because.to_string() == said);
+    known.map_or_else(|| said.to_owned(), |because| generator(*because, w).to_owned())
+}
+
+const fn generator(because: Because, w: &'static Words) -> &'static str {
+    match because {
+        Because::AllGas => w.r_all_gas,
+        Because::Rated => w.r_rated,
+        Because::NoDemand => w.r_no_demand,
+        Because::BelowLeast => w.r_below_least,
+        Because::WarmsUp => w.r_warms_up,
+        Because::Rests => w.r_generator_rests,
+        Because::GasUnknown => w.r_gas_unknown,
+        Because::Silent => w.r_silent,
+        Because::RunsOn => w.r_generator_runs_on,
+    }
+}
+
 /// Why a meter shows nothing that can be relied on.
 pub(super) fn of_stale(stale: &Stale, w: &'static Words) -> String {
     let device = ("device", &*stale.device);
@@ -103,6 +137,19 @@ mod tests {
             seen.push(translated);
         }
         assert_eq!(of_machine("cold in the cellar", german), "cold in the cellar");
+    }
+
+    #[test]
+    fn every_reason_of_a_generator_has_words_of_its_own_in_both_languages() {
+        let (english, german) = (Language::English.words(), Language::German.words());
+        let mut seen = Vec::new();
+        for because in GENERATOR_REASONS {
+            let said = because.to_string();
+            assert_eq!(of_generator(&said, english), said, "the page says what the node says");
+            let translated = of_generator(&said, german);
+            assert!(translated != said && !seen.contains(&translated), "{said}");
+            seen.push(translated);
+        }
     }
 
     #[test]

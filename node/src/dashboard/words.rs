@@ -238,6 +238,17 @@ words! {
     no_decisions: "Nothing was switched yet.", "Noch wurde nichts geschaltet.";
     miners_help: "A machine runs while a kilowatt-hour costs less than its break-even: what its hashes earn and its heat replaces, less pool fee and wear.",
         "Eine Maschine läuft, solange eine Kilowattstunde weniger kostet, als sie lohnt: was ihre Hashes verdienen und ihre Wärme ersetzt, weniger Poolgebühr und Verschleiß.";
+    well: "Well and generator", "Gasquelle und Generator";
+    to_give: "Is to give", "Soll liefern";
+    gas_heat: "Gas gives", "Gas liefert";
+    generator_wear: "Runs above", "Läuft ab";
+    flare: "Flare", "Fackel";
+    flare_burns: "burns", "brennt";
+    flare_is_out: "is out", "ist aus";
+    gas_used: "Gas made use of", "Genutztes Gas";
+    generated: "Generated", "Erzeugt";
+    well_help: "The generator burns gas that would be flared otherwise. It sells what others pay more for than its wear, and feeds machines with the rest.",
+        "Der Generator verbrennt Gas, das sonst abgefackelt würde. Er verkauft, wofür andere mehr als seinen Verschleiß zahlen, und versorgt mit dem Rest Maschinen.";
     decide: "Decide yourself", "Selbst entscheiden";
     power_w: "Power in W, 0 for off", "Leistung in W, 0 für aus";
     for_minutes: "For minutes", "Für Minuten";
@@ -328,6 +339,15 @@ words! {
     gap: "gap", "Lücke";
 
     // Why machines do what they do, meters say nothing, and dues are in dispute.
+    r_all_gas: "it takes all the gas there is", "er nimmt alles Gas, das da ist";
+    r_rated: "it gives all that it can", "er liefert, was er kann";
+    r_no_demand: "nobody wants more at more than its wear", "niemand will mehr für mehr als seinen Verschleiß";
+    r_below_least: "what is wanted, or the gas, is less than its least load", "was gewünscht ist oder das Gas ist weniger als seine Mindestlast";
+    r_warms_up: "it warms up", "er läuft warm";
+    r_generator_rests: "it was stopped a short while ago", "er wurde vor Kurzem angehalten";
+    r_gas_unknown: "the gas meter says nothing", "der Gaszähler sagt nichts";
+    r_silent: "it does not answer", "er antwortet nicht";
+    r_generator_runs_on: "it was started a short while ago, so it runs on at its least load", "er wurde vor Kurzem gestartet und läuft mit Mindestlast weiter";
     r_pays: "it earns more than its power would bring or costs", "sie verdient mehr, als ihr Strom bringen würde oder kostet";
     r_heats: "its heat is wanted", "ihre Wärme wird gebraucht";
     r_too_dear: "its power is worth more elsewhere", "ihr Strom ist anderswo mehr wert";
