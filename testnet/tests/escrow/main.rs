@@ -10,7 +10,7 @@ use boltgrid::rpc::{ChannelRpcClient, EscrowListRpcClient, EscrowRpcClient};
 use boltgrid_protocol::escrow::Releases;
 use boltgrid_testnet::chain::Choice;
 
-use world::{ARBITER, ESCROW_SAT, PAYEE, PAYER, World};
+use world::{ARBITER, ASKED_SAT, ESCROW_SAT, PAYEE, PAYER, World};
 
 /// The chain: ours, or the real bitcoind that there is.
 fn chain() -> Choice {
@@ -24,6 +24,11 @@ const CASES: [(Releases, bool, bool); 4] = [
     (Releases::Missed, true, false),
     (Releases::Missed, false, true),
 ];
+
+/// How long before the end of a hold its payee gives the amount back.
+const GIVES_BACK_BEFORE_BLOCKS: u32 = 2;
+/// So many intervals ahead that no reading decides before a test is over.
+const FAR_AHEAD: u64 = 400;
 
 const fn end(to_payee: bool) -> EscrowStage {
     if to_payee { EscrowStage::Released } else { EscrowStage::GivenBack }
@@ -142,5 +147,52 @@ async fn the_arbiter_rules_where_the_payer_has_gone_and_nobody_is_asked_below_du
     world.is_up(PAYER).await;
     all_end(&world, &[(escrow, true)], before_sat).await;
     assert!(!world.log(ARBITER).contains("could not be locked"));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_are_asked_above_their_limits_and_the_payer_may_release_before_readings_say() {
+    let world = World::new(&chain()).await;
+    let before_sat = world.sendable_sat().await;
+    let ask = || world.propose_of(ASKED_SAT, Releases::Delivered, false, FAR_AHEAD);
+
+    let declined = ask().await;
+    world.is(ARBITER, &declined, EscrowStage::Asked).await;
+    world.command(ARBITER, &["escrow", "decline", &declined]);
+    world.is(PAYER, &declined, EscrowStage::Refused).await;
+    assert_eq!(world.sendable_sat().await, before_sat, "nothing was locked");
+
+    let escrow = ask().await;
+    for node in [ARBITER, PAYEE] {
+        world.is(node, &escrow, EscrowStage::Asked).await;
+        let listed = world.command(node, &["escrow", "list"]);
+        assert!(listed.contains(&escrow) && listed.contains("boltgrid escrow accept"), "{listed}");
+        world.command(node, &["escrow", "accept", &escrow]);
+    }
+    world.is(PAYEE, &escrow, EscrowStage::Locked).await;
+    world.command(PAYER, &["escrow", "release", &escrow]);
+    for node in [PAYER, PAYEE] {
+        world.is(node, &escrow, EscrowStage::Released).await;
+    }
+    world::eventually("the payer has sent it, and no more", async || {
+        world.sendable_sat().await == before_sat - ASKED_SAT
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_released_is_given_back_before_its_hold_runs_out_and_off_the_chain() {
+    let world = World::new(&chain()).await;
+    let before_sat = world.sendable_sat().await;
+    let escrow = world.propose(Releases::Delivered, true, FAR_AHEAD).await;
+    world.is(PAYEE, &escrow, EscrowStage::Locked).await;
+    // Lightning's library adds some blocks to what was agreed, by chance.
+    let held = world.view(PAYEE, &escrow).await.and_then(|it| it.claim_before_height).unwrap();
+    let last = held - GIVES_BACK_BEFORE_BLOCKS;
+    world.mine_and_see(last - 1 - world.height(PAYEE).await).await;
+    world.is(PAYEE, &escrow, EscrowStage::Locked).await;
+    world.mine_and_see(1).await;
+    all_end(&world, &[(escrow, false)], before_sat).await;
     world.stop().await;
 }

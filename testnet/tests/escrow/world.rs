@@ -45,6 +45,10 @@ const FUNDS: Amount = Amount::from_sat(3_000_000);
 const CHANNEL_SAT: u64 = 1_000_000;
 /// What is locked in every escrow of these tests.
 pub(crate) const ESCROW_SAT: u64 = 20_000;
+/// What every node signs without asking its owner.
+const UNASKED_MAX_SAT: u64 = 50_000;
+/// More than that.
+pub(crate) const ASKED_SAT: u64 = UNASKED_MAX_SAT + 10_000;
 /// More than any meter here shows.
 const TOO_MUCH_MWH: u64 = 1_000_000_000_000;
 
@@ -231,6 +235,28 @@ impl World {
         self.faucet.mine(blocks).await.unwrap();
     }
 
+    /// Finds blocks, and waits until both sides of the channel have seen them.
+    pub(crate) async fn mine_and_see(&self, blocks: u32) {
+        let before = self.height(PAYER).await.max(self.height(PAYEE).await);
+        self.mine(blocks).await;
+        for node in [PAYER, PAYEE] {
+            eventually("a node sees the new blocks", async || {
+                self.height(node).await >= before + blocks
+            })
+            .await;
+        }
+    }
+
+    pub(crate) async fn height(&self, node: usize) -> u32 {
+        let status = self.client(node).status().await.ok();
+        status.and_then(|it| it.lightning).map_or(0, |it| it.height_blocks)
+    }
+
+    /// What a command of the node's owner prints.
+    pub(crate) fn command(&self, node: usize, arguments: &[&str]) -> String {
+        boltgrid(&self.nodes[node].folder, &[arguments, &["--config", "config.toml"]].concat())
+    }
+
     /// Terms whose condition is over two intervals that begin soon.
     pub(crate) fn terms(&self, releases: Releases, is_met: bool) -> ProposeTerms {
         let current = clock::now().to_unix_ms() / INTERVAL_MS;
@@ -250,10 +276,21 @@ impl World {
 
     /// Proposes such an escrow, over intervals so much later; returns its name.
     pub(crate) async fn propose(&self, releases: Releases, is_met: bool, later: u64) -> String {
+        self.propose_of(ESCROW_SAT, releases, is_met, later).await
+    }
+
+    /// The same of another amount.
+    pub(crate) async fn propose_of(
+        &self,
+        amount_sat: u64,
+        releases: Releases,
+        is_met: bool,
+        later: u64,
+    ) -> String {
         let client = self.client(PAYER);
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let mut terms = self.terms(releases, is_met);
+            let mut terms = ProposeTerms { amount_sat, ..self.terms(releases, is_met) };
             terms.first_interval += later;
             terms.until_interval += later;
             match EscrowRpcClient::propose(&client, terms).await {
@@ -447,7 +484,8 @@ fn found(at: &Path, chain: &Source, farm: &DeviceFarm) -> Vec<Node> {
              bitcoind_url = \"http://{}:{}\"\nbitcoind_user = \"{}\"\n\
              bitcoind_password_file = \"../password\"\n\
              [channels]\nautomatic = false\n\
-             [owner]\ntrade = false\narbitrate_max_sat = 50000\nescrow_accept_max_sat = 50000\n\
+             [owner]\ntrade = false\narbitrate_max_sat = {UNASKED_MAX_SAT}\n\
+             escrow_accept_max_sat = {UNASKED_MAX_SAT}\n\
              [site.meter]\naddress = \"{}\"\nunit = 1\nrating_w = 50000\n",
             port(place, 0),
             bootstrap.unwrap_or_default(),
