@@ -82,7 +82,7 @@ pub enum Step {
         /// Whose.
         node: usize,
     },
-    /// A cheat is killed, and keeps a copy of its data.
+    /// A cheat stops in order, and keeps a copy of its data.
     Keep {
         /// Who.
         node: usize,
@@ -116,7 +116,7 @@ impl fmt::Display for Step {
             }
             Self::FillDisk { node } => write!(f, "{node}'s disk is full"),
             Self::FreeDisk { node } => write!(f, "{node}'s disk has room again"),
-            Self::Keep { node } => write!(f, "{node} is killed, and its data copied"),
+            Self::Keep { node } => write!(f, "{node} stops, and its data is copied"),
             Self::Cheat { node } => write!(f, "{node} cheats: it is killed, and the copy closes"),
         }
     }

@@ -81,7 +81,8 @@ impl World {
             Step::FillDisk { node } => self.fill_disk(*node).await?,
             Step::FreeDisk { node } => disks::free(&self.data(*node))?,
             Step::Keep { node } => {
-                self.kill(*node).await?;
+                // What a kill leaves may be stale, and such a channel is closed at the next start.
+                self.stop(*node).await?;
                 let folder = &self.stations[*node].folder;
                 copy(&folder.join(DATA), &folder.join(COPY))?;
             }
