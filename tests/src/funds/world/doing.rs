@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Flaw, LOOK_EVERY, Trouble, World, tail};
 use crate::funds::check::{Deal, Violation};
-use crate::funds::line::{Ask, Told};
+use crate::funds::line::{Ask, Seen, Told};
 use crate::funds::purse::DATA;
 use crate::funds::step::Step;
 
@@ -24,6 +24,10 @@ const FULL_TIME: Duration = Duration::from_secs(40);
 const SEND_TIME: Duration = Duration::from_secs(10);
 /// Blocks after which a cheat has its money, if nobody is awake.
 const SLEEP_BLOCKS: u32 = 150;
+/// How long it may take to claim what it can after so many blocks, …
+const SLEEP_TIME: Duration = Duration::from_secs(3);
+/// … and how often that is, at most.
+const SLEEPS_MAX: usize = 8;
 /// How long a channel may take to be usable again after a start.
 const RETURN_TIME: Duration = Duration::from_secs(60);
 /// What a cheat keeps beside its data.
@@ -261,10 +265,23 @@ impl World {
         }
         self.mine(1).await?;
         if self.options.flaw == Some(Flaw::Sleep) {
-            self.mine(SLEEP_BLOCKS).await?;
-            sleep(Duration::from_secs(2)).await;
-            self.mine(1).await?;
+            self.sleep_on(node).await?;
         }
+        Ok(())
+    }
+}
+
+impl World {
+    /// Finds blocks until a cheat has all that its copy gives it: payments that were on their way when
+    /// it was made have to be claimed in two steps, each of which has to wait.
+    async fn sleep_on(&mut self, cheat: usize) -> Result<(), Trouble> {
+        for _ in 0..SLEEPS_MAX {
+            self.mine(SLEEP_BLOCKS).await?;
+            if self.until((cheat, SLEEP_TIME), Seen::is_out).await {
+                return Ok(());
+            }
+        }
+        self.tell(&format!("{cheat} has not all that its copy gives it"));
         Ok(())
     }
 }
