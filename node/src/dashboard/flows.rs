@@ -14,6 +14,8 @@ pub(super) struct Flows {
     pub(super) sun_mw: i64,
     /// None without a battery.
     pub(super) battery_mw: Option<i64>,
+    /// None while no generator gives anything.
+    pub(super) generator_mw: Option<i64>,
     pub(super) neighbours_mw: i64,
     pub(super) supplier_mw: i64,
     /// What the house uses, machines apart; never negative.
@@ -36,9 +38,11 @@ impl Flows {
         };
         let miners_mw = miners_mw.map(|mw| mw.max(0));
         let load = state.load_mw.to_milliwatts();
+        let generator_mw = state.generator_mw.to_milliwatts().max(0);
         Self {
             sun_mw: state.pv_mw.to_milliwatts().max(0),
             battery_mw: state.battery.map(|it| it.power_mw.to_milliwatts().saturating_neg()),
+            generator_mw: (generator_mw > 0).then_some(generator_mw),
             neighbours_mw,
             supplier_mw: net.saturating_sub(neighbours_mw),
             house_mw: load.saturating_sub(miners_mw.unwrap_or(0)).max(0),
@@ -99,6 +103,17 @@ mod tests {
         assert_eq!((flows.house_mw, flows.miners_mw), (600_000, Some(2_400_000)));
         let wrong = Flows::new(&state(0, 1_000, 1_000), Some(2_400_000), Power::ZERO);
         assert_eq!(wrong.house_mw, 0, "machines' own word may come late");
+    }
+
+    #[test]
+    fn what_generators_give_stands_beside_what_comes_from_outside() {
+        let generator_mw = Power::from_watts(5_000).unwrap();
+        let state = SiteState { generator_mw, ..state(1_000, 6_000, 0) };
+        let flows = Flows::new(&state, Some(5_500_000), Power::ZERO);
+        assert_eq!(flows.generator_mw, Some(5_000_000));
+        let given = flows.supplier_mw + 5_000_000;
+        assert_eq!(flows.house_mw + 5_500_000, given, "what is given is what is used");
+        assert_eq!(Flows::new(&self::state(0, 0, 0), None, Power::ZERO).generator_mw, None);
     }
 
     #[test]

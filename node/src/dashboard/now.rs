@@ -54,6 +54,8 @@ struct Live {
 struct Picture {
     house: Quantity,
     spokes: Vec<Spoke>,
+    /// What of the drawing is seen.
+    view_box: &'static str,
 }
 
 /// One part beside the house, and the line between them.
@@ -128,7 +130,10 @@ impl Live {
         let state = answers.site.state.borrow().clone();
         let traded = traded(report.as_ref(), charter.interval.interval_ms);
         let miners_mw = miners(dashboard);
-        let flows = state.as_ref().map(|state| Flows::new(state, miners_mw, traded));
+        let mut flows = state.as_ref().map(|state| Flows::new(state, miners_mw, traded));
+        if let Some(flows) = flows.as_mut().filter(|_| answers.dispatch.status().gas.is_some()) {
+            flows.generator_mw.get_or_insert(0);
+        }
         let price = report.as_ref().and_then(|report| report.price_msat_per_kwh);
         let tariff = charter.tariff.at(now);
         let said = [
@@ -199,11 +204,16 @@ fn picture(w: &'static Words, format: Format, state: &SiteState, flows: &Flows) 
         let note = fill(w.stored, &[("percent", &percent)]);
         spokes.push(spoke("battery", w.battery, mw, note));
     }
+    if let Some(mw) = flows.generator_mw {
+        spokes.push(spoke("generator", w.generator, mw, String::new()));
+    }
     if let Some(mw) = flows.miners_mw {
         let note = if mw == 0 { w.off.to_owned() } else { String::new() };
         spokes.push(spoke("miners", w.miners, mw.saturating_neg(), note));
     }
-    Picture { house: format.power(flows.house_mw), spokes }
+    // A generator stands above the rest.
+    let view_box = if flows.generator_mw.is_some() { "0 -50 640 490" } else { "0 0 640 440" };
+    Picture { house: format.power(flows.house_mw), spokes, view_box }
 }
 
 /// Less than this in milliwatts, either way, is drawn as no flow.

@@ -99,6 +99,7 @@ words! {
     sun: "Sun", "Sonne";
     house: "House", "Haus";
     battery: "Battery", "Batterie";
+    generator: "Generator", "Generator";
     neighbours: "Neighbours", "Nachbarn";
     supplier: "Supplier", "Versorger";
     picture: "Where power comes from and goes to now", "Woher der Strom jetzt kommt und wohin er geht";
