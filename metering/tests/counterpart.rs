@@ -11,11 +11,11 @@ use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 
-use boltgrid_metering::drivers::Bus;
 use boltgrid_metering::drivers::modbus_map::{ModbusMapConfig, ModbusMeter};
-use boltgrid_metering::drivers::sunspec::SunSpecMeter;
+use boltgrid_metering::drivers::sunspec::{self, SunSpecBattery, SunSpecMeter};
+use boltgrid_metering::drivers::{Bus, DeviceError};
 use boltgrid_metering::quantity::Line;
-use boltgrid_protocol::units::Power;
+use boltgrid_protocol::units::{Energy, Power};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -23,6 +23,9 @@ use tokio::time::timeout;
 const MAP_UNIT: u8 = 1;
 const METER_UNIT: u8 = 2;
 const GENERATOR_UNIT: u8 = 3;
+const STRINGS_UNIT: u8 = 4;
+const BANK_UNIT: u8 = 5;
+const MODULE_UNIT: u8 = 6;
 /// How long the counterpart may take to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
 /// How long it may take to answer there.
@@ -83,6 +86,8 @@ async fn everything_is_read(wire: &str) {
     assert_eq!((shown.power, shown.frequency_mhz), (watts(-1_500), Some(49_980)));
     assert_eq!((shown.import.unwrap().count, shown.export.unwrap().count), (700, 5_000_000_000));
 
+    batteries_are_read(&bus).await;
+
     let quick = Bus::new(address.parse().unwrap(), Duration::from_millis(300));
     if wire != "rtu" {
         // A unit that is not there does not answer; the others still do.
@@ -92,6 +97,30 @@ async fn everything_is_read(wire: &str) {
         assert_eq!(meter.read().await.unwrap().power, watts(-1_230));
         assert_eq!(mapped.read().await.unwrap().power, watts(-375));
     }
+}
+
+/// One of which a string is off, one that shows its DC side and its strings only, and a module's cells.
+async fn batteries_are_read(bus: &Bus) {
+    let watt_hours = |wh: u64| Energy::from_milliwatt_hours(wh * 1_000);
+
+    let battery = SunSpecBattery::open(bus, STRINGS_UNIT, "strings", None, None).await.unwrap();
+    let sample = battery.read().await.unwrap();
+    assert_eq!(Some(sample.power), watts(-1_500));
+    assert_eq!((sample.stored, sample.capacity), (watt_hours(2_500), watt_hours(5_000)));
+
+    let bank = SunSpecBattery::open(bus, BANK_UNIT, "bank", None, None).await.unwrap();
+    let sample = bank.read().await.unwrap();
+    assert_eq!(Some(sample.power), watts(3_900));
+    assert_eq!((sample.stored, sample.capacity), (watt_hours(14_000), watt_hours(20_000)));
+    assert!(!bank.is_controllable());
+
+    assert_eq!(sunspec::models(bus, MODULE_UNIT, "module").await.unwrap(), [1, 805]);
+    for unit in [BANK_UNIT, MODULE_UNIT] {
+        let error = SunSpecMeter::open(bus, unit, "no meter", None).await.unwrap_err();
+        assert!(matches!(error, DeviceError::ModelMissing { .. }), "{error}");
+    }
+    let error = SunSpecBattery::open(bus, MODULE_UNIT, "cells", None, None).await.unwrap_err();
+    assert!(matches!(error, DeviceError::ModelMissing { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 """A Modbus device by pymodbus, with SunSpec registers by pysunspec2: neither knows anything of ours.
 
 Unit 1 is an Eastron SDM630 (input registers, floats), unit 2 a SunSpec meter (model 203), unit 3 one of
-model 701. Serves it over TCP (`tcp`), as RTU frames over TCP (`rtu-tcp`) or over a serial line
+model 701, unit 4 a battery with its inverter and a string that is off (713, 803), unit 5 a battery that
+shows its DC side (802, 804, 805), unit 6 a module of one (805). Serves it over TCP (`tcp`), as RTU frames over TCP (`rtu-tcp`) or over a serial line
 (`rtu`), says where on standard output, and runs until it is killed.
 """
 
@@ -33,14 +34,10 @@ def eastron():
     return ModbusSlaveContext(ir=ModbusSparseDataBlock(words))
 
 
-def sunspec(number, values):
-    common = FileClientModel(1)
-    for name, text in (("Mn", "nobody"), ("Md", "none"), ("SN", "1"), ("DA", 1)):
-        common.points[name].value = text
-    model = FileClientModel(number)
-    for name, value in values.items():
-        model.points[name].value = value
-    data = b"SunS" + common.get_mb() + model.get_mb() + bytes.fromhex("ffff0000")
+def sunspec(*models):
+    common = {"Mn": "nobody", "Md": "none", "SN": "1", "DA": 1}
+    models = [FileClientModel(number, data=values) for number, values in ((1, common), *models)]
+    data = b"SunS" + b"".join(model.get_mb() for model in models) + bytes.fromhex("ffff0000")
     words = struct.unpack(f">{len(data) // 2}H", data)
     block = {WIRE + 40000 + place: word for place, word in enumerate(words)}
     return ModbusSlaveContext(hr=ModbusSparseDataBlock(block))
@@ -55,6 +52,18 @@ GENERATOR = {
     "ACType": 0, "W": 1500, "WL1": 1500, "W_SF": 0, "VL1": 2301, "V_SF": -1, "Hz": 49980, "Hz_SF": -3,
     "TotWhInj": 5000000000, "TotWhAbs": 700, "TotWh_SF": 0,
 }
+# What a model does not have in these is "not implemented" as SunSpec writes it, optional or not.
+STORAGE = {"WHRtg": 100, "WH_SF": 2, "SoC": 700, "Pct_SF": -1}
+STRINGS = {
+    "NStr": 2, "NStrCon": 1, "SoC_SF": -1, "string": [
+        {"StrNMod": 4, "StrSt": 3, "StrSoC": 500, "StrA": -12},
+        {"StrNMod": 4, "StrSt": 1, "StrSoC": 900, "StrA": 0},
+    ],
+}
+BANK = {"WHRtg": 200, "WHRtg_SF": 2, "ChaSt": 4, "V": 5200, "V_SF": -1, "A": -75, "A_SF": -1}
+STRING_ONE = {"Idx": 1, "NMod": 10, "St": 3, "SoC": 40, "SoC_SF": 0}
+STRING_TWO = {"Idx": 2, "NMod": 30, "St": 3, "SoC": 800, "SoC_SF": -1}
+MODULE = {"StrIdx": 1, "ModIdx": 1, "NCell": 2, "SoC": 40, "V": 520, "V_SF": -1}
 
 
 def bridged():
@@ -75,7 +84,14 @@ def bridged():
 
 
 async def main(wire):
-    units = {1: eastron(), 2: sunspec(203, METER), 3: sunspec(701, GENERATOR)}
+    units = {
+        1: eastron(),
+        2: sunspec((203, METER)),
+        3: sunspec((701, GENERATOR)),
+        4: sunspec((701, GENERATOR), (713, STORAGE), (803, STRINGS)),
+        5: sunspec((802, BANK), (804, STRING_ONE), (804, STRING_TWO), (805, MODULE)),
+        6: sunspec((805, MODULE)),
+    }
     context = ModbusServerContext(slaves=units, single=False)
     if wire == "rtu":
         ours, theirs = bridged()

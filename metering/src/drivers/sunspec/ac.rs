@@ -9,9 +9,14 @@ use super::point::{float_thousandths, optional_thousandths, power, thousandths};
 use super::unit::Unit;
 use crate::drivers::{DeviceError, PointRejected};
 
+/// Whether the unit is an inverter.
+pub(super) fn is_there(unit: &Unit) -> bool {
+    unit.has::<Model103>() || unit.has::<Model113>() || unit.has::<Model701>()
+}
+
 /// Refuses a unit that is no inverter.
 pub(super) fn require(unit: &Unit) -> Result<(), DeviceError> {
-    if unit.has::<Model103>() || unit.has::<Model113>() || unit.has::<Model701>() {
+    if is_there(unit) {
         Ok(())
     } else {
         Err(unit.missing("inverter (101 to 103, 111 to 113, 701)"))

@@ -1,17 +1,20 @@
 //! A SunSpec battery: what it holds, what it can do, and making it do it.
 
 use boltgrid_protocol::units::{Energy, OutOfRange, Power, scale_floor};
-use sunspec::EnumValue;
 use sunspec::models::model120::Model120;
 use sunspec::models::model124::{Model124, StorCtlMod};
 use sunspec::models::model702::Model702;
 use sunspec::models::model704::{Model704, WSetEna, WSetMod};
 use sunspec::models::model713::Model713;
 use sunspec::models::model802::Model802;
+use sunspec::models::model803::Model803;
+use sunspec::models::model804::Model804;
+use sunspec::{EnumValue, FixedSize};
 
+use super::bank::Bank;
 use super::point::{capacity, optional_thousandths, per_cent, power, rating, thousandths};
 use super::unit::Unit;
-use super::{ac, ports, pv, strings};
+use super::{ac, bank, dc, ports, pv, strings};
 use crate::drivers::{Bus, DeviceError, PointRejected};
 use crate::sample::BatterySample;
 use crate::scale::{ScaleFactor, ScaleRejected};
@@ -19,10 +22,11 @@ use crate::scale::{ScaleFactor, ScaleRejected};
 /// All of it, in thousandths of a per cent.
 const WHOLE: u64 = 100_000;
 
-/// A battery with its inverter.
+/// A battery with its inverter, or one that shows its DC side only (802).
 #[derive(Debug)]
 pub struct SunSpecBattery {
     unit: Unit,
+    has_inverter: bool,
     rated: Option<Power>,
     capacity: Energy,
 }
@@ -42,9 +46,14 @@ impl SunSpecBattery {
         known_capacity: Option<Energy>,
     ) -> Result<Self, DeviceError> {
         let unit = Unit::discover(bus, unit, name).await?;
-        ac::require(&unit)?;
-        if !unit.has::<Model124>() && !unit.has::<Model713>() && !unit.has::<Model802>() {
-            return Err(unit.missing("storage (124, 713, 802)"));
+        let has_inverter = ac::is_there(&unit);
+        if !has_inverter && !unit.has::<Model802>() {
+            return Err(unit.missing("inverter (101 to 103, 111 to 113, 701) or battery (802)"));
+        }
+        let of_strings = unit.has::<Model803>() || unit.has::<Model804>();
+        let of_all = unit.has::<Model124>() || unit.has::<Model713>() || unit.has::<Model802>();
+        if !of_all && !of_strings {
+            return Err(unit.missing("storage (124, 713, 802 to 804)"));
         }
         let rated = match rated {
             Some(rated) => Some(rated),
@@ -55,7 +64,7 @@ impl SunSpecBattery {
             None => known_capacity
                 .ok_or_else(|| unit.missing("capacity (802, 713, or `capacity_wh`)"))?,
         };
-        Ok(Self { unit, rated, capacity })
+        Ok(Self { unit, has_inverter, rated, capacity })
     }
 
     /// Reads the battery.
@@ -65,22 +74,16 @@ impl SunSpecBattery {
     /// [`DeviceError`].
     pub async fn read(&self) -> Result<BatterySample, DeviceError> {
         let unit = &self.unit;
-        let strings = match strings::of_hybrid(unit, self.rated).await? {
-            Some(strings) => Some(strings),
-            None => ports::of_hybrid(unit, self.rated).await?,
-        };
-        let power = match strings {
-            Some(strings) => difference(strings.charging, strings.discharging),
-            None => difference(Power::ZERO, ac::output(unit, self.rated).await?),
-        };
+        let power = self.power().await?;
         let basic = unit.read_if_present::<Model124>().await?;
         let full = unit.read_if_present::<Model802>().await?;
         let newer = unit.read_if_present::<Model713>().await?;
+        let bank = bank::of(unit).await?;
         let charge = charge(basic.as_ref(), full.as_ref(), newer.as_ref());
+        let charge = of_connected(unit.point("ChaState", charge)?, bank);
         let charge = unit.point("ChaState", charge)?;
-        let stored = scale_floor(self.capacity.to_milliwatt_hours(), charge, WHOLE)
-            .map_err(|OutOfRange| PointRejected::Scale(ScaleRejected::TooLarge));
-        let stored = Energy::from_milliwatt_hours(unit.point("ChaState", stored)?);
+        let capacity = unit.point("NStrCon", connected(self.capacity, bank))?;
+        let stored = unit.point("ChaState", part(capacity, charge, WHOLE))?;
         let reference = match &basic {
             Some(basic) => Some(unit.point("WChaMax", reference(basic))?),
             None => None,
@@ -95,8 +98,27 @@ impl SunSpecBattery {
             (Some(only), None) | (None, Some(only)) => only,
             (None, None) => self.rated.unwrap_or_default(),
         };
-        let (charge_max, discharge_max) = (most(charge_max), most(discharge_max));
-        Ok(BatterySample { power, stored, capacity: self.capacity, charge_max, discharge_max })
+        let (charge_max, discharge_max) = match bank {
+            Some(Bank { connected: 0, .. }) => (Power::ZERO, Power::ZERO),
+            Some(_) | None => (most(charge_max), most(discharge_max)),
+        };
+        Ok(BatterySample { power, stored, capacity, charge_max, discharge_max })
+    }
+
+    /// What it takes; negative when it gives.
+    async fn power(&self) -> Result<Power, DeviceError> {
+        let unit = &self.unit;
+        if !self.has_inverter {
+            return dc::taken(unit, self.rated).await;
+        }
+        let strings = match strings::of_hybrid(unit, self.rated).await? {
+            Some(strings) => Some(strings),
+            None => ports::of_hybrid(unit, self.rated).await?,
+        };
+        Ok(match strings {
+            Some(strings) => difference(strings.charging, strings.discharging),
+            None => difference(Power::ZERO, ac::output(unit, self.rated).await?),
+        })
     }
 
     /// Makes the battery take `wanted` (negative: give), or leaves it to itself again.
@@ -169,25 +191,43 @@ async fn stated_capacity(unit: &Unit) -> Result<Option<Energy>, DeviceError> {
     unit.point("WHRtg", stated.and_then(|mwh| mwh.map(capacity).transpose()))
 }
 
-/// How full it is, in thousandths of a per cent.
+/// How full it says that it is, in thousandths of a per cent.
 fn charge(
     basic: Option<&Model124>,
     full: Option<&Model802>,
     newer: Option<&Model713>,
-) -> Result<u64, PointRejected> {
-    let stated = match basic {
-        Some(basic) => optional_thousandths(basic.cha_state, basic.cha_state_sf)?,
-        None => None,
+) -> Result<Option<u64>, PointRejected> {
+    let by_basic = basic.map(|it| optional_thousandths(it.cha_state, it.cha_state_sf));
+    let full = full.filter(|it| !it.soc.is_invalid());
+    let stated = match (by_basic.transpose()?.flatten(), full, newer) {
+        (Some(stated), ..) => Some(stated),
+        (None, Some(full), _) => Some(thousandths(full.soc, full.soc_sf)?),
+        (None, None, Some(newer)) => optional_thousandths(newer.soc, newer.pct_sf)?,
+        (None, None, None) => None,
     };
-    if let Some(stated) = stated {
-        return per_cent(stated);
+    stated.map(per_cent).transpose()
+}
+
+/// How full what is connected of it is. While all strings are, that is what the battery says itself.
+fn of_connected(stated: Option<u64>, bank: Option<Bank>) -> Result<u64, PointRejected> {
+    let (is_whole, by_strings) =
+        bank.map_or((true, None), |bank| (bank.connected == bank.all, bank.charge));
+    let charge = if is_whole { stated.or(by_strings) } else { by_strings.or(stated) };
+    charge.ok_or(PointRejected::NotImplemented)
+}
+
+/// What can be held by the strings that are connected, or by all while none is.
+fn connected(whole: Energy, bank: Option<Bank>) -> Result<Energy, PointRejected> {
+    match bank {
+        Some(Bank { connected, all, .. }) if connected > 0 => part(whole, connected, all),
+        Some(_) | None => Ok(whole),
     }
-    if let Some(full) = full {
-        return per_cent(thousandths(full.soc, full.soc_sf)?);
-    }
-    let newer = newer.ok_or(PointRejected::NotImplemented)?;
-    let stated = optional_thousandths(newer.soc, newer.pct_sf)?;
-    per_cent(stated.ok_or(PointRejected::NotImplemented)?)
+}
+
+fn part(whole: Energy, parts: u64, of: u64) -> Result<Energy, PointRejected> {
+    let part = scale_floor(whole.to_milliwatt_hours(), parts, of);
+    let part = part.map_err(|OutOfRange| PointRejected::Scale(ScaleRejected::TooLarge))?;
+    Ok(Energy::from_milliwatt_hours(part))
 }
 
 /// The most it takes and gives, by the newer models, where they say.

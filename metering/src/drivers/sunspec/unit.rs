@@ -117,8 +117,13 @@ impl Unit {
         self.find::<M>().is_some()
     }
 
+    /// The models it has, in their order.
+    pub(super) fn models(&self) -> Vec<u16> {
+        self.models.iter().map(|found| found.id).collect()
+    }
+
     pub(super) fn missing(&self, wanted: &'static str) -> DeviceError {
-        let found = self.models.iter().map(|found| found.id).collect();
+        let found = self.models();
         DeviceError::ModelMissing { device: Arc::clone(&self.name), wanted, found }
     }
 
@@ -127,11 +132,23 @@ impl Unit {
         DeviceError::NotSunSpec { device: Arc::clone(&self.name), address: address.to_string() }
     }
 
-    /// Reads a model with its header, which must be as it was when it was found.
+    /// Reads a model.
     pub(super) async fn read<M: Model>(&self) -> Result<M, DeviceError> {
-        let Some(Found { id, first, count }) = self.find::<M>() else {
-            return Err(self.malformed::<M>(DecodeError::OutOfBounds));
-        };
+        let found = self.find::<M>();
+        self.read_at(found.ok_or_else(|| self.malformed::<M>(DecodeError::OutOfBounds))?).await
+    }
+
+    /// Reads all of a model that a unit may have several times.
+    pub(super) async fn read_all<M: Model>(&self) -> Result<Vec<M>, DeviceError> {
+        let mut models = Vec::new();
+        for found in self.models.iter().filter(|found| found.id == M::ID && found.count > 0) {
+            models.push(self.read_at(*found).await?);
+        }
+        Ok(models)
+    }
+
+    /// Reads a model with its header, which must be as it was when it was found.
+    async fn read_at<M: Model>(&self, Found { id, first, count }: Found) -> Result<M, DeviceError> {
         let mut words = Vec::with_capacity(usize::from(count) + usize::from(HEADER));
         // All of these lie below the end of the model, which `discover` has checked.
         let (mut at, end) = (u32::from(first - HEADER), u32::from(first) + u32::from(count));
