@@ -49,7 +49,9 @@ fn print(out: &mut impl Write, all: &[Found]) -> Result<(), CliError> {
         if !found.also.is_empty() {
             writeln!(out, "# the same answers fit: {}", found.also.join(", "))?;
         }
-        writeln!(out, "{}\n{}", found.section, found.settings)?;
+        if let Some(section) = found.section {
+            writeln!(out, "{section}\n{}", found.settings)?;
+        }
     }
     Ok(())
 }

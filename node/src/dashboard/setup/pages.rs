@@ -15,7 +15,7 @@ use super::said::{CharterForm, LimitsForm, MeterForm, MoneyForm, PlaceForm, Said
 use super::trying::Trying;
 use super::words::{self, Words as SetupWords};
 use super::{Progress, Setup};
-use crate::cli::meter::discover::look::Found;
+use crate::cli::meter::discover::look::{Found, METER};
 use crate::config::render;
 use crate::dashboard::format::{Format, Quantity};
 use crate::dashboard::frame::{Frame, Notice, show};
@@ -304,7 +304,7 @@ impl MeterView {
                 address: found.address.clone(),
                 power,
                 also: (!maps.is_empty()).then(|| fill(s.also_fits, &[("maps", &maps)])),
-                is_meter: found.section == "[site.meter]",
+                is_meter: found.section == Some(METER),
             }
         };
         Self {

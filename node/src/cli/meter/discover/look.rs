@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use boltgrid_metering::drivers::{Buses, DeviceError, Meter, MeterConfig, http, modbus_map};
+use boltgrid_metering::drivers::{
+    BusAddress, Buses, DeviceError, Meter, MeterConfig, http, modbus_map, sunspec,
+};
 use boltgrid_metering::quantity::Quantity;
 use boltgrid_metering::shown::Shown;
 use boltgrid_protocol::units::Power;
@@ -26,9 +28,18 @@ const UNITS: [u8; 6] = [1, 2, 3, 100, 126, 240];
 const PHASE_MV: std::ops::RangeInclusive<u32> = 90_000..=300_000;
 /// A grid's frequency, in mHz.
 const GRID_MHZ: std::ops::RangeInclusive<u32> = 45_000..=65_000;
-/// The models of inverters and of batteries, by their SunSpec numbers.
+/// The models of meters, of inverters and of batteries, by their SunSpec numbers.
+const METERS: [u16; 8] = [201, 202, 203, 204, 211, 212, 213, 214];
 const INVERTERS: [u16; 7] = [101, 102, 103, 111, 112, 113, 701];
-const BATTERIES: [u16; 4] = [124, 713, 714, 802];
+const BATTERIES: [u16; 6] = [124, 713, 714, 802, 803, 804];
+/// The model of a battery that is enough without an inverter's.
+const BANK: [u16; 1] = [802];
+/// The models of parts of a battery, which are none without the others: strings, modules, and what there
+/// is for flow batteries.
+const PARTS: [u16; 7] = [803, 804, 805, 806, 807, 808, 809];
+
+/// Where the meter at the grid connection belongs.
+pub(crate) const METER: &str = "[site.meter]";
 
 /// What was found at a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -37,8 +48,9 @@ pub(crate) struct Found {
     pub(crate) address: String,
     /// What it seems to be.
     pub(crate) what: String,
-    /// Where its lines belong in the config file, such as `[site.meter]`.
-    pub(crate) section: &'static str,
+    /// Where its lines belong in the config file, such as `[site.meter]`; nowhere where it has nothing
+    /// that a node reads.
+    pub(crate) section: Option<&'static str>,
     /// The lines.
     pub(crate) settings: String,
     /// What else the same answers would fit.
@@ -84,34 +96,11 @@ fn power(shown: &Shown) -> Option<String> {
 /// The units of a SunSpec bus, and whether anybody answers by Modbus at all.
 async fn sunspec(address: &str) -> (Vec<Found>, bool) {
     let (mut found, mut is_modbus) = (Vec::new(), false);
-    let buses = Buses::new(CONNECT_TIME);
+    let Ok(at) = address.parse::<BusAddress>() else { return (found, is_modbus) };
+    let Ok(bus) = Buses::new(CONNECT_TIME).at(&at, address) else { return (found, is_modbus) };
     for unit in UNITS {
-        let settings = format!("address = \"{address}\"\nunit = {unit}\n");
-        let Some(config) = parsed(&format!("driver = \"sunspec\"\n{settings}")) else { break };
-        let of = |what: String, section, power_mw| Found {
-            address: address.to_owned(),
-            what,
-            section,
-            settings: settings.clone(),
-            also: Vec::new(),
-            power_mw,
-        };
-        match Meter::open(&config, &buses, address, None).await {
-            Ok(mut meter) => {
-                let shown = meter.read().await.ok();
-                let power_mw = shown.as_ref().and_then(power);
-                found.push(of(format!("SunSpec meter, unit {unit}"), "[site.meter]", power_mw));
-            }
-            Err(DeviceError::ModelMissing { found: models, .. }) => {
-                let has = |wanted: &[u16]| models.iter().any(|model| wanted.contains(model));
-                if has(&BATTERIES) {
-                    let what = format!("SunSpec battery, unit {unit}, models {models:?}");
-                    found.push(of(what, "[[site.battery]]", None));
-                } else if has(&INVERTERS) {
-                    let what = format!("SunSpec inverter, unit {unit}, models {models:?}");
-                    found.push(of(what, "[[site.pv]]", None));
-                }
-            }
+        match sunspec::models(&bus, unit, address).await {
+            Ok(models) => found.extend(sunspec_unit(address, unit, &models).await),
             // It is there and says that it is something else; other units may be none.
             Err(DeviceError::NotSunSpec { .. }) => is_modbus = true,
             // Nobody speaks Modbus there.
@@ -120,6 +109,46 @@ async fn sunspec(address: &str) -> (Vec<Found>, bool) {
         }
     }
     (found, is_modbus)
+}
+
+/// What a SunSpec unit with these models is; none where it is nothing of a site.
+async fn sunspec_unit(address: &str, unit: u8, models: &[u16]) -> Option<Found> {
+    let (kind, section) = sunspec_kind(models)?;
+    let settings = format!("address = \"{address}\"\nunit = {unit}\n");
+    let mut found = Found {
+        address: address.to_owned(),
+        what: format!("SunSpec {kind}, unit {unit}, models {models:?}"),
+        section,
+        settings: section.map_or_else(String::new, |_| settings.clone()),
+        also: Vec::new(),
+        power_mw: None,
+    };
+    if section == Some(METER) {
+        found.what = format!("SunSpec {kind}, unit {unit}");
+        let config = parsed(&format!("driver = \"sunspec\"\n{settings}"))?;
+        let opened = Meter::open(&config, &Buses::new(CONNECT_TIME), address, None).await;
+        found.power_mw = opened.ok()?.read().await.ok().as_ref().and_then(power);
+    }
+    Some(found)
+}
+
+/// What has these models, and where it belongs in the config file.
+///
+/// What a battery has beside its meter's or inverter's models tells it from these; 701 alone is an
+/// inverter's, whose meter counts what it puts out and not what a site takes.
+fn sunspec_kind(models: &[u16]) -> Option<(&'static str, Option<&'static str>)> {
+    let has = |wanted: &[u16]| models.iter().any(|model| wanted.contains(model));
+    Some(if has(&METERS) {
+        ("meter", Some(METER))
+    } else if (has(&INVERTERS) && has(&BATTERIES)) || has(&BANK) {
+        ("battery", Some("[[site.battery]]"))
+    } else if has(&INVERTERS) {
+        ("inverter", Some("[[site.pv]]"))
+    } else if has(&PARTS) {
+        ("parts of a battery, which say nothing that a node needs", None)
+    } else {
+        return None;
+    })
 }
 
 /// A Modbus meter that one of the shipped maps fits: its voltages and frequency are a grid's.
@@ -139,7 +168,7 @@ async fn mapped(address: &str) -> Vec<Found> {
         let found = Found {
             address: address.to_owned(),
             what: format!("Modbus meter that `{}` fits; look at its nameplate", map.name),
-            section: "[site.meter]",
+            section: Some(METER),
             settings,
             also: Vec::new(),
             power_mw: power(&shown),
@@ -177,7 +206,7 @@ async fn http(address: &str) -> Vec<Found> {
             Err(DeviceError::Io { .. }) => break,
             Err(_) => continue,
         };
-        let section = if map.ends_with("-pv") { "[[site.pv]]" } else { "[site.meter]" };
+        let section = Some(if map.ends_with("-pv") { "[[site.pv]]" } else { METER });
         found.push(Found {
             address: address.to_owned(),
             what: format!("answers like `{map}`"),
@@ -203,7 +232,7 @@ async fn p1(address: &str) -> Option<Found> {
             return Some(Found {
                 address: address.to_owned(),
                 what: "P1 telegrams".to_owned(),
-                section: "[site.meter]",
+                section: Some(METER),
                 settings,
                 also: Vec::new(),
                 power_mw: power_mw.map(|mw| mw.to_string()),
@@ -212,4 +241,36 @@ async fn p1(address: &str) -> Option<Found> {
         sleep(TELEGRAM_POLL).await;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_battery_is_told_from_a_meter_whatever_models_it_has() {
+        let section = |models: &[u16]| sunspec_kind(models).map(|(_, section)| section);
+        let battery = Some(Some("[[site.battery]]"));
+        for models in [
+            &[1, 103, 120, 124, 802][..],
+            &[1, 701, 702, 704, 713],
+            &[1, 701, 802, 803, 804, 804],
+            &[1, 103, 803],
+            &[1, 802, 803, 804, 805, 805],
+        ] {
+            assert_eq!(section(models), battery, "{models:?}");
+        }
+        assert_eq!(section(&[1, 203]), Some(Some("[site.meter]")));
+        assert_eq!(section(&[1, 103, 120, 160]), Some(Some("[[site.pv]]")));
+        assert_eq!(section(&[1, 701, 702, 704]), Some(Some("[[site.pv]]")));
+        assert_eq!(section(&[1, 64_111]), None);
+    }
+
+    #[test]
+    fn parts_of_a_battery_are_named_and_belong_nowhere() {
+        for models in [&[1, 805][..], &[1, 803], &[1, 804, 805], &[1, 806], &[1, 807, 808, 809]] {
+            let (kind, section) = sunspec_kind(models).unwrap();
+            assert!(kind.contains("parts of a battery") && section.is_none(), "{models:?}");
+        }
+    }
 }
