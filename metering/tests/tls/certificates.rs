@@ -13,7 +13,7 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
 
@@ -44,7 +44,14 @@ impl Authority {
     }
 
     pub(crate) fn signs(&self, name: &str) -> Identity {
+        self.signs_for(name, (2000, 2100))
+    }
+
+    /// From the beginning of a year until that of another one.
+    pub(crate) fn signs_for(&self, name: &str, (from, until): (i32, i32)) -> Identity {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
         // Who is called as its authority is would vouch for itself.
         params.distinguished_name = called(name);
         let key = KeyPair::generate().unwrap();
@@ -110,13 +117,18 @@ impl Identity {
         TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()))
     }
 
-    /// A server that shows this certificate, and signs with the key of another one.
-    pub(crate) fn stolen_by(&self, thief: &Self) -> TlsAcceptor {
+    /// A server that shows this certificate, speaks this version of TLS, and signs with the key of
+    /// another one.
+    pub(crate) fn stolen_by(
+        &self,
+        thief: &Self,
+        version: &'static SupportedProtocolVersion,
+    ) -> TlsAcceptor {
         let key = PrivateKeyDer::try_from(thief.key.serialize_der()).unwrap();
         let key = any_supported_type(&key).unwrap();
         let shown = CertifiedKey::new(vec![self.certificate.der().clone()], key);
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&[version])
             .unwrap()
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));

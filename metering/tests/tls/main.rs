@@ -27,6 +27,7 @@ use broker::{message, serve};
 use certificates::{Authority, Identity};
 use mosquitto::Mosquitto;
 use rumqttc::{AsyncClient, MqttOptions, QoS};
+use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -137,10 +138,27 @@ async fn a_device_that_vouches_for_itself_is_read_by_its_sha256_and_no_other_is(
 async fn whoever_shows_a_certificate_must_have_its_key() {
     let (itself, thief) = (Identity::of_a_device(), Identity::of_a_device());
     // A thief has seen the certificate, as everybody may, and signs with a key of its own.
-    let device = device(itself.stolen_by(&thief)).await;
-    let why = device.read(Some(itself.pinned())).await.unwrap_err();
-    assert!(why.contains("asking failed"), "{why}");
-    assert_eq!(device.asked(), 0);
+    for version in [&TLS12, &TLS13] {
+        let impostor = device(itself.stolen_by(&thief, version)).await;
+        let why = impostor.read(Some(itself.pinned())).await.unwrap_err();
+        assert!(why.contains("asking failed"), "{why}");
+        assert_eq!(impostor.asked(), 0);
+        // With its own key the same server is read.
+        let right = device(itself.stolen_by(&itself, version)).await;
+        assert_eq!(right.read(Some(itself.pinned())).await, Ok(1_234_500));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_over_or_not_yet_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = Authority::new();
+    for (years, wrong) in [((2000, 2020), "expired"), ((2090, 2100), "not valid yet")] {
+        let device = device(mine.signs_for("127.0.0.1", years).serves(None)).await;
+        let why = device.read(Some(mine.trusted(folder.path()))).await.unwrap_err();
+        assert!(why.contains(wrong), "{why}");
+        assert_eq!(device.asked(), 0);
+    }
 }
 
 #[tokio::test]
