@@ -5,9 +5,10 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 /// First bytes of packets.
 const CONNECT: u8 = 0x10;
@@ -60,8 +61,20 @@ pub(crate) async fn broker(listener: &TcpListener, heard: &mpsc::Sender<Heard>, 
     drop(talk(&mut stream, heard, manners).await);
 }
 
+/// The same over TLS. Whoever does not take its certificate is not heard.
+pub(crate) async fn tls_broker(
+    listener: &TcpListener,
+    tls: &TlsAcceptor,
+    heard: &mpsc::Sender<Heard>,
+) {
+    let (stream, _) = listener.accept().await.unwrap();
+    let Ok(mut stream) = tls.accept(stream).await else { return };
+    // Whoever is connected may leave at any time.
+    drop(talk(&mut stream, heard, Manners::GOOD).await);
+}
+
 async fn talk(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     heard: &mpsc::Sender<Heard>,
     manners: Manners,
 ) -> io::Result<()> {
@@ -113,7 +126,7 @@ fn connected(body: &[u8]) -> Heard {
     Heard::Connected { will, login }
 }
 
-async fn packet(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
+async fn packet(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(u8, Vec<u8>)> {
     let kind = stream.read_u8().await?;
     let (mut length, mut shift) = (0, 0);
     loop {

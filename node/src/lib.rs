@@ -65,4 +65,6 @@ pub mod store;
 pub mod stratum;
 pub mod substitutes;
 mod tasks;
+#[cfg(test)]
+mod tls_for_tests;
 pub mod trading;

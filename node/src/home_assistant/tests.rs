@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::broker_for_tests::{Heard, Manners, broker};
+use crate::broker_for_tests::{Heard, Manners, broker, tls_broker};
+use crate::tls_for_tests::Itself;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -44,12 +45,20 @@ struct Bench {
 
 impl Bench {
     async fn start() -> Self {
+        Self::start_with("mqtt", None, None).await
+    }
+
+    async fn start_with(
+        scheme: &str,
+        tls: Option<TlsConfig>,
+        credentials_file: Option<PathBuf>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let broker: MqttServer = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let broker = format!("{scheme}://{}", listener.local_addr().unwrap()).parse().unwrap();
         let config = HomeAssistantConfig {
             broker,
-            tls: None,
-            credentials_file: None,
+            tls,
+            credentials_file,
             discovery_prefix: "homeassistant".to_owned(),
             every: Duration::from_millis(10),
         };
@@ -153,6 +162,29 @@ async fn a_broker_that_is_lost_is_found_again() {
     bench.message("/config").await;
     bench.power().await;
     assert_eq!(bench.message("/availability").await, ("online".to_owned(), true));
+}
+
+#[tokio::test]
+async fn the_right_broker_is_told_over_tls_and_who_tells_and_no_other_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials");
+    fs::write(&file, "node:s3cret\n").unwrap();
+    let (itself, another) = (Itself::new(), Itself::new());
+    for stranger in [Some(another.pinned()), None] {
+        let mut bench = Bench::start_with("mqtts", stranger, Some(file.clone())).await;
+        let acceptor = itself.serves();
+        let serving = tls_broker(&bench.listener, &acceptor, &bench.tell);
+        timeout(PATIENCE, serving).await.expect("nobody connects");
+        assert!(bench.told.try_recv().is_err(), "a stranger is told nothing");
+        bench.stop.cancel();
+    }
+    let mut bench = Bench::start_with("mqtts", Some(itself.pinned()), Some(file)).await;
+    let (listener, tell) =
+        (std::mem::replace(&mut bench.listener, unused().await), bench.tell.clone());
+    bench.running.spawn(async move { tls_broker(&listener, &itself.serves(), &tell).await });
+    let Heard::Connected { login, .. } = bench.next().await else { panic!("it does not connect") };
+    assert_eq!(login, Some(("node".to_owned(), "s3cret".to_owned())));
+    bench.message("/config").await;
 }
 
 #[tokio::test]

@@ -265,6 +265,37 @@ mod tests {
     }
 
     #[test]
+    fn every_quantity_of_a_site_is_of_a_kind_that_home_assistant_knows() {
+        let battery = BatteryState {
+            power_mw: Power::ZERO,
+            stored_mwh: Energy::ZERO,
+            capacity_mwh: Energy::ZERO,
+            charge_max_mw: Power::ZERO,
+            discharge_max_mw: Power::ZERO,
+        };
+        let site = SiteState { battery: Some(battery), frequency_mhz: Some(50_000), ..site() };
+        let told = of_site(Some(&site));
+        let kinds: Vec<_> =
+            told.iter().map(|it| (it.key, it.unit, it.device_class, it.state_class)).collect();
+        let measured = |key, unit, class| (key, unit, Some(class), Some("measurement"));
+        let grows = |key| (key, "kWh", Some("energy"), Some("total_increasing"));
+        let expected = [
+            measured("power", "W", "power"),
+            grows("import_energy"),
+            grows("export_energy"),
+            measured("load_power", "W", "power"),
+            measured("pv_power", "W", "power"),
+            measured("surplus_power", "W", "power"),
+            measured("voltage", "V", "voltage"),
+            measured("frequency", "Hz", "frequency"),
+            measured("battery_power", "W", "power"),
+            measured("battery_charge", "%", "battery"),
+            measured("battery_energy", "kWh", "energy_storage"),
+        ];
+        assert_eq!(kinds, expected);
+    }
+
+    #[test]
     fn what_cannot_be_relied_on_is_unknown_and_does_not_vanish() {
         let stale = Some(Stale { device: "meter".into(), failure: Failure::Late });
         let told = of_site(Some(&SiteState { stale, ..site() }));

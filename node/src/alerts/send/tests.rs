@@ -1,12 +1,17 @@
 //! Receivers against servers that speak HTTP, MQTT and SMTP over real sockets.
 
+mod secure;
+
 use std::fs;
 use std::path::PathBuf;
 
 use boltgrid_protocol::units::Timestamp;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+    split,
+};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -123,8 +128,8 @@ async fn a_secret_follows_nobody_elsewhere() {
 }
 
 /// A mail server in a few words; returns the lines that it was told.
-async fn mail_server(stream: TcpStream, to_rcpt: &str) -> Vec<String> {
-    let (read, mut write) = stream.into_split();
+async fn mail_server(stream: impl AsyncRead + AsyncWrite, to_rcpt: &str) -> Vec<String> {
+    let (read, mut write) = split(stream);
     let mut lines = BufReader::new(read).lines();
     let (mut told, mut in_data) = (Vec::new(), false);
     write.write_all(b"220 here\r\n").await.unwrap();
@@ -142,6 +147,8 @@ async fn mail_server(stream: TcpStream, to_rcpt: &str) -> Vec<String> {
                 "354 go on\r\n"
             }
             "RCPT" => to_rcpt,
+            "EHLO" => "250-here\r\n250 AUTH PLAIN\r\n",
+            "AUTH" => "235 come in\r\n",
             "QUIT" => "221 bye\r\n",
             _ => "250 ok\r\n",
         };

@@ -1,5 +1,6 @@
 //! The task with a receiver behind a real socket that comes and goes, and an outbox on disk.
 
+mod owner;
 mod webhook;
 
 use boltgrid_protocol::units::{Energy, Power};
@@ -33,6 +34,10 @@ fn site(power_w: i64) -> SiteState {
         frequency_mhz: None,
         stale: None,
     }
+}
+
+fn rule(name: &str, when: When) -> Rule {
+    Rule { name: name.to_owned(), when, for_s: 0, urgent: false, receivers: Vec::new() }
 }
 
 /// A house with a broker, whose owner wants to know when it takes more than a kilowatt.
@@ -93,15 +98,23 @@ impl House {
 
     /// A node that has one rule and one receiver.
     fn start_with(&self, (name, when): (&str, When), to: Destination) -> Run {
+        self.start_with_rules(vec![rule(name, when)], to, None)
+    }
+
+    /// A node that has some rules, one receiver and perhaps quiet hours.
+    fn start_with_rules(
+        &self,
+        rules: Vec<Rule>,
+        to: Destination,
+        quiet: Option<QuietHours>,
+    ) -> Run {
         // As `main` does; another test may have been first.
         drop(rustls::crypto::ring::default_provider().install_default());
         let (desk, wishes) = AlertDesk::new();
-        let (name, receivers) = (name.to_owned(), Vec::new());
-        let rule = Rule { name, when, for_s: 0, urgent: false, receivers };
         let config = AlertsConfig {
-            quiet: None,
+            quiet,
             again_ms: None,
-            rules: vec![rule],
+            rules,
             receivers: vec![ReceiverConfig { name: "receiver".to_owned(), to }],
         };
         let of_node = ("bus7".to_owned(), Arc::new(charter_for_tests(300_000)));
@@ -145,6 +158,11 @@ impl Run {
             assert!(Instant::now() < deadline, "{what}: {:?}", status.receivers);
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Kills it, so that it comes to nothing more.
+    async fn crash(mut self) {
+        self.running.shutdown().await;
     }
 
     async fn end(mut self) {

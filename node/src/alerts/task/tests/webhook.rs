@@ -12,13 +12,13 @@ use crate::anomalies::AnomalyRecord;
 
 impl House {
     /// Where the house's listener is, as a webhook.
-    fn webhook(&self) -> Destination {
+    pub(super) fn webhook(&self) -> Destination {
         let url = format!("http://{}/hook", self.listener.local_addr().unwrap());
         Destination::Webhook { url, token_file: None }
     }
 
     /// Takes the next alert as a webhook does: its turn and its text.
-    async fn posted(&self) -> (String, String) {
+    pub(super) async fn posted(&self) -> (String, String) {
         let taking = async {
             let (mut stream, _) = self.listener.accept().await.unwrap();
             let mut request = String::new();
