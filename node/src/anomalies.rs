@@ -106,7 +106,8 @@ impl fmt::Display for Found {
                 write!(
                     f,
                     "; it comes from the cohort of {sites} sites, of which nobody sees a single one, or \
-                     from the feeder's own meter; ask its members to open their shares to an arbiter"
+                     from the feeder's own meter; ask its members to show their readings of these \
+                     intervals to somebody whom all trust"
                 )
             }
             Self::LocatedGap(gap, whose) => {

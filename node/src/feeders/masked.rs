@@ -134,8 +134,8 @@ fn told(why: &NoSum) -> String {
              being checked"
         }
         NoSum::Rejected(SumRejected::NotAPoint(_) | SumRejected::DoesNotAddUp) => {
-            "ask the sites of the cohort to open their shares to an arbiter, who sees whose does not \
-             open"
+            "somebody committed to another energy than it shared; whose share it is nobody can tell, and \
+             the next interval has a sum if it was a mistake"
         }
     };
     format!("{why}; {advice}")

@@ -187,8 +187,8 @@ fn gap(it: &GapReport, cohort: Option<&CohortReport>) -> String {
         format!("it comes from {whose}, whose flow stepped when the gap began{shown}")
     } else if let Some(cohort) = cohort {
         format!(
-            "it comes from the cohort of {} sites, or from the feeder's own meter; whose it is, the \
-             openings of their shares would say",
+            "it comes from the cohort of {} sites, or from the feeder's own meter; whose it is, their \
+             readings of these intervals would say",
             cohort.sites
         )
     } else if suspects.is_empty() {

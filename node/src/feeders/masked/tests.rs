@@ -85,7 +85,7 @@ fn an_interval_without_a_sum_breaks_no_row_and_says_why() {
         (NoSum::NoBook, "no book was certified"),
         (NoSum::Refused(CohortRefused::TooFew { present: 7 }), "7 sites are present"),
         (NoSum::Refused(CohortRefused::TooManyAbsent { absent: 5, sites: 13 }), "5 of 13"),
-        (NoSum::Rejected(SumRejected::DoesNotAddUp), "open their shares"),
+        (NoSum::Rejected(SumRejected::DoesNotAddUp), "whose share it is nobody can tell"),
     ] {
         let told = look(&grid, [lost(why)]).cohort.unwrap().no_sum.unwrap();
         assert!(told.contains(said), "{told}");
