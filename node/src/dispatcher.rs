@@ -45,8 +45,8 @@ pub use config::{HashpriceSource, MinerConfig, MiningConfig, Owned};
 pub use desk::{DispatchDesk, DispatchStatus, Log, MachineStatus, Refused};
 pub use feed::{FeedUnit, HashpriceFeed};
 pub use gas::{
-    AssumedReport, CurvePoint, EmissionsConfig, GasConfig, GasDay, GasStatus, GeneratorConfig,
-    SourcedReport,
+    AssumedReport, CurvePoint, EmissionsConfig, GasBurnt, GasConfig, GasDay, GasStatus,
+    GeneratorConfig, SourcedReport,
 };
 pub use kept::KeptError;
 pub(crate) use member::STARTS_MAX;

@@ -39,7 +39,9 @@ impl Burning {
         self.gas_ml.saturating_sub(self.generator_ml).saturating_sub(self.vented_ml)
     }
 
-    const fn plus(self, other: Self) -> Self {
+    /// This and what became of other gas.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
         Self {
             gas_ml: self.gas_ml.saturating_add(other.gas_ml),
             generator_ml: self.generator_ml.saturating_add(other.generator_ml),

@@ -68,11 +68,11 @@ impl<'a> From<&'a GasDay> for Row<'a> {
     fn from(day: &'a GasDay) -> Self {
         Self {
             from_unix_ms: day.from_unix_ms,
-            gas_l: day.gas_l,
-            generator_l: day.generator_l,
-            flared_l: day.flared_l,
-            vented_l: day.vented_l,
-            generated_mwh: day.generated_mwh,
+            gas_l: day.burnt.gas_l,
+            generator_l: day.burnt.generator_l,
+            flared_l: day.burnt.flared_l,
+            vented_l: day.burnt.vented_l,
+            generated_mwh: day.burnt.generated_mwh,
             ran_ms: day.ran_ms,
             avoided_low_co2e_g: day.avoided_low_co2e_g,
             avoided_high_co2e_g: day.avoided_high_co2e_g,
@@ -143,11 +143,11 @@ fn shown(out: &mut impl Write, gas: &GasStatus) -> Result<(), CliError> {
         ("from", show::price(Price::from_msat_per_kwh(gas.wear_msat_per_kwh))),
         ("ran", or_unknown(gas.hours.map(|hours| format!("{hours} h")))),
         ("flare", yes(gas.flare_burns, "burns", "is out")),
-        ("all gas", litres(gas.gas_l)),
-        ("burnt in it", litres(gas.generator_l)),
-        ("flared", litres(gas.flared_l)),
-        ("vented", litres(gas.vented_l)),
-        ("generated", show::energy(Energy::from_milliwatt_hours(gas.generated_mwh))),
+        ("all gas", litres(gas.burnt.gas_l)),
+        ("burnt in it", litres(gas.burnt.generator_l)),
+        ("flared", litres(gas.burnt.flared_l)),
+        ("vented", litres(gas.burnt.vented_l)),
+        ("generated", show::energy(Energy::from_milliwatt_hours(gas.burnt.generated_mwh))),
     ];
     rows.extend(gas.trouble.clone().map(|trouble| ("TROUBLE", trouble)));
     Ok(show::rows(out, &rows)?)
@@ -164,11 +164,11 @@ fn account(out: &mut impl Write, days: &[GasDay]) -> Result<(), CliError> {
             out,
             "{}  gas {}  generator {}  flare {}  vented {}  gave {}  avoided {} to {} CO2e",
             date.split(' ').next().unwrap_or_default(),
-            litres(day.gas_l),
-            litres(day.generator_l),
-            litres(day.flared_l),
-            litres(day.vented_l),
-            show::energy(Energy::from_milliwatt_hours(day.generated_mwh)),
+            litres(day.burnt.gas_l),
+            litres(day.burnt.generator_l),
+            litres(day.burnt.flared_l),
+            litres(day.burnt.vented_l),
+            show::energy(Energy::from_milliwatt_hours(day.burnt.generated_mwh)),
             show::milli(day.avoided_low_co2e_g.into(), "kg"),
             show::milli(day.avoided_high_co2e_g.into(), "kg"),
         )?;
@@ -199,7 +199,7 @@ fn account(out: &mut impl Write, days: &[GasDay]) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatcher::{AssumedReport, SourcedReport};
+    use crate::dispatcher::{AssumedReport, GasBurnt, SourcedReport};
 
     fn sourced(value: u64, source: &str) -> SourcedReport {
         SourcedReport { value, source: source.to_owned() }
@@ -212,11 +212,13 @@ mod tests {
         };
         GasDay {
             from_unix_ms: 1_780_272_000_000,
-            gas_l: 1_440_000,
-            generator_l: 900_000,
-            flared_l: 540_000,
-            vented_l: 0,
-            generated_mwh: 2_500_000_000,
+            burnt: GasBurnt {
+                gas_l: 1_440_000,
+                generator_l: 900_000,
+                flared_l: 540_000,
+                vented_l: 0,
+                generated_mwh: 2_500_000_000,
+            },
             ran_ms: 86_400_000,
             avoided_low_co2e_g: 130_000,
             avoided_high_co2e_g: 1_200_000,

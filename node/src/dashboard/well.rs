@@ -30,7 +30,7 @@ impl Well {
     pub(super) fn new(it: &GasStatus, w: &'static Words, format: Format) -> Self {
         let told =
             if it.is_to_run { format.power(it.set_point_mw).to_string() } else { w.off.to_owned() };
-        let generated = i64::try_from(it.generated_mwh).unwrap_or(i64::MAX);
+        let generated = i64::try_from(it.burnt.generated_mwh).unwrap_or(i64::MAX);
         Self {
             gas: it.gas_mw.map(|mw| format.power(mw)),
             gives: it.power_mw.map(|mw| format.power(mw)),
@@ -42,7 +42,7 @@ impl Well {
                 None => w.not_known,
             },
             flare_is_out: it.flare_burns == Some(false),
-            used: format.percent(milli_percent(it.generator_l, it.gas_l)),
+            used: format.percent(milli_percent(it.burnt.generator_l, it.burnt.gas_l)),
             generated: format.energy(generated),
             reason: reasons::of_generator(&it.reason, w),
             trouble: it.trouble.clone(),
@@ -60,6 +60,7 @@ fn milli_percent(part: u64, whole: u64) -> i64 {
 mod tests {
     use super::*;
     use crate::dashboard::words::Language;
+    use crate::dispatcher::GasBurnt;
 
     fn shown(status: &GasStatus) -> Well {
         Well::new(status, Language::English.words(), Format(Language::English, None))
@@ -81,8 +82,7 @@ mod tests {
             set_point_mw: 12_000_000,
             power_mw: Some(11_940_000),
             flare_burns: Some(false),
-            gas_l: 4_000,
-            generator_l: 3_000,
+            burnt: GasBurnt { gas_l: 4_000, generator_l: 3_000, ..GasBurnt::default() },
             ..GasStatus::default()
         };
         let well = shown(&status);

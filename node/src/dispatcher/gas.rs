@@ -28,7 +28,7 @@ use crate::site::{MeterState, MeterValue, SiteState};
 pub use config::{CurvePoint, EmissionsConfig, GasConfig, GeneratorConfig};
 pub(super) use hand::{Hand, Told};
 pub(super) use status::days;
-pub use status::{AssumedReport, GasDay, GasStatus, SourcedReport};
+pub use status::{AssumedReport, GasBurnt, GasDay, GasStatus, SourcedReport};
 
 /// What a device showed is believed for so long.
 const SHOWN_MS_MAX: u64 = 5_000;

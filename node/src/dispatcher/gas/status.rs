@@ -11,6 +11,38 @@ use crate::status::{Quoted, QuotedOption};
 /// Millilitres in a litre.
 const ML_PER_L: u64 = 1_000;
 
+/// What became of gas, and what the generator made of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GasBurnt {
+    /// What the well gave, in litres.
+    #[serde(with = "Quoted")]
+    pub gas_l: u64,
+    /// What the generator burnt of it …
+    #[serde(with = "Quoted")]
+    pub generator_l: u64,
+    /// … what the flare did …
+    #[serde(with = "Quoted")]
+    pub flared_l: u64,
+    /// … and what was vented while its flame was out.
+    #[serde(with = "Quoted")]
+    pub vented_l: u64,
+    /// What the generator gave.
+    #[serde(with = "Quoted")]
+    pub generated_mwh: u64,
+}
+
+impl From<Burning> for GasBurnt {
+    fn from(burning: Burning) -> Self {
+        Self {
+            gas_l: burning.gas_ml / ML_PER_L,
+            generator_l: burning.generator_ml / ML_PER_L,
+            flared_l: burning.flared_ml() / ML_PER_L,
+            vented_l: burning.vented_ml / ML_PER_L,
+            generated_mwh: burning.generated_mwh,
+        }
+    }
+}
+
 /// A well, its generator and its flare.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GasStatus {
@@ -41,21 +73,9 @@ pub struct GasStatus {
     pub reason: String,
     /// What is wrong, in words.
     pub trouble: Option<String>,
-    /// All gas that the account knows of, in litres …
-    #[serde(with = "Quoted")]
-    pub gas_l: u64,
-    /// … what of it the generator burnt …
-    #[serde(with = "Quoted")]
-    pub generator_l: u64,
-    /// … what the flare burnt …
-    #[serde(with = "Quoted")]
-    pub flared_l: u64,
-    /// … and what was vented while the flare's flame was out.
-    #[serde(with = "Quoted")]
-    pub vented_l: u64,
-    /// What the generator made of it.
-    #[serde(with = "Quoted")]
-    pub generated_mwh: u64,
+    /// What became of all gas that the account knows of.
+    #[serde(flatten)]
+    pub burnt: GasBurnt,
 }
 
 impl GasStatus {
@@ -63,8 +83,6 @@ impl GasStatus {
         let steered = well.steer.told();
         let told = well.told.borrow();
         let mw = Power::to_milliwatts;
-        let (sum, open) = (well.account.sum(), well.open.burning);
-        let litres = |one: u64, other: u64| one.saturating_add(other) / ML_PER_L;
         Self {
             gas_mw: well.gas.map(mw),
             is_to_run: steered.runs,
@@ -77,11 +95,7 @@ impl GasStatus {
             flare_burns: told.burns(now),
             reason: steered.because.to_string(),
             trouble: well.trouble.clone(),
-            gas_l: litres(sum.gas_ml, open.gas_ml),
-            generator_l: litres(sum.generator_ml, open.generator_ml),
-            flared_l: litres(sum.flared_ml(), open.flared_ml()),
-            vented_l: litres(sum.vented_ml, open.vented_ml),
-            generated_mwh: sum.generated_mwh,
+            burnt: well.account.sum().plus(well.open.burning).into(),
         }
     }
 }
@@ -112,21 +126,9 @@ pub struct GasDay {
     /// When the day began, in UTC.
     #[serde(with = "Quoted")]
     pub from_unix_ms: u64,
-    /// What the well gave, in litres.
-    #[serde(with = "Quoted")]
-    pub gas_l: u64,
-    /// What the generator burnt of it …
-    #[serde(with = "Quoted")]
-    pub generator_l: u64,
-    /// … what the flare did …
-    #[serde(with = "Quoted")]
-    pub flared_l: u64,
-    /// … and what was vented while its flame was out.
-    #[serde(with = "Quoted")]
-    pub vented_l: u64,
-    /// What the generator gave.
-    #[serde(with = "Quoted")]
-    pub generated_mwh: u64,
+    /// What became of its gas.
+    #[serde(flatten)]
+    pub burnt: GasBurnt,
     /// For how long it ran.
     #[serde(with = "Quoted")]
     pub ran_ms: u64,
@@ -163,17 +165,12 @@ impl From<Assumed> for AssumedReport {
 
 impl From<Day> for GasDay {
     fn from(Day { day, burning, avoided }: Day) -> Self {
-        let Burning { gas_ml, generator_ml, vented_ml, generated_mwh, ran_ms } = burning;
         let Avoided { low_co2e_g, high_co2e_g, assumptions, .. } = avoided;
         let Assumptions { generator_ppm, methane_ppm, methane_ug_per_l, low, high } = assumptions;
         Self {
             from_unix_ms: day.saturating_mul(DAY_MS),
-            gas_l: gas_ml / ML_PER_L,
-            generator_l: generator_ml / ML_PER_L,
-            flared_l: burning.flared_ml() / ML_PER_L,
-            vented_l: vented_ml / ML_PER_L,
-            generated_mwh,
-            ran_ms,
+            burnt: burning.into(),
+            ran_ms: burning.ran_ms,
             avoided_low_co2e_g: low_co2e_g,
             avoided_high_co2e_g: high_co2e_g,
             generator_ppm: generator_ppm.into(),

@@ -118,13 +118,17 @@ fn what_became_of_the_gas_is_entered_with_what_it_rests_on() {
     let [day] = &days[..] else { panic!("{days:?}") };
     assert_eq!(day.from_unix_ms, 1_780_272_000_000, "the first of June, 00:00 UTC");
     // A minute of 5 l/s, and of 125 kW of heat, which are 12.5 m³/h; 30 kW for a minute are 500 Wh.
-    assert_eq!((day.gas_l, day.vented_l), (300, 0));
-    assert!(day.generator_l.abs_diff(208) <= 1, "{}", day.generator_l);
-    assert_eq!(day.gas_l, day.generator_l + day.flared_l + 1, "but for what rounding leaves");
-    assert_eq!((day.generated_mwh, day.ran_ms), (500_000, 60_000));
+    assert_eq!((day.burnt.gas_l, day.burnt.vented_l), (300, 0));
+    assert!(day.burnt.generator_l.abs_diff(208) <= 1, "{}", day.burnt.generator_l);
+    assert_eq!(
+        day.burnt.gas_l,
+        day.burnt.generator_l + day.burnt.flared_l + 1,
+        "but for what rounding leaves"
+    );
+    assert_eq!((day.burnt.generated_mwh, day.ran_ms), (500_000, 60_000));
     assert_eq!(day.generator_ppm.source, "stack test");
     assert!(day.avoided_low_co2e_g > 0 && day.avoided_high_co2e_g > day.avoided_low_co2e_g);
-    assert_eq!(bench.well.status(bench.now()).gas_l, 300);
+    assert_eq!(bench.well.status(bench.now()).burnt.gas_l, 300);
     assert_eq!(bench.days(), days, "nothing is entered twice");
 }
 
@@ -133,7 +137,7 @@ fn where_the_flare_has_a_meter_the_generator_burnt_the_rest() {
     let mut bench = Bench::new(|config| config.flare_meter = Some("flare".to_owned()));
     bench.look(61, 30_000, (true, true));
     let day = &bench.days()[0];
-    assert_eq!((day.gas_l, day.generator_l, day.flared_l), (300, 240, 60));
+    assert_eq!((day.burnt.gas_l, day.burnt.generator_l, day.burnt.flared_l), (300, 240, 60));
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn gas_that_flows_to_a_flare_without_flame_is_vented_and_told() {
     let status = bench.well.status(bench.now());
     assert!(status.trouble.is_some_and(|it| it.contains("vented")), "{:?}", status.flare_burns);
     let day = &bench.days()[0];
-    assert_eq!((day.flared_l, day.vented_l), (150, 150));
+    assert_eq!((day.burnt.flared_l, day.burnt.vented_l), (150, 150));
 }
 
 #[test]

@@ -288,8 +288,8 @@ impl SeenWell {
             ran_ms: truth.ran_ms,
             flared_with_machines_ppm: part(self.with),
             flared_without_ppm: part(self.without),
-            accounted_gas_l: self.said.as_ref().map(|it| it.gas_l),
-            accounted_generator_l: self.said.as_ref().map(|it| it.generator_l),
+            accounted_gas_l: self.said.as_ref().map(|it| it.burnt.gas_l),
+            accounted_generator_l: self.said.as_ref().map(|it| it.burnt.generator_l),
             trouble: self.said.as_ref().and_then(|it| it.trouble.clone()),
         })
     }
@@ -332,15 +332,15 @@ impl SeenWell {
             return tally
                 .check(false, || format!("{}: its node never spoke of its gas", self.name));
         };
-        if said.gas_l < ACCOUNT_L_MIN {
+        if said.burnt.gas_l < ACCOUNT_L_MIN {
             return;
         }
         // What flowed before the node looked is in no account.
-        let missed_l = (truth.gas_ml / 1_000).saturating_sub(said.gas_l);
-        tally.check(said.gas_l <= truth.gas_ml / 1_000, || {
-            format!("{}: {} l are in the account, and less flowed", self.name, said.gas_l)
+        let missed_l = (truth.gas_ml / 1_000).saturating_sub(said.burnt.gas_l);
+        tally.check(said.burnt.gas_l <= truth.gas_ml / 1_000, || {
+            format!("{}: {} l are in the account, and less flowed", self.name, said.burnt.gas_l)
         });
-        let (burnt_l, said_l) = (truth.generator_ml / 1_000, said.generator_l);
+        let (burnt_l, said_l) = (truth.generator_ml / 1_000, said.burnt.generator_l);
         let near = burnt_l.abs_diff(said_l) <= burnt_l * ACCOUNT_PERCENT / 100 + missed_l;
         tally.check(near, || {
             format!("{}: the generator burnt {burnt_l} l, its account says {said_l}", self.name)

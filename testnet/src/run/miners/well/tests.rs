@@ -1,6 +1,14 @@
 //! What must hold of wells, each verdict broken once.
 
+use boltgrid::dispatcher::GasBurnt;
+
 use super::*;
+
+/// What a node says of gas and of what the generator burnt of it.
+fn said(gas_l: u64, generator_l: u64) -> GasStatus {
+    let burnt = GasBurnt { gas_l, generator_l, ..GasBurnt::default() };
+    GasStatus { burnt, ..GasStatus::default() }
+}
 
 /// A well that gave 1 000 l, of which the generator burnt 600.
 fn seen() -> SeenWell {
@@ -20,12 +28,11 @@ fn seen() -> SeenWell {
         rest_ms_min: Some(7_000),
         beyond_limits_ms: 0,
     };
-    let said = GasStatus { gas_l: 980, generator_l: 590, ..GasStatus::default() };
     SeenWell {
         name: "bus6".to_owned(),
         rest_ms: 7_000,
         truth: Some(truth),
-        said: Some(said),
+        said: Some(said(980, 590)),
         flowed: None,
         with: (500_000, 50_000),
         without: (200_000, 200_000),
@@ -78,7 +85,7 @@ fn an_account_that_is_wrong_or_missing_is_seen() {
     let accounts = ["accounts_of_gas_are_what_became_of_it"];
     let says = |gas_l, generator_l| {
         violated(|well, _| {
-            well.said = Some(GasStatus { gas_l, generator_l, ..GasStatus::default() });
+            well.said = Some(said(gas_l, generator_l));
         })
     };
     assert_eq!(says(1_001, 600), accounts, "more than there was");
