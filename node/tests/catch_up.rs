@@ -3,13 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod commands;
 mod websocket;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +28,7 @@ use boltgrid_protocol::order::{Order, Side, Source, Step};
 use boltgrid_protocol::roster::Roster;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Interval, Price};
+use commands::{boltgrid, free_port};
 use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
@@ -43,21 +43,6 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(100);
 /// The members: one was there, one was away, one is known of only.
 const NAMES: [&str; 3] = ["there", "away", "third"];
-
-fn boltgrid(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_boltgrid"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("BOLTGRID_CONFIG")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A grid of three members, and the interval that it is now.
 struct Village {

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod commands;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use boltgrid_protocol::forward::{Reply, Word};
 use boltgrid_protocol::offer::{DAY_MS, Product};
 use boltgrid_protocol::order::{Side, Source};
 use boltgrid_protocol::units::{Interval, Timestamp};
+use commands::{boltgrid, free_port};
 use jsonrpsee::http_client::HttpClient;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -37,21 +38,6 @@ const LOOK: Duration = Duration::from_millis(100);
 const NAMES: [&str; 3] = ["seller", "buyer", "other"];
 /// What is offered.
 const PV: Product = Product { side: Side::Sell, source: Source::Pv };
-
-fn boltgrid(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_boltgrid"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("BOLTGRID_CONFIG")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 fn found(at: &Path) -> [u16; 3] {
     boltgrid(at, &["charter", "new"]);

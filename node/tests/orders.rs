@@ -5,10 +5,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod commands;
+
 use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use boltgrid::access::secret::Secret;
@@ -19,6 +19,7 @@ use boltgrid::rpc::client::client;
 use boltgrid::rpc::order::{OrderState, OwnOrderReport};
 use boltgrid::rpc::{MarketRpcClient, NodeRpcClient, OrderRpcClient};
 use boltgrid_protocol::order::{Side, Source};
+use commands::{boltgrid, free_port};
 use jsonrpsee::core::client::Error;
 use jsonrpsee::http_client::HttpClient;
 use tokio::task::JoinSet;
@@ -49,17 +50,6 @@ const LATER: u64 = 400;
 const BAD_PARAMETER: i32 = -32602;
 const NOT_DONE: i32 = -32006;
 
-fn boltgrid(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_boltgrid"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("BOLTGRID_CONFIG")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// A node that is the only member of its grid.
 struct Alone {
     folder: tempfile::TempDir,
@@ -88,7 +78,7 @@ impl Alone {
             &[&["enrol", "request", "--founding", "-o", "me.request"], &what[..]].concat(),
         );
         boltgrid(at, &["enrol", "sign", "me.request", "-o", "boltgrid/enrolments/me.enrolment"]);
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let config = format!(
             "[network]\nlisten = [\"/ip4/127.0.0.1/tcp/0\"]\nmdns = false\n\
              [rpc]\nlisten = \"127.0.0.1:{port}\"\n"
