@@ -19,7 +19,7 @@ use crate::catch_up::CatchUpStatus;
 pub use abstention::{AbstentionStatus, ClockStatus, HearingStatus};
 pub use lightning::LightningStatus;
 pub use payments::PaymentsStatus;
-pub use quoted::{Quoted, QuotedOption};
+pub use quoted::{Quoted, QuotedCounts, QuotedCountsByPlace, QuotedOption};
 
 /// How a node is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -74,6 +74,7 @@ pub struct NodeStatus {
     /// How far it has caught up with what it missed.
     pub catch_up: CatchUpStatus,
     /// Messages not taken, by reason.
+    #[serde(with = "QuotedCounts")]
     pub not_taken: BTreeMap<String, u64>,
     /// The latest interval that was cleared or fell back.
     pub last_interval: Option<IntervalReport>,
@@ -135,6 +136,7 @@ pub struct NetworkStatus {
     #[serde(with = "Quoted")]
     pub bytes_out: u64,
     /// Rejected messages by topic or protocol, then reason.
+    #[serde(with = "QuotedCountsByPlace")]
     pub rejected: BTreeMap<String, BTreeMap<String, u64>>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::status::{Quoted, QuotedOption};
+use crate::status::{Quoted, QuotedCounts, QuotedOption};
 
 /// What a node is doing about history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +44,7 @@ pub struct CatchUpStatus {
     #[serde(with = "Quoted")]
     pub withheld: u64,
     /// Visits that ended badly, and contradictions found, by reason.
+    #[serde(with = "QuotedCounts")]
     pub refused: BTreeMap<String, u64>,
 }
 

@@ -32,7 +32,7 @@ use crate::rpc::{
     ChannelPastRpcClient, DispatchPastRpcClient, DisputeRpcClient, GridRpcClient, MarketRpcClient,
     MeterPastRpcClient, PaymentRpcClient, WalletPastRpcClient,
 };
-use crate::status::TradeReport;
+use crate::status::{TradeReport, quoted};
 use table::{Format, Table, is_there};
 
 /// Arguments of `export`.
@@ -85,6 +85,7 @@ enum What {
 #[derive(Debug, Serialize)]
 struct Written {
     file: PathBuf,
+    #[serde(with = "quoted")]
     rows: u64,
 }
 

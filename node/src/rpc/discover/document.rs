@@ -297,9 +297,7 @@ fn long_number(schema: &Value, at: &str) -> Option<String> {
             if fields.get("format").and_then(Value::as_str).is_some_and(|it| it.ends_with("64")) {
                 return Some(at.to_owned());
             }
-            // Counts by reason, such as `not_taken`, never come near what JavaScript cannot hold.
-            let fields = fields.iter().filter(|(name, _)| *name != "additionalProperties");
-            fields.into_iter().find_map(|(name, it)| long_number(it, &format!("{at}.{name}")))
+            fields.iter().find_map(|(name, it)| long_number(it, &format!("{at}.{name}")))
         }
         Value::Array(items) => items.iter().find_map(|it| long_number(it, at)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
