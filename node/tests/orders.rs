@@ -48,7 +48,7 @@ const SOON: u64 = 3;
 const LATER: u64 = 400;
 /// Codes by which JSON-RPC refuses.
 const BAD_PARAMETER: i32 = -32602;
-const NOT_DONE: i32 = -32006;
+const NOT_DONE: i32 = -32026;
 
 /// A node that is the only member of its grid.
 struct Alone {

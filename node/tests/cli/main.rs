@@ -6,6 +6,7 @@
 mod doctor;
 mod fuzz;
 mod grafana;
+mod limits;
 mod openrpc;
 mod pages;
 mod port;

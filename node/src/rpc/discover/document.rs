@@ -141,8 +141,9 @@ fn codes(method: &Method) -> Vec<Code> {
         }
         _ => {}
     }
-    if method.subscription.is_some() {
-        codes.push(Code::TooSlow);
+    match method.subscription {
+        Some(_) => codes.extend([Code::TooManySubscriptions, Code::TooSlow]),
+        None => codes.push(Code::AnswerTooLong),
     }
     codes
 }
