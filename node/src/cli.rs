@@ -228,6 +228,47 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Words that print no answer, or nothing but text that stands in files: what each does is in docs/cli.md.
+    const WITHOUT_JSON: [&str; 12] = [
+        "boltgrid init",
+        "boltgrid charter new",
+        "boltgrid charter check",
+        "boltgrid charter show",
+        "boltgrid enrol request",
+        "boltgrid enrol sign",
+        "boltgrid enrol show",
+        "boltgrid run",
+        "boltgrid wallet restore",
+        "boltgrid rules check",
+        "boltgrid rules import",
+        "boltgrid completions",
+    ];
+    /// Prints JSON always.
+    const JSON_ALWAYS: &str = "boltgrid rpc";
+
+    /// Every word that does something, after those that lead to it.
+    fn words(command: &clap::Command, before: &str) -> Vec<(String, bool)> {
+        let name = format!("{before}{}", command.get_name());
+        let below = || command.get_subcommands().filter(|it| it.get_name() != "help");
+        if below().next().is_none() {
+            let has_json = command.get_arguments().any(|it| it.get_long() == Some("json"));
+            return vec![(name, has_json)];
+        }
+        below().flat_map(|it| words(it, &format!("{name} "))).collect()
+    }
+
+    #[test]
+    fn every_command_prints_json_when_asked_but_those_that_have_none_to_print() {
+        let words = words(&Cli::command(), "");
+        assert!(words.len() > 60, "{words:?}");
+        let plain: Vec<&str> =
+            words.iter().filter(|(_, has_json)| !has_json).map(|it| it.0.as_str()).collect();
+        let known = |it: &&str| WITHOUT_JSON.contains(it) || *it == JSON_ALWAYS;
+        let unknown: Vec<&&str> = plain.iter().filter(|it| !known(it)).collect();
+        assert!(unknown.is_empty(), "{unknown:?} take no --json");
+        assert_eq!(plain.len(), WITHOUT_JSON.len() + 1, "{plain:?}");
+    }
+
     #[test]
     fn nobody_is_told_of_the_flag_that_offsets_the_clock() {
         let mut run = Cli::command().find_subcommand("run").unwrap().clone();

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
 use clap_complete::Shell;
+use serde::Serialize;
 
 use super::error::CliError;
+use super::show;
 
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
@@ -25,6 +27,16 @@ pub(super) struct Man {
     /// is made where there is none
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+    /// Print the names of all pages as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was written, for a program.
+#[derive(Debug, Serialize)]
+struct Written<'a> {
+    folder: &'a Path,
+    pages: &'a [String],
 }
 
 impl Completions {
@@ -43,19 +55,25 @@ impl Man {
         let failed = |source| CliError::Write { path: self.folder.clone(), source };
         fs::create_dir_all(&self.folder).map_err(failed)?;
         command.build();
-        let count = pages(&command, &self.folder).map_err(failed)?;
-        Ok(writeln!(out, "wrote {count} pages into {}", self.folder.display())?)
+        let mut written = Vec::new();
+        pages(&command, &self.folder, &mut written).map_err(failed)?;
+        if self.json {
+            return show::json(out, &Written { folder: &self.folder, pages: &written });
+        }
+        Ok(writeln!(out, "wrote {} pages into {}", written.len(), self.folder.display())?)
     }
 }
 
-/// Writes the page of a command and those of all under it; returns how many.
-fn pages(command: &Command, folder: &Path) -> io::Result<u32> {
+/// Writes the page of a command and those of all under it, and notes their names.
+fn pages(command: &Command, folder: &Path, written: &mut Vec<String>) -> io::Result<()> {
     if command.is_hide_set() || command.get_name() == "help" {
-        return Ok(0);
+        return Ok(());
     }
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut page)?;
-    fs::write(folder.join(format!("{name}.1")), page)?;
-    command.get_subcommands().try_fold(1, |count, it| Ok(count + pages(it, folder)?))
+    let file = format!("{name}.1");
+    fs::write(folder.join(&file), page)?;
+    written.push(file);
+    command.get_subcommands().try_for_each(|it| pages(it, folder, written))
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 
 use boltgrid_protocol::units::Timestamp;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::error::CliError;
 use super::node::ConfigFile;
@@ -15,6 +16,7 @@ use crate::access::Role;
 use crate::access::tokens::{Token as Kept, TokenFile, Wish};
 use crate::clock;
 use crate::config::{Config, RawConfig};
+use crate::status::quoted;
 
 /// Milliseconds in a day.
 const DAY_MS: u64 = 86_400_000;
@@ -45,6 +47,9 @@ pub(super) struct Create {
     expires_days: Option<u32>,
     #[command(flatten)]
     file: ConfigFile,
+    /// Print it as JSON, with its name, its role and until when it counts
+    #[arg(long)]
+    json: bool,
 }
 
 /// Arguments of `token list`.
@@ -65,6 +70,28 @@ pub(super) struct Revoke {
     name: String,
     #[command(flatten)]
     file: ConfigFile,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A token as it is printed for a program, this only time.
+#[derive(Debug, Serialize)]
+struct Made<'a> {
+    name: &'a str,
+    role: Role,
+    #[serde(with = "quoted")]
+    created_at_unix_ms: u64,
+    #[serde(with = "quoted::option")]
+    expires_at_unix_ms: Option<u64>,
+    token: &'a str,
+}
+
+/// A token that counts no more.
+#[derive(Debug, Serialize)]
+struct Revoked<'a> {
+    name: &'a str,
+    is_revoked: bool,
 }
 
 impl Token {
@@ -75,8 +102,11 @@ impl Token {
                 let (_, tokens) = tokens(&file)?.read()?;
                 if json { show::json(out, &tokens.list()) } else { table(out, tokens.list()) }
             }
-            Self::Revoke(Revoke { name, file }) => {
+            Self::Revoke(Revoke { name, file, json }) => {
                 tokens(&file)?.revoke(&name)?;
+                if json {
+                    return show::json(out, &Revoked { name: &name, is_revoked: true });
+                }
                 Ok(writeln!(out, "{name} is revoked")?)
             }
         }
@@ -88,8 +118,19 @@ impl Create {
         let created_at = clock::now();
         let days = self.expires_days.map(|days| u64::from(days).saturating_mul(DAY_MS));
         let expires_at = days.map(|ms| created_at.plus_ms(ms));
-        let wish = Wish { name: self.name, role: self.role, created_at, expires_at };
+        let Self { name, role, json, .. } = self;
+        let wish = Wish { name: name.clone(), role, created_at, expires_at };
         let secret = tokens(&self.file)?.create(wish)?;
+        if json {
+            let made = Made {
+                name: &name,
+                role,
+                created_at_unix_ms: created_at.to_unix_ms(),
+                expires_at_unix_ms: expires_at.map(Timestamp::to_unix_ms),
+                token: secret.reveal(),
+            };
+            return show::json(out, &made);
+        }
         // Alone on its line, so that it can be sent to a file.
         Ok(writeln!(out, "{}", secret.reveal())?)
     }

@@ -162,4 +162,14 @@ fn shells_and_man_know_every_command() {
             .unwrap()
             .contains("boltgrid\\-doctor")
     );
+
+    let said = boltgrid(dir.path(), &["man", "anew/man1", "--json"]).ok();
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(
+        (&said["folder"], said["pages"].as_array().unwrap().len()),
+        (&"anew/man1".into(), count)
+    );
+    for page in said["pages"].as_array().unwrap() {
+        assert!(dir.path().join("anew/man1").join(page.as_str().unwrap()).exists(), "{page}");
+    }
 }

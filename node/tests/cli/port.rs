@@ -63,6 +63,19 @@ fn nobody_is_answered_but_whoever_shows_the_cookie_or_a_token() {
     assert_eq!(node.get_as("/metrics", token).0, 401, "at once");
     let again = boltgrid(dir.path(), &["token", "revoke", "grafana"]).refused();
     assert!(again.contains("there is no token grafana"), "{again}");
+
+    let as_json = |arguments: &[&str]| -> Value {
+        serde_json::from_str(&boltgrid(dir.path(), arguments).ok()).unwrap()
+    };
+    let made = as_json(&["token", "create", "script", "--expires-days", "1", "--json"]);
+    assert_eq!((&made["name"], &made["role"]), (&json!("script"), &json!("read")));
+    let at = |which: &str| made[which].as_str().unwrap().parse::<u64>().unwrap();
+    assert_eq!(at("expires_at_unix_ms") - at("created_at_unix_ms"), 86_400_000);
+    let token = made["token"].as_str().unwrap();
+    assert_eq!(node.get_as("/metrics", token).0, 200);
+    let revoked = as_json(&["token", "revoke", "script", "--json"]);
+    assert_eq!(revoked, json!({ "name": "script", "is_revoked": true }));
+    assert_eq!(node.get_as("/metrics", token).0, 401, "at once");
 }
 
 #[test]
