@@ -1,5 +1,6 @@
 //! What operators look after a node with: the doctor, the level of its logs, an export, and the papers of shells.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -131,6 +132,41 @@ fn everything_is_exported_in_either_form_and_nothing_is_overwritten() {
     assert_eq!(fs::read_dir(dir.path().join("parquet")).unwrap().count(), 2);
     let bytes = fs::read(dir.path().join("parquet/prices.parquet")).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+}
+
+/// Every file in the Debian package that the program itself writes before, as (where it is, where it comes to).
+fn assets_of_debian() -> Vec<(String, String)> {
+    let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
+    let assets = manifest["package"]["metadata"]["deb"]["assets"].as_array().unwrap().clone();
+    let text = |asset: &toml::Value, place: usize| asset[place].as_str().unwrap().to_owned();
+    let papers = assets.iter().filter_map(|it| {
+        let from = text(it, 0).strip_prefix("target/release/papers/")?.to_owned();
+        Some((from, text(it, 1)))
+    });
+    papers.collect()
+}
+
+#[test]
+fn the_debian_package_finds_the_pages_and_completions_that_are_written_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let papers = dir.path().join("papers");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/debian-papers.sh");
+    let written = Command::new(script).arg(env!("CARGO_BIN_EXE_boltgrid")).arg(&papers).output();
+    let written = written.unwrap();
+    assert!(written.status.success(), "{written:?}");
+    let places: BTreeMap<String, String> = assets_of_debian().into_iter().collect();
+    let expected = [
+        ("boltgrid.bash", "usr/share/bash-completion/completions/boltgrid"),
+        ("boltgrid.fish", "usr/share/fish/vendor_completions.d/boltgrid.fish"),
+        ("boltgrid.zsh", "usr/share/zsh/vendor-completions/_boltgrid"),
+        ("man1/*.1", "usr/share/man/man1/"),
+    ];
+    assert_eq!(places, expected.map(|(from, to)| (from.to_owned(), to.to_owned())).into());
+    for from in places.keys().filter(|it| !it.contains('*')) {
+        let script = fs::read_to_string(papers.join(from)).unwrap();
+        assert!(script.contains("topology"), "{from} knows the commands");
+    }
+    assert!(papers.join("man1/boltgrid.1").exists() && papers.join("man1/boltgrid-run.1").exists());
 }
 
 #[test]
