@@ -4,11 +4,15 @@
 //! An Electrum server is spoken to by the library only, and says none of it here.
 //! Not for: what follows from the answers ([`crate::dispatcher`], [`crate::channels`]).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
+use tokio::time::timeout;
+use tracing::info;
 
 use crate::config::lightning::{ChainSource, Login};
 use crate::lightning::Credentials;
@@ -25,6 +29,8 @@ const SAT_PER_BTC: u64 = 100_000_000;
 const VB_PER_KVB: u64 = 1_000;
 /// What is taken for a mistake of the source: no block was ever that dear.
 const SAT_PER_VB_MAX: u64 = 10_000;
+/// What a transaction is taken to pay where the chain has not said yet.
+const SAT_PER_VB_UNKNOWN: u64 = 10;
 
 /// Why a source says nothing.
 #[derive(Debug, thiserror::Error)]
@@ -51,12 +57,40 @@ pub(crate) fn client() -> Result<Client, AskError> {
     Ok(Client::builder().redirect(Policy::none()).timeout(ANSWER_TIME).build()?)
 }
 
+/// What a transaction pays now, or did when the chain said it last; all clones know the same.
+#[derive(Clone, Debug)]
+pub(crate) struct FeeRate {
+    source: ChainSource,
+    last_sat_per_vb: Arc<AtomicU64>,
+}
+
+impl FeeRate {
+    pub(crate) fn new(source: ChainSource) -> Self {
+        Self { source, last_sat_per_vb: Arc::new(AtomicU64::new(SAT_PER_VB_UNKNOWN)) }
+    }
+
+    /// Asks the chain, and takes what it said last where it says nothing within `patience`.
+    pub(crate) async fn ask(&self, patience: Duration) -> u64 {
+        let last = || self.last_sat_per_vb.load(Ordering::Relaxed);
+        match timeout(patience, sat_per_vb_ceil(&self.source)).await {
+            Ok(Ok(told)) => self.last_sat_per_vb.store(told, Ordering::Relaxed),
+            Ok(Err(error)) => {
+                info!(chain = %self.source, %error, taken = last(), "what fees are is not known now");
+            }
+            Err(_) => {
+                info!(chain = %self.source, taken = last(), "what fees are is not said in time")
+            }
+        }
+        last()
+    }
+}
+
 /// What a transaction pays that is to be confirmed within the hour, in sat/vB, rounded up; at least 1.
 ///
 /// # Errors
 ///
 /// [`AskError`]; always with an Electrum server.
-pub(crate) async fn sat_per_vb_ceil(source: &ChainSource) -> Result<u64, AskError> {
+async fn sat_per_vb_ceil(source: &ChainSource) -> Result<u64, AskError> {
     let (answer, per_sat) = match source {
         ChainSource::Bitcoind { host, port, login } => {
             let bitcoind = Bitcoind::new((host, *port), login)?;
@@ -180,7 +214,51 @@ async fn bytes_of(mut answer: reqwest::Response) -> Result<Vec<u8>, AskError> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use axum::Json;
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
     use super::*;
+
+    /// An Esplora server that says a rate, until it is dropped.
+    async fn esplora(rate: Value) -> (ChainSource, JoinSet<Result<(), Infallible>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let said = json!({ CONFIRMED_WITHIN_BLOCKS.to_string(): rate });
+        let router = axum::Router::new().route("/fee-estimates", get(async || Json(said)));
+        let mut serves = JoinSet::new();
+        serves.spawn(async move {
+            axum::serve(listener, router).await.unwrap();
+            Ok(())
+        });
+        (ChainSource::Esplora(url), serves)
+    }
+
+    #[tokio::test]
+    async fn fees_are_what_the_chain_says_and_what_it_said_last_once_it_is_gone() {
+        let (source, mut serves) = esplora(json!(3.2)).await;
+        let fees = FeeRate::new(source);
+        let another = fees.clone();
+        assert_eq!(fees.ask(ANSWER_TIME).await, 4);
+        serves.shutdown().await;
+        assert_eq!(fees.ask(ANSWER_TIME).await, 4);
+        assert_eq!(another.ask(ANSWER_TIME).await, 4, "whoever asked");
+    }
+
+    #[tokio::test]
+    async fn fees_that_were_never_said_are_reckoned_at_ten_and_nobody_waits_for_them() {
+        let (source, serves) = esplora(json!("dear")).await;
+        assert_eq!(FeeRate::new(source).ask(ANSWER_TIME).await, SAT_PER_VB_UNKNOWN);
+        drop(serves);
+        // It takes connections and says nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let fees = FeeRate::new(ChainSource::Esplora(url));
+        assert_eq!(fees.ask(Duration::from_millis(50)).await, SAT_PER_VB_UNKNOWN);
+    }
 
     #[test]
     fn a_fee_rate_is_whole_satoshis_for_a_byte_and_nothing_that_cannot_be() {

@@ -22,7 +22,7 @@ use super::own::{Partner, Watch};
 use super::past::Past;
 use super::report::PlanReport;
 use super::{OrderNames, carry};
-use crate::chain_source;
+use crate::chain_source::FeeRate;
 use crate::clock;
 use crate::config::ChannelsConfig;
 use crate::config::lightning::ChainSource;
@@ -38,13 +38,16 @@ const QUESTIONS_MAX: usize = 4;
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// The least that a channel must carry one way to be named in orders: a tranche of 250 Wh at 300 sat.
 const NAMED_FROM: Msat = Msat::from_satoshi_saturating(75);
-/// What a transaction is taken to cost where the chain has not said yet.
-const SAT_PER_VB_UNKNOWN: u64 = 10;
+/// How long the task waits for the chain to say what fees are …
+const FEE_TIME: Duration = Duration::from_secs(20);
+/// … and how long somebody does who looks at a page.
+const FEE_TIME_OF_PAGE: Duration = Duration::from_secs(3);
 
 /// Where dry runs are asked for.
 #[derive(Clone, Debug)]
 pub struct ChannelPlans {
     questions: mpsc::Sender<oneshot::Sender<Result<PlanReport, NoPlan>>>,
+    fees: FeeRate,
 }
 
 /// Why there is no plan.
@@ -78,6 +81,11 @@ impl ChannelPlans {
             Ok(Err(_)) | Err(_) => Err(NoPlan::Busy),
         }
     }
+
+    /// What a transaction has to pay now, in sat/vB, by which plans are made too.
+    pub(crate) async fn sat_per_vb(&self) -> u64 {
+        self.fees.ask(FEE_TIME_OF_PAGE).await
+    }
 }
 
 /// What the task works with.
@@ -89,8 +97,7 @@ pub(crate) struct ChannelKeeper {
     rosters: Rosters,
     archive: Archive,
     lightning: LightningHandle,
-    chain: ChainSource,
-    sat_per_vb: u64,
+    fees: FeeRate,
     contacts: watch::Receiver<LightningContacts>,
     watch: Watch,
     /// Whose the other sides of our channels are, also when their records have expired.
@@ -122,6 +129,7 @@ impl ChannelKeeper {
         let now = charter.interval.interval_at(clock::now());
         let past = Past::new(Arc::clone(&charter), rosters.clone(), now);
         let watch = Watch::default();
+        let fees = FeeRate::new(chain);
         let keeper = Self {
             keeping,
             participant,
@@ -129,8 +137,7 @@ impl ChannelKeeper {
             rosters,
             archive,
             lightning,
-            chain,
-            sat_per_vb: SAT_PER_VB_UNKNOWN,
+            fees: fees.clone(),
             contacts,
             watch,
             whose: BTreeMap::new(),
@@ -138,7 +145,10 @@ impl ChannelKeeper {
             questions,
             named,
         };
-        (keeper, KeeperEnds { plans: ChannelPlans { questions: asked }, named: watched_named })
+        (
+            keeper,
+            KeeperEnds { plans: ChannelPlans { questions: asked, fees }, named: watched_named },
+        )
     }
 
     /// Runs until shutdown.
@@ -213,7 +223,7 @@ impl ChannelKeeper {
         if status.synced_at_unix_s.is_none() {
             return Err(NoPlan::NotSynced);
         }
-        let sat_per_vb = self.sat_per_vb().await;
+        let sat_per_vb = self.fees.ask(FEE_TIME).await;
         let roster = Arc::clone(self.past.roster());
         let me = roster.index_of(&self.participant).ok_or(NoPlan::NotAMember)?;
         let mut members: Vec<RosterIndex> =
@@ -236,18 +246,6 @@ impl ChannelKeeper {
         let when = (now, self.keeping.automatic);
         let report = PlanReport::of(&plan, &roster, when, (flows.total(), flows.span_ms()));
         Ok((plan, report))
-    }
-
-    /// What a transaction has to pay now, or had to when the chain said it last.
-    async fn sat_per_vb(&mut self) -> u64 {
-        match chain_source::sat_per_vb_ceil(&self.chain).await {
-            Ok(sat_per_vb) => self.sat_per_vb = sat_per_vb,
-            Err(error) => {
-                let taken = self.sat_per_vb;
-                info!(chain = %self.chain, %error, taken, "what fees are is not known now");
-            }
-        }
-        self.sat_per_vb
     }
 
     /// Reads the books up to now, off the event loop.

@@ -16,12 +16,10 @@ use serde::Deserialize;
 
 use super::format::Quantity;
 use super::frame::{Frame, Notice};
+use super::words::fill;
 use super::{Dashboard, login, money};
 use crate::access::Role;
 use crate::lightning::{ChannelTerms, LightningHandle};
-
-/// The fee rate by which it is reckoned, in sat per vB; the page names it.
-const SAT_PER_VB: u64 = 10;
 
 /// Members that a channel can be opened with.
 pub(super) struct Partner {
@@ -35,7 +33,8 @@ pub(super) struct Opening {
     pub(super) size_sat: u64,
     pub(super) name: String,
     pub(super) size: Quantity,
-    /// What the chain takes for opening it, about …
+    /// What the chain takes for opening it, about, by which rate of fees …
+    pub(super) open_fee_at: String,
     pub(super) open_fee: Quantity,
     /// … and for closing it together one day.
     pub(super) close_fee: Quantity,
@@ -67,7 +66,7 @@ pub(super) async fn post(
     } else if !frame.may(Role::Admin) {
         Err(w.not_allowed.to_owned())
     } else {
-        understood(&dashboard, &wish, &frame)
+        understood(&dashboard, &wish, &frame).await
     };
     let done = match allowed {
         Ok((opening, _, _)) if wish.what != "open" => Ok(Some(opening)),
@@ -91,7 +90,7 @@ pub(super) async fn post(
 }
 
 /// What would be opened, by whom, and what it comes to.
-fn understood<'a>(
+async fn understood<'a>(
     dashboard: &'a Dashboard,
     wish: &Wish,
     frame: &Frame,
@@ -103,9 +102,10 @@ fn understood<'a>(
     let contacts = dashboard.answers.network.lightning_contacts();
     let contact = contacts.get(&whom).ok_or(w.not_a_partner)?;
     let address = contact.addresses.first().cloned().ok_or(w.not_a_partner)?;
-    let status = lightning.status();
-    let open_fee = fee(Deed::Open, SAT_PER_VB);
-    let before_sat = status.balances.spendable_sat;
+    let plans = dashboard.answers.channel_plans.as_ref().ok_or(w.no_lightning)?;
+    let sat_per_vb = plans.sat_per_vb().await;
+    let open_fee = fee(Deed::Open, sat_per_vb);
+    let before_sat = lightning.status().balances.spendable_sat;
     let after = left(before_sat, size_sat, open_fee);
     let money = |it: Msat| format.money(i64::try_from(it.to_millisatoshi()).unwrap_or(i64::MAX));
     let sat = |it: u64| money(Msat::from_satoshi_saturating(it));
@@ -114,8 +114,9 @@ fn understood<'a>(
         size_sat,
         name: dashboard.name_of(&whom),
         size: sat(size_sat),
+        open_fee_at: fill(w.open_fee, &[("rate", &sat_per_vb.to_string())]),
         open_fee: money(open_fee),
-        close_fee: money(fee(Deed::CloseTogether, SAT_PER_VB)),
+        close_fee: money(fee(Deed::CloseTogether, sat_per_vb)),
         before: sat(before_sat),
         after: after.map(money),
     };

@@ -187,7 +187,7 @@ words! {
     size_sat: "What goes into it, sat", "Was hineinkommt, sat";
     what_costs: "What does it cost?", "Was kostet das?";
     channel_size: "goes into it", "kommt hinein";
-    open_fee: "the chain takes for opening, at 10 sat/vB", "nimmt die Kette fürs Öffnen, bei 10 sat/vB";
+    open_fee: "the chain takes for opening, at {rate} sat/vB", "nimmt die Kette fürs Öffnen, bei {rate} sat/vB";
     close_fee: "and for closing it one day, at the same", "und einmal fürs Schließen, ebenso";
     free_before: "free on the chain now", "jetzt frei auf der Kette";
     free_after: "free on the chain then", "danach frei auf der Kette";

@@ -236,6 +236,9 @@ async fn a_channel_is_opened(visit: &mut Visit) {
         .page
         .until("/^[1-9]/.test(document.querySelector('[data-value=open-fee]')?.innerText)")
         .await;
+    // What the testnet's chain says; and not what is taken where a chain says nothing.
+    let rate = "document.querySelector('[data-value=open-fee-at]').textContent";
+    assert_eq!(visit.page.eval(&format!("{rate}.includes(' 1 sat/vB')")).await, json!(true));
     visit.look_at("opening").await;
     let channels = "document.querySelectorAll('.channel').length";
     let before = visit.page.eval(channels).await;
