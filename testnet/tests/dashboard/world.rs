@@ -63,8 +63,13 @@ impl World {
         self.sites.iter().find(has).expect("a site with machines").clone()
     }
 
+    /// The config file of a site's node.
+    pub(crate) fn config_file(&self, site: &str) -> PathBuf {
+        self.folder.join(site).join("config.toml")
+    }
+
     fn config(&self, site: &str) -> toml::Table {
-        let config = std::fs::read_to_string(self.folder.join(site).join("config.toml"));
+        let config = std::fs::read_to_string(self.config_file(site));
         config.unwrap().parse().unwrap()
     }
 
