@@ -38,6 +38,8 @@ pub use peer::{BARE_COMMAND, PeerOptions, be_a_peer};
 use replay::{Beat, Burst};
 pub use restart::{Restart, RestartError, RestartOptions, StartTimes, restart, told};
 
+pub(crate) use scenario::write as trading_scenario;
+
 use crate::run::{RunError, RunOptions, run_and_tell, run_beside};
 
 /// Why there is no comparison.

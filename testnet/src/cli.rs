@@ -15,6 +15,7 @@ use crate::bench::{self, BenchError, BenchOptions, PeerOptions, RestartOptions, 
 use crate::chain::alone::{self, AloneError, AloneOptions, Payee};
 use crate::chain::{Choice, EmbeddedOptions};
 use crate::devices::Meters;
+use crate::load::{self, LoadError, LoadOptions};
 use crate::run::money::Opened;
 use crate::run::process::be_a_node;
 use crate::run::report::Report;
@@ -33,6 +34,8 @@ Examples:
     boltgrid-testnet chain --folder chain --block-every-ms 5000
   How fast trades are paid, beside bare Lightning payments:
     boltgrid-testnet bench --nodes 2,13 --intervals 10
+  What a node bears of those who ask it, while it trades:
+    boltgrid-testnet load --calls-per-s 2000 --subscribers 500
   Miners that follow the sun at noon, beside the same hours without them:
     boltgrid-testnet run --miners --compare-without-miners --from 2016-05-25T10:30 --intervals 16
   What happens when nodes die:
@@ -73,6 +76,8 @@ enum Command {
     },
     /// Compare how fast trades are paid with bare Lightning payments; build with --release
     Bench(Bench),
+    /// Ask a node much while it trades: calls and subscribers; build with --release
+    Load(Load),
     /// Be a node of a testnet
     #[command(hide = true)]
     Node {
@@ -102,6 +107,31 @@ struct Bench {
     /// Instead: how soon a node starts again that has made or received so many payments
     #[arg(long, value_name = "PAYMENTS", conflicts_with_all = ["nodes", "intervals", "interval_ms"])]
     restart_after: Option<NonZeroU32>,
+    /// Write the results as JSON
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Load {
+    /// How many calls a second
+    #[arg(long, value_name = "N", default_value = "2000")]
+    calls_per_s: NonZeroU32,
+    /// How many subscribers, each with a WebSocket of its own
+    #[arg(long, value_name = "N", default_value = "500")]
+    subscribers: NonZeroUsize,
+    /// How many nodes the testnet has
+    #[arg(long, value_name = "N", default_value = "4")]
+    nodes: NonZeroUsize,
+    /// How many intervals must pass meanwhile
+    #[arg(long, value_name = "K", default_value = "6")]
+    intervals: NonZeroU64,
+    /// How long an interval is
+    #[arg(long, value_name = "MS", default_value_t = RunOptions::default().interval_ms)]
+    interval_ms: u64,
+    /// What keys follow from
+    #[arg(long, value_name = "S", default_value_t = RunOptions::default().seed)]
+    seed: u64,
     /// Write the results as JSON
     #[arg(long, value_name = "FILE.json")]
     report: Option<PathBuf>,
@@ -245,6 +275,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Node { args }) => be_a_node(args),
         Some(Command::Bare(options)) => be_a_peer(&options),
         Some(Command::Bench(bench)) => measure(&bench),
+        Some(Command::Load(args)) => bear(&args),
         Some(Command::Check { dir }) => check(&dir.to_string_lossy()),
         Some(Command::Chain(args)) => mine(args.into()),
         Some(Command::Run(run)) => watch(&run.into()),
@@ -309,6 +340,30 @@ fn measure_to_end(bench: &Bench) -> Result<(), BenchError> {
     }
     drop(writeln!(io::stdout(), "{}", bench::table(&comparisons)));
     bench.report.as_deref().map_or(Ok(()), |path| bench::write(path, &comparisons))
+}
+
+fn bear(load: &Load) -> ExitCode {
+    log();
+    // Fails only where a provider is there already, which does as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match bear_to_end(load) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Whether the node did as every node promises.
+fn bear_to_end(args: &Load) -> Result<bool, LoadError> {
+    let Load { calls_per_s, subscribers, nodes, intervals, interval_ms, seed, .. } = *args;
+    let options = LoadOptions { calls_per_s, subscribers, nodes, intervals, interval_ms, seed };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(RunError::Runtime)?.block_on(load::load(options))?;
+    drop(writeln!(io::stdout(), "{}", outcome.told()));
+    if let Some(path) = &args.report {
+        bench::write(path, &outcome)?;
+    }
+    Ok(outcome.broken().is_empty())
 }
 
 fn run_to_end(options: &RunOptions) -> Result<Report, RunError> {

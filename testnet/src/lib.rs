@@ -5,6 +5,7 @@ pub mod bench;
 pub mod chain;
 pub mod cli;
 pub mod devices;
+pub mod load;
 pub mod plant;
 pub mod rogue;
 pub mod run;

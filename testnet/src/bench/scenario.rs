@@ -19,7 +19,7 @@ const RATED_STEP_W: usize = 500;
 /// # Errors
 ///
 /// What the operating system says.
-pub(super) fn write(folder: &Path, sites: usize) -> io::Result<String> {
+pub(crate) fn write(folder: &Path, sites: usize) -> io::Result<String> {
     let folder = folder.join(NAME);
     fs::create_dir(&folder)?;
     let grid = "grid,slack_bus,transformer_va,nominal_v\npayments,slack,100000000,400\n";
