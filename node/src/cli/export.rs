@@ -213,11 +213,11 @@ impl Work<'_> {
         Table::create::<T>(self.folder.join(what.file(self.format)), self.format)
     }
 
-    /// Writes page after page, each before the last entry of the one before it, until one is empty.
+    /// Writes page after page.
     fn pages<T, F>(
         &self,
         what: What,
-        mut before: Option<u64>,
+        before: Option<u64>,
         place_of: impl Fn(&T) -> u64,
         ask: impl Fn(HttpClient, Option<String>) -> F,
     ) -> Result<Option<Written>, CliError>
@@ -226,13 +226,14 @@ impl Work<'_> {
         F: Future<Output = Result<Vec<T>, Error>>,
     {
         let mut table = self.table::<T>(what)?;
-        loop {
-            let page = self.door.ask(|it| ask(it, before.map(|it| it.to_string())))?;
-            let Some(last) = page.last() else { return finish(table).map(Some) };
-            before = Some(place_of(last));
-            table.add(&page)?;
+        let page =
+            |before: Option<u64>| self.door.ask(|it| ask(it, before.map(|it| it.to_string())));
+        page_by_page(before, page, place_of, |page| {
+            table.add(page)?;
             progress(what, table.rows());
-        }
+            Ok(())
+        })?;
+        finish(table).map(Some)
     }
 
     fn disputes(&self, what: What) -> Result<Written, CliError> {
@@ -260,6 +261,21 @@ impl Work<'_> {
         let mut table = self.table::<crate::rpc::past::TransactionReport>(what)?;
         table.add(&rows)?;
         finish(table).map(Some)
+    }
+}
+
+/// Takes page after page, each before the last entry of the one before it, until one is empty.
+fn page_by_page<T>(
+    mut before: Option<u64>,
+    page: impl Fn(Option<u64>) -> Result<Vec<T>, CliError>,
+    place_of: impl Fn(&T) -> u64,
+    mut take: impl FnMut(&[T]) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    loop {
+        let page = page(before)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        before = Some(place_of(last));
+        take(&page)?;
     }
 }
 
@@ -306,5 +322,47 @@ impl From<DisputeReport> for DisputeRow {
             at_unix_ms: it.at_unix_ms,
             resolved_at_unix_ms: it.resolved_at_unix_ms,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written of entries that are numbered by their places, in pages of four.
+    fn written(kept: &[u64], before: Option<u64>) -> (Vec<u64>, usize) {
+        let (mut written, mut pages) = (Vec::new(), 0);
+        let page = |before: Option<u64>| {
+            let is_asked = |it: &&u64| before.is_none_or(|before| **it < before);
+            Ok(kept.iter().filter(is_asked).take(4).copied().collect())
+        };
+        page_by_page(
+            before,
+            page,
+            |it| *it,
+            |page: &[u64]| {
+                pages += 1;
+                written.extend_from_slice(page);
+                Ok(())
+            },
+        )
+        .unwrap();
+        (written, pages)
+    }
+
+    #[test]
+    fn every_page_is_written_once_the_latest_first_and_none_is_lost() {
+        let kept: Vec<u64> = (0..10).rev().collect();
+        assert_eq!(written(&kept, None), (kept.clone(), 3));
+        assert_eq!(written(&kept, Some(7)), (kept[3..].to_vec(), 2));
+        assert_eq!(written(&kept, Some(0)), (Vec::new(), 0));
+        assert_eq!(written(&kept[..8], None), (kept[..8].to_vec(), 2), "the last one is full");
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_had_ends_the_export() {
+        let page = |_| Err::<Vec<u64>, _>(CliError::Runtime(io::ErrorKind::TimedOut.into()));
+        let ended = page_by_page(None, page, |it| *it, |_| Ok(()));
+        assert!(matches!(ended, Err(CliError::Runtime(_))));
     }
 }

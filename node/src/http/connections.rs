@@ -69,8 +69,7 @@ impl Connections {
                 accepted = self.listener.accept(), if !is_full => match accepted {
                     Ok((stream, peer)) => {
                         let (tls, router) = (self.tls.clone(), router.clone());
-                        let is_proxy = is_one_of(peer.ip(), &self.proxies);
-                        let from = (stream, peer, is_proxy);
+                        let from = (stream, peer, Arc::clone(&self.proxies));
                         open.spawn(connection(from, tls, router, shutdown.clone()));
                     }
                     Err(error) => {
@@ -90,13 +89,13 @@ impl Connections {
 
 /// One connection from its first byte to its last.
 async fn connection(
-    (stream, peer, is_proxy): (TcpStream, SocketAddr, bool),
+    (stream, peer, proxies): (TcpStream, SocketAddr, Arc<[IpAddr]>),
     tls: Option<Tls>,
     router: Router,
     shutdown: CancellationToken,
 ) {
     let ended = async {
-        let is_near = is_proxy || is_near(peer.ip(), stream.local_addr()?.ip());
+        let is_near = is_trusted(peer.ip(), stream.local_addr()?.ip(), &proxies);
         match tls {
             Some(tls) if !is_near || in_time(speaks_tls(&stream)).await? => {
                 let stream = in_time(tls.accept(stream)).await?;
@@ -111,6 +110,12 @@ async fn connection(
         // Callers vanish as they please.
         tracing::debug!(%error, "a connection to JSON-RPC ended");
     }
+}
+
+/// Whether nobody but the owner can be on the way to a caller: it is on this machine, or a proxy that is trusted as
+/// if it were.
+fn is_trusted(peer: IpAddr, local: IpAddr, proxies: &[IpAddr]) -> bool {
+    is_near(peer, local) || is_one_of(peer, proxies)
 }
 
 /// Whether a caller is on this machine. Such a one may speak in the clear even where the port has TLS.
@@ -182,5 +187,10 @@ mod tests {
         assert!(known("172.30.32.2") && known("::ffff:172.30.32.2") && known("fd0c:ac1e:2100::2"));
         assert!(!known("172.30.32.1") && !known("172.30.33.2") && !known("fd0c:ac1e:2100::3"));
         assert!(!is_one_of("172.30.32.2".parse().unwrap(), &[]), "nobody is trusted unnamed");
+
+        let local = "172.30.32.5".parse().unwrap();
+        let trusted = |peer: &str| is_trusted(peer.parse().unwrap(), local, &proxies);
+        assert!(trusted("127.0.0.1") && trusted("172.30.32.5") && trusted("172.30.32.2"));
+        assert!(!trusted("172.30.32.1") && !trusted("203.0.113.9"));
     }
 }

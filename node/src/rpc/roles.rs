@@ -107,4 +107,18 @@ mod tests {
         }
         assert_eq!(needed("wallet.steal"), None);
     }
+
+    #[test]
+    fn what_a_trader_may_beyond_a_reader_is_what_the_page_says_and_no_more() {
+        let page = include_str!("../../../docs/rpc.md");
+        let row = page.lines().find(|it| it.starts_with("| `trade` |")).expect("it is there");
+        // After the role's own name, every other part stands between backticks.
+        let mut told: Vec<&str> = row.split('`').skip(3).step_by(2).collect();
+        told.sort_unstable();
+        let traders = METHODS.iter().filter(|it| it.1 == Role::Trade).map(|it| it.0);
+        assert_eq!(told, traders.collect::<Vec<_>>());
+        for name in ["wallet.send", "channel.open", "payment.forgive", "node.set_log"] {
+            assert_eq!(needed(name), Some(Role::Admin), "{name}");
+        }
+    }
 }

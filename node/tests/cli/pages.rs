@@ -38,11 +38,38 @@ fn session(node: &Running, token: &str) -> String {
     format!("Cookie: {}", cookie.split(';').next().unwrap())
 }
 
+/// Every page.
+const PAGES: [&str; 7] = ["/", "/market", "/money", "/miners", "/meters", "/grid", "/settings"];
+
+#[test]
+fn every_page_says_what_it_may_load_and_stays_out_of_caches() {
+    let dir = enrolled();
+    let node = Running::start(dir.path(), &[]);
+    let cookie = session(&node, &node.cookie);
+    let others = ["/login", "/assets/app.css", "/now-live"];
+    for page in PAGES.into_iter().chain(others) {
+        let (code, head, _) = send(&node, &format!("GET {page}"), &[&cookie], "");
+        assert_eq!(code, 200, "{page}: {head}");
+        let said = |header: &str| {
+            let name = format!("{header}: ");
+            head.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or("").to_owned()
+        };
+        let policy = said("content-security-policy");
+        for part in
+            ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "base-uri 'none'"]
+        {
+            assert!(policy.split("; ").any(|it| it == part), "{page} lets {part} be: {policy:?}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{page}: {policy}");
+        assert_eq!(said("x-content-type-options"), "nosniff", "{page}");
+    }
+}
+
 #[test]
 fn strangers_are_sent_to_sign_in_and_no_form_of_another_page_is_taken() {
     let dir = enrolled();
     let node = Running::start(dir.path(), &[]);
-    for page in ["/", "/market", "/money", "/miners", "/meters", "/grid", "/settings"] {
+    for page in PAGES {
         let (code, head, _) = send(&node, &format!("GET {page}"), &[], "");
         assert_eq!(code, 303, "{page}");
         assert!(head.contains("location: login"), "{head}");

@@ -19,7 +19,7 @@ use crate::rpc::wallet::{ChannelReport, ChannelStage};
 use crate::rpc::{
     ChannelRpcClient, DispatchListRpcClient, GridRpcClient, MeterRpcClient, NodeRpcClient,
 };
-use crate::status::NodeStatus;
+use crate::status::{ClockStatus, NodeStatus, SiteStatus};
 
 /// A view of the chain that is older than this is stale, in seconds: a bitcoind is asked every few seconds, and
 /// blocks come every ten minutes.
@@ -103,26 +103,31 @@ fn of_running(seen: &Seen) -> Vec<Finding> {
         None => Finding::ok("node", format!("version {} runs since {since}", status.version)),
         Some(it) => Finding::trouble("node", format!("abstains: {}", it.why), it.advice.clone()),
     }];
-    findings.push(clock(status, seen.charter.clock_skew_max_ms));
-    findings.push(peers(status));
+    let clocks = (status.clock_test_offset_ms, status.peer_clocks.as_ref());
+    findings.push(clock(clocks, seen.charter.clock_skew_max_ms));
+    let others = status.members.saturating_sub(u32::from(status.is_member));
+    findings.push(peers(status.network.members_connected, others));
     if let Some(lightning) = &status.lightning {
         let seen = (lightning.synced_at_unix_s, lightning.height_blocks);
         findings.push(chain(seen, status.now_unix_ms / 1_000));
     }
     findings.extend(seen.channels.as_ref().map(|it| channels(it)));
-    findings.push(meters(status, &seen.meters));
+    findings.push(meters(status.site.as_ref(), &seen.meters));
     findings.push(miners(&seen.machines));
     findings
 }
 
-fn clock(status: &NodeStatus, skew_max_ms: u64) -> Finding {
+fn clock(
+    (test_offset_ms, peers): (Option<i64>, Option<&ClockStatus>),
+    skew_max_ms: u64,
+) -> Finding {
     let of = "clock";
     let advice = "let a time service keep the clock: `timedatectl set-ntp true`, or chrony";
-    if let Some(offset_ms) = status.clock_test_offset_ms {
+    if let Some(offset_ms) = test_offset_ms {
         let found = format!("it is set off by {offset_ms} ms, which is for tests only");
         return Finding::trouble(of, found, "start the node without --clock-offset-file");
     }
-    let Some(peers) = &status.peer_clocks else {
+    let Some(peers) = peers else {
         let found = "no other node could be asked for its own yet";
         return Finding::warning(of, found, "ask again once there are peers");
     };
@@ -136,9 +141,8 @@ fn clock(status: &NodeStatus, skew_max_ms: u64) -> Finding {
     }
 }
 
-fn peers(status: &NodeStatus) -> Finding {
-    let (of, others) = ("peers", status.members.saturating_sub(u32::from(status.is_member)));
-    let connected = status.network.members_connected;
+fn peers(connected: u32, others: u32) -> Finding {
+    let of = "peers";
     let found = format!("{connected} of {others} other members are connected");
     let advice = "check `network.bootstrap`, and that the firewall lets `network.listen` through; \
                   `boltgrid peer list` shows where each was last";
@@ -195,7 +199,7 @@ fn channels(channels: &[ChannelReport]) -> Finding {
     Finding::ok(of, found)
 }
 
-fn meters(status: &NodeStatus, meters: &[MeterReport]) -> Finding {
+fn meters(site: Option<&SiteStatus>, meters: &[MeterReport]) -> Finding {
     let of = "meters";
     let advice = "see `boltgrid meter list`; `boltgrid meter test NAME` tries one out";
     if !meters.iter().any(|it| it.settles) {
@@ -210,12 +214,12 @@ fn meters(status: &NodeStatus, meters: &[MeterReport]) -> Finding {
         .iter()
         .filter_map(|it| Some(format!("{}: {}", it.name, it.stale.as_ref()?)))
         .collect();
-    let of_site = status.site.as_ref().and_then(|it| it.stale.clone());
+    let of_site = site.and_then(|it| it.stale.clone());
     if !stale.is_empty() || of_site.is_some() {
         let found = if stale.is_empty() { of_site.into_iter().collect() } else { stale };
         return Finding::trouble(of, found.join("; "), advice);
     }
-    if status.site.is_none() {
+    if site.is_none() {
         return Finding::trouble(of, "the site was not measured yet", advice);
     }
     Finding::ok(of, format!("all {} are read", meters.len()))
@@ -238,6 +242,7 @@ fn miners(machines: &DispatchStatus) -> Finding {
 mod tests {
     use super::super::Verdict;
     use super::*;
+    use crate::dispatcher::MachineStatus;
 
     #[test]
     fn a_node_that_died_is_told_from_one_that_was_stopped_and_one_that_hangs() {
@@ -293,5 +298,91 @@ mod tests {
         ] {
             assert_eq!(channels(&has).verdict, verdict, "{has:?}");
         }
+    }
+
+    #[test]
+    fn a_clock_is_judged_by_those_of_others_and_by_what_the_charter_allows() {
+        let of = |offset, peers: Option<i64>| {
+            let peers = peers.map(|median_offset_ms| ClockStatus { median_offset_ms, peers: 3 });
+            clock((offset, peers.as_ref()), 1_000).verdict
+        };
+        assert_eq!(of(None, None), Verdict::Warning, "nobody knows");
+        assert_eq!(of(None, Some(500)), Verdict::Ok);
+        assert_eq!(of(None, Some(-501)), Verdict::Warning);
+        assert_eq!(of(None, Some(-1_000)), Verdict::Warning);
+        assert_eq!(of(None, Some(1_001)), Verdict::Trouble);
+        assert_eq!(of(Some(1), Some(0)), Verdict::Trouble, "set off for a test");
+    }
+
+    #[test]
+    fn a_node_that_reaches_nobody_is_in_trouble_and_one_that_reaches_few_is_warned() {
+        let of = |connected, others| peers(connected, others).verdict;
+        assert_eq!(of(0, 0), Verdict::Ok, "a member alone");
+        assert_eq!(of(0, 5), Verdict::Trouble);
+        assert_eq!(of(2, 5), Verdict::Warning);
+        assert_eq!(of(3, 5), Verdict::Ok);
+    }
+
+    fn meter(name: &str, settles: bool, stale: Option<&str>) -> MeterReport {
+        MeterReport {
+            name: name.to_owned(),
+            role: "grid".to_owned(),
+            is_virtual: false,
+            settles,
+            at_unix_ms: None,
+            stale: stale.map(str::to_owned),
+            power_mw: None,
+            import_register_mwh: None,
+            export_register_mwh: None,
+            voltage_mv: None,
+            frequency_mhz: None,
+            phases: Vec::new(),
+            gas_register_ml: None,
+            charge_milli_percent: None,
+        }
+    }
+
+    #[test]
+    fn every_meter_must_be_read_and_one_must_settle() {
+        let site = |stale: Option<&str>| SiteStatus {
+            at_unix_ms: 1,
+            stale: stale.map(str::to_owned),
+            power_mw: 0,
+            load_mw: 0,
+            pv_mw: 0,
+            pv_potential_mw: 0,
+            battery_mw: None,
+            stored_mwh: None,
+        };
+        let (grid, roof) = (meter("meter", true, None), meter("roof", false, None));
+        let well = meters(Some(&site(None)), &[grid.clone(), roof.clone()]);
+        assert_eq!(well.verdict, Verdict::Ok, "{well:?}");
+        let silent = meter("roof", false, Some("no answer"));
+        for (site, has, found) in [
+            (Some(site(None)), vec![roof], "no meter settles"),
+            (Some(site(None)), vec![grid.clone(), silent], "roof: no answer"),
+            (Some(site(Some("it is late"))), vec![grid.clone()], "it is late"),
+            (None, vec![grid], "was not measured yet"),
+        ] {
+            let it = meters(site.as_ref(), &has);
+            assert!(it.verdict == Verdict::Trouble && it.found.contains(found), "{it:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_does_not_do_as_it_is_told_is_trouble() {
+        let machine = |trouble: Option<&str>| MachineStatus {
+            name: "cellar".to_owned(),
+            trouble: trouble.map(str::to_owned),
+            ..MachineStatus::default()
+        };
+        let of = |machines| miners(&DispatchStatus { machines, ..DispatchStatus::default() });
+        assert_eq!(of(vec![]).verdict, Verdict::Ok);
+        assert_eq!(of(vec![machine(None)]).verdict, Verdict::Ok);
+        let it = of(vec![machine(None), machine(Some("it refuses"))]);
+        assert!(
+            it.verdict == Verdict::Trouble && it.found.contains("cellar: it refuses"),
+            "{it:?}"
+        );
     }
 }
