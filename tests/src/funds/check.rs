@@ -41,6 +41,8 @@ pub(super) struct Coins {
     pub(super) fees_sat: u64,
     /// What is left in outputs that nobody takes, since they are worth less than taking them: anchors.
     pub(super) left_sat: u64,
+    /// What a script still binds: of a cheat's, what its Lightning cannot take any more.
+    pub(super) bound_sat: u64,
 }
 
 /// Something that must not be.
@@ -172,8 +174,9 @@ pub(super) fn check(
     }
     let fees = i128::from(coins.fees_sat + coins.left_sat) * 1_000;
     for (node, (account, agreed)) in accounts.iter().zip(agreed).enumerate() {
-        let has = i128::from(account.end_sat) * 1_000;
-        let (has_sat, is_cheat) = (account.end_sat, account.book.is_none());
+        let is_cheat = account.book.is_none();
+        let has_sat = account.end_sat + if is_cheat { coins.bound_sat } else { 0 };
+        let has = i128::from(has_sat) * 1_000;
         if is_cheat && has > agreed {
             violations.push(Violation::Gained { node, agreed_sat: sat_down(agreed), has_sat });
         }
@@ -183,7 +186,9 @@ pub(super) fn check(
         }
     }
     let found_sat: u64 = accounts.iter().map(|it| it.end_sat).sum();
-    let found_sat = found_sat + coins.fees_sat + coins.left_sat;
+    let has_cheat = accounts.iter().any(|it| it.book.is_none());
+    let bound_sat = if has_cheat { coins.bound_sat } else { 0 };
+    let found_sat = found_sat + coins.fees_sat + coins.left_sat + bound_sat;
     if found_sat != coins.given_sat {
         violations.push(Violation::Unaccounted { given_sat: coins.given_sat, found_sat });
     }
@@ -209,7 +214,12 @@ mod tests {
     fn judge(accounts: &[Account]) -> Vec<Violation> {
         let deal = Deal { from: 0, to: 1, amount_msat: 40_000_000 };
         let end: u64 = accounts.iter().map(|it| it.end_sat).sum();
-        let coins = Coins { given_sat: 1_000_000, fees_sat: 1_000_000 - end - 660, left_sat: 660 };
+        let coins = Coins {
+            given_sat: 1_000_000,
+            fees_sat: 1_000_000 - end - 660,
+            left_sat: 660,
+            bound_sat: 0,
+        };
         check(accounts, &BTreeMap::from([(HASH, deal)]), coins, |receipt, _| *receipt == RECEIPT)
     }
 
@@ -263,8 +273,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_bound_is_a_cheats_and_nobody_elses() {
+        let end = |book: Option<Vec<Bill>>| {
+            let first = Account { start_sat: 500_000, end_sat: 400_000, book };
+            let coins =
+                Coins { given_sat: 1_000_000, fees_sat: 0, left_sat: 0, bound_sat: 100_001 };
+            check(&[first, account(499_999, None)], &BTreeMap::new(), coins, |_, _| true)
+        };
+        let gained = Violation::Gained { node: 0, agreed_sat: 500_000, has_sat: 500_001 };
+        let lost = |node, has_sat| Violation::Lost { node, least_sat: 500_000, has_sat };
+        assert_eq!(end(None), [gained, lost(1, 499_999)]);
+        let unaccounted = Violation::Unaccounted { given_sat: 1_000_000, found_sat: 899_999 };
+        assert_eq!(end(Some(Vec::new())), [lost(0, 400_000), lost(1, 499_999), unaccounted]);
+    }
+
+    #[test]
     fn a_coin_that_is_nowhere_is_seen() {
-        let coins = Coins { given_sat: 1_000_000, fees_sat: 1_000, left_sat: 0 };
+        let coins = Coins { given_sat: 1_000_000, fees_sat: 1_000, left_sat: 0, bound_sat: 0 };
         let accounts = [account(499_000, None), account(499_999, None)];
         let found = check(&accounts, &BTreeMap::new(), coins, |_, _| true);
         assert_eq!(found, [Violation::Unaccounted { given_sat: 1_000_000, found_sat: 999_999 }]);

@@ -12,6 +12,7 @@ use super::check::{Account, Violation, check};
 use super::line::{Ask, Seen, Told};
 use super::plan::{DEPOSIT_SAT, Opening};
 use super::process::LOG_FILE;
+use super::trace::Found;
 use super::world::{LOOK_EVERY, Trouble, World};
 
 /// How long nodes may take to find each other again.
@@ -23,6 +24,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(8);
 const BLOCKS: [u32; 12] = [1, 1, 1, 2, 3, 6, 6, 6, 12, 24, 48, 72];
 /// Blocks after which everything must be final.
 const BLOCKS_MAX: u32 = 2_016;
+/// Blocks after which a cheat has what is its own, or never gets it.
+const BOUND_BLOCKS: u32 = 400;
 /// What Lightning says when it finds what it wrote second older than what it wrote first.
 const STALE: &str = "was stale compared to";
 /// Between a block and the next: what follows from one has to be sent out.
@@ -118,12 +121,24 @@ impl World {
             let honest = seen.iter().enumerate().filter(|(node, _)| self.plan.cheat != Some(*node));
             if honest.filter_map(|(_, seen)| seen.as_ref()).all(Seen::is_out) {
                 let wallets: u64 = seen.iter().flatten().map(|seen| seen.onchain_sat).sum();
-                if wallets == self.trace.read().await?.spendable_sat() {
+                let found = self.trace.read().await?;
+                let has_time = mined < BOUND_BLOCKS;
+                let is_free =
+                    found.bound_sat() == 0 || (self.is_cheats(&found, &seen) && !has_time);
+                if wallets == found.spendable_sat() && is_free {
                     return Ok(true);
                 }
             }
         }
         Ok(false)
+    }
+
+    /// Whether what is in no wallet can only be a cheat's: its Lightning puts what is its own into one
+    /// transaction with what justice took from it, and that can never be found in a block. All others
+    /// have nothing on its way.
+    fn is_cheats(&self, found: &Found, seen: &[Option<Seen>]) -> bool {
+        let cheat = self.plan.cheat.and_then(|cheat| seen.get(cheat)?.as_ref());
+        cheat.is_some_and(|cheat| found.bound_sat() <= cheat.closing_sat)
     }
 
     async fn judge(&mut self) -> Result<(), Trouble> {

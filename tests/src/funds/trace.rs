@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bitcoin::{Block, OutPoint, ScriptBuf};
+use bitcoin::{Block, OutPoint, ScriptBuf, TxOut};
 use boltgrid_testnet::chain::{Client, ClientError};
 
 use super::check::Coins;
@@ -26,8 +26,26 @@ pub(super) struct Trace {
 pub(super) struct Found {
     given_sat: u64,
     fees_sat: u64,
-    unspent: BTreeMap<OutPoint, u64>,
+    unspent: BTreeMap<OutPoint, Coin>,
     is_begun: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Coin {
+    sat: u64,
+    /// Whether a script has to be satisfied for it, as in channels and in what is left of them;
+    /// wallets have none such.
+    is_bound: bool,
+}
+
+impl Coin {
+    fn of(output: &TxOut) -> Self {
+        Self { sat: output.value.to_sat(), is_bound: output.script_pubkey.is_p2wsh() }
+    }
+
+    const fn is_anchor(self) -> bool {
+        self.sat == ANCHOR_SAT
+    }
 }
 
 impl Trace {
@@ -51,40 +69,50 @@ impl Found {
         for tx in &block.txdata {
             let outpoint = |vout| OutPoint { txid: tx.compute_txid(), vout };
             let spent = tx.input.iter().filter_map(|it| self.unspent.remove(&it.previous_output));
-            let spent: Vec<u64> = spent.collect();
+            let spent: Vec<u64> = spent.map(|coin| coin.sat).collect();
             let outputs = (0..).zip(&tx.output);
             if !spent.is_empty() {
                 let made: u64 = tx.output.iter().map(|output| output.value.to_sat()).sum();
                 self.fees_sat += spent.iter().sum::<u64>().saturating_sub(made);
-                let made = outputs.map(|(vout, output)| (outpoint(vout), output.value.to_sat()));
+                let made = outputs.map(|(vout, output)| (outpoint(vout), Coin::of(output)));
                 self.unspent.extend(made);
             } else if !self.is_begun
                 && tx.output.iter().any(|it| scripts.contains(&it.script_pubkey))
             {
                 let given = outputs.filter(|(_, output)| scripts.contains(&output.script_pubkey));
-                let given: Vec<(OutPoint, u64)> =
-                    given.map(|(vout, output)| (outpoint(vout), output.value.to_sat())).collect();
-                self.given_sat = given.iter().map(|(_, sat)| sat).sum();
+                let given: Vec<(OutPoint, Coin)> =
+                    given.map(|(vout, output)| (outpoint(vout), Coin::of(output))).collect();
+                self.given_sat = given.iter().map(|(_, coin)| coin.sat).sum();
                 self.unspent.extend(given);
                 self.is_begun = true;
             }
         }
     }
 
-    /// Where the coins are, as far as the chain knows.
+    /// Where the coins are, as far as the chain knows, once all channels are closed.
     pub(super) fn coins(&self) -> Coins {
-        let left = self.unspent.values().filter(|sat| **sat == ANCHOR_SAT);
-        Coins { given_sat: self.given_sat, fees_sat: self.fees_sat, left_sat: left.sum() }
+        let left_sat = self.sum(|coin| coin.is_anchor());
+        let (given_sat, fees_sat) = (self.given_sat, self.fees_sat);
+        Coins { given_sat, fees_sat, left_sat, bound_sat: self.bound_sat() }
+    }
+
+    /// What is neither in a wallet nor an anchor.
+    pub(super) fn bound_sat(&self) -> u64 {
+        self.sum(|coin| coin.is_bound && !coin.is_anchor())
     }
 
     /// What should be in wallets.
     pub(super) fn spendable_sat(&self) -> u64 {
-        self.unspent.values().filter(|sat| **sat != ANCHOR_SAT).sum()
+        self.sum(|coin| !coin.is_bound && !coin.is_anchor())
+    }
+
+    fn sum(&self, is: impl Fn(Coin) -> bool) -> u64 {
+        self.unspent.values().filter(|coin| is(**coin)).map(|coin| coin.sat).sum()
     }
 
     /// The outputs, for people.
     pub(super) fn list(&self) -> String {
-        let lines = self.unspent.iter().map(|(output, sat)| format!("{output}: {sat} sat"));
+        let lines = self.unspent.iter().map(|(output, coin)| format!("{output}: {} sat", coin.sat));
         lines.collect::<Vec<_>>().join("\n    ")
     }
 }
@@ -92,8 +120,9 @@ impl Found {
 #[cfg(test)]
 mod tests {
     use bitcoin::absolute::LockTime;
+    use bitcoin::hashes::Hash;
     use bitcoin::transaction::Version;
-    use bitcoin::{Amount, Network, Transaction, TxIn, TxOut, constants};
+    use bitcoin::{Amount, Network, Transaction, TxIn, TxOut, WScriptHash, constants};
 
     use super::*;
 
@@ -116,7 +145,21 @@ mod tests {
         block.txdata = vec![given, funding, other];
         let mut found = Found::default();
         found.take(&block, &[ScriptBuf::from_bytes(vec![1])]);
-        assert_eq!(found.coins(), Coins { given_sat: 5_000, fees_sat: 670, left_sat: 330 });
+        let coins = Coins { given_sat: 5_000, fees_sat: 670, left_sat: 330, bound_sat: 0 };
+        assert_eq!(found.coins(), coins);
         assert_eq!(found.spendable_sat(), 4_000);
+    }
+
+    #[test]
+    fn what_a_script_binds_is_in_no_wallet() {
+        let given = tx(OutPoint::null(), &[(5_000, 1)]);
+        let mut closing = tx(OutPoint::new(given.compute_txid(), 0), &[(3_000, 2), (1_500, 3)]);
+        closing.output[0].script_pubkey = ScriptBuf::new_p2wsh(&WScriptHash::all_zeros());
+        let mut block = constants::genesis_block(Network::Regtest);
+        block.txdata = vec![given, closing];
+        let mut found = Found::default();
+        found.take(&block, &[ScriptBuf::from_bytes(vec![1])]);
+        assert_eq!((found.bound_sat(), found.spendable_sat()), (3_000, 1_500));
+        assert_eq!(found.coins().bound_sat, 3_000);
     }
 }
