@@ -190,6 +190,33 @@ fn accepted_work_bears_out_what_a_machine_says_or_does_not() {
     assert!((170_000..=190_000).contains(&proved), "{proved}");
 }
 
+#[test]
+fn what_is_refused_or_cannot_be_counted_proves_nothing() {
+    let mut account = hour(184_000, 0);
+    let before = account.clone();
+    account.refused();
+    account.uncounted();
+    let shares = (account.accepted, account.refused, account.uncounted);
+    assert_eq!(shares, (0, before.refused + 1, before.uncounted + 1));
+    assert_eq!((account.hashes, account.proof()), (0, Proof::Less));
+}
+
+#[test]
+fn while_a_machine_is_not_heard_it_is_held_to_nothing() {
+    let rate = HashRate::from_gigahashes(184_000);
+    let share = Difficulty::fitting(rate).unwrap();
+    let (mut steady, mut gone) = (Account::default(), Account::default());
+    for second in 0..1_200 {
+        steady.said(at(second * 1_000), rate, Some(share));
+    }
+    assert_eq!(steady.proof(), Proof::Less, "it says much and proves nothing");
+    // Heard twice, a second apart, and again only after twenty minutes.
+    for second in [0, 1, 1_199] {
+        gone.said(at(second * 1_000), rate, Some(share));
+    }
+    assert_eq!(gone.proof(), Proof::Open, "a second of hashes is all that it has to prove");
+}
+
 proptest! {
     #[test]
     fn no_line_of_anybody_panics_and_own_ids_never_reach_the_machine(
