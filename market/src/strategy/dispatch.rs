@@ -1,9 +1,10 @@
 //! What to do in an interval whose outcome is known: the battery's set point, what flexible load takes,
 //! and the PV limit.
 //!
-//! First the meter is to show what was contracted; losses come on top of what was sold. What the
-//! site lacks its generator gives, if it runs; what it lacks or has beyond that, the battery covers as far as it is cheaper than the supplier, and
-//! flexible load takes what is worth more to it than to the battery or the supplier.
+//! First the meter is to show what was contracted; losses come on top of what was sold. What the site
+//! lacks its generator gives, if it runs; what it lacks or has beyond that, the battery covers as far as
+//! it is cheaper than the supplier, and flexible load takes what is worth more to it than to the battery
+//! or the supplier.
 //! What still is too much goes to the supplier, unless PV can be turned down and the supplier would
 //! have to be paid for it or the grid connection is full.
 

@@ -255,7 +255,11 @@ mod tests {
         }
         tokio::time::sleep(2 * SLOW_TIME).await;
         let mut last = Value::Null;
-        while let Some(news) = slow.recv().await {
+        let mut next = async || {
+            let news = tokio::time::timeout(2 * SLOW_TIME, slow.recv()).await;
+            news.expect("a slow subscriber is dropped, and no longer told anything")
+        };
+        while let Some(news) = next().await {
             last = heard(news.get());
         }
         assert_eq!(last["params"]["error"]["code"], Code::TooSlow.number());
