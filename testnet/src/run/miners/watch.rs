@@ -179,6 +179,7 @@ impl Watch {
 
     /// Notes the price of an interval that is over; none where nothing was decided.
     pub fn priced(&mut self, interval: Interval, price_msat_per_kwh: Option<i64>) {
+        self.wells.priced(interval, price_msat_per_kwh);
         let Some(price) = price_msat_per_kwh else { return };
         for seen in &mut self.machines {
             // At the margin it gets a part of what it bids for, if anything.
@@ -204,7 +205,7 @@ impl Watch {
             }
             seen.truth = truth;
         }
-        self.wells.look(plant);
+        self.wells.look(self.timing.interval_at(now), plant);
         self.look_at_transformer(now, plant);
         for cloud in self.clouds.iter_mut().filter(|cloud| cloud.ended.is_none()) {
             for under in &mut cloud.sites {

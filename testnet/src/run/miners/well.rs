@@ -14,7 +14,7 @@ use boltgrid::config::RawGas;
 use boltgrid::dispatcher::{DispatchStatus, GasStatus, GeneratorConfig};
 use boltgrid::site::DeviceConfig;
 use boltgrid_miners::generator::{Generator, Point};
-use boltgrid_protocol::units::{Power, Price};
+use boltgrid_protocol::units::{Interval, Power, Price};
 
 use crate::devices::gas::{
     CONTROLLER_UNIT, FLARE_METER_UNIT, FLARE_UNIT, GENERATOR_METER_UNIT, WELL_UNIT, WellDevices,
@@ -54,6 +54,11 @@ const ACCOUNT_L_MIN: u64 = 50;
 /// Machines that draw more than this part of what all could draw run, those that draw less than a tenth of
 /// it do not.
 const RUN_DIVISOR: i64 = 2;
+/// An order is placed an interval before its own, and has what a generator gives once that runs: so many
+/// intervals after one in which it stood still are ordered for without it.
+const BOUGHT_INTERVALS: u64 = 2;
+/// Intervals that are over are remembered until their price is told; so many at most.
+const UNPRICED_MAX: usize = 16;
 
 /// A well that stands.
 #[derive(Debug)]
@@ -166,6 +171,8 @@ impl WellStand {
 pub struct Wells {
     seen: BTreeMap<usize, SeenWell>,
     interval_ms: u64,
+    /// The last interval in which power cost no more than the generators' wear.
+    cheap: Option<Interval>,
 }
 
 /// One well.
@@ -178,9 +185,12 @@ struct SeenWell {
     said: Option<GasStatus>,
     /// What had been given, and what had flowed to the flare, at the last look, in ml.
     flowed: Option<(u64, u64)>,
-    /// While machines run, and while they do not: what the well gave and what flowed to the flare, in ml.
+    /// While machines run and power costs more than what the generator gives, and while they do not:
+    /// what the well gave and what flowed to the flare, in ml.
     with: (u64, u64),
     without: (u64, u64),
+    /// The same while machines run in intervals whose price is yet to be told.
+    unpriced: BTreeMap<Interval, (u64, u64)>,
 }
 
 impl Wells {
@@ -191,7 +201,27 @@ impl Wells {
             let name = names.get(stand.site).cloned().unwrap_or_default();
             (stand.site, SeenWell { name, rest_ms: stand.rest_ms, ..SeenWell::default() })
         });
-        Self { seen: seen.collect(), interval_ms }
+        Self { seen: seen.collect(), interval_ms, cheap: None }
+    }
+
+    /// Notes the price of an interval that is over; none where nothing was decided, and what is bought
+    /// is the supplier's.
+    ///
+    /// Where power costs no more than the generator's wear, whoever has machines buys it for them and
+    /// flares the gas, as they should; and until a generator that stood still for that is warm again, and
+    /// what it gives is in an order, they go on to buy. Nothing is to be seen there of what machines
+    /// spare.
+    pub fn priced(&mut self, interval: Interval, price_msat_per_kwh: Option<i64>) {
+        if price_msat_per_kwh.is_some_and(|price| price <= WEAR.to_msat_per_kwh()) {
+            self.cheap = Some(interval);
+        }
+        let is_dear = self.cheap.is_none_or(|cheap| interval > cheap.plus(BOUGHT_INTERVALS));
+        for seen in self.seen.values_mut() {
+            let Some((gave, flared)) = seen.unpriced.remove(&interval) else { continue };
+            if is_dear {
+                seen.with = (seen.with.0 + gave, seen.with.1 + flared);
+            }
+        }
     }
 
     /// Takes what nodes say.
@@ -203,8 +233,8 @@ impl Wells {
         }
     }
 
-    /// Looks at the plant, which has moved on.
-    pub fn look(&mut self, plant: &Plant) {
+    /// Looks at the plant, which has moved on in this interval.
+    pub fn look(&mut self, interval: Interval, plant: &Plant) {
         for (site, seen) in &mut self.seen {
             let Some(truth) = plant.well_truth(*site) else { continue };
             let machines = plant.machines(*site);
@@ -214,7 +244,7 @@ impl Wells {
                 let gave = truth.gas_ml.saturating_sub(gas_ml);
                 let flared = truth.to_flare_ml.saturating_sub(flare_ml);
                 let sum = if draws_mw > rated_mw / RUN_DIVISOR {
-                    Some(&mut seen.with)
+                    Some(seen.unpriced.entry(interval).or_default())
                 } else if draws_mw < rated_mw / 10 && !truth.runs {
                     Some(&mut seen.without)
                 } else {
@@ -222,6 +252,9 @@ impl Wells {
                 };
                 if let Some(sum) = sum {
                     *sum = (sum.0 + gave, sum.1 + flared);
+                }
+                while seen.unpriced.len() > UNPRICED_MAX {
+                    seen.unpriced.pop_first();
                 }
             }
             seen.flowed = Some((truth.gas_ml, truth.to_flare_ml));
@@ -311,7 +344,8 @@ impl SeenWell {
         });
     }
 
-    /// While machines run, less of the gas is flared than while nothing does, where both was seen.
+    /// While machines run, and power costs more than what the generator gives, at most half as much of
+    /// the gas is flared as while nothing runs, where both was seen.
     fn spares(&self, tally: &mut Tally) {
         let (with, without) = (self.with, self.without);
         if with.0 == 0 || without.0 == 0 {

@@ -36,7 +36,12 @@ fn seen() -> SeenWell {
         flowed: None,
         with: (500_000, 50_000),
         without: (200_000, 200_000),
+        unpriced: BTreeMap::new(),
     }
+}
+
+fn wells(well: SeenWell) -> Wells {
+    Wells { seen: BTreeMap::from([(SITE, well)]), interval_ms: 10_000, cheap: None }
 }
 
 /// The names of the verdicts that are violated.
@@ -45,8 +50,7 @@ fn violated(change: impl FnOnce(&mut SeenWell, &mut WellTruth)) -> Vec<String> {
     let mut truth = well.truth.unwrap();
     change(&mut well, &mut truth);
     well.truth = Some(truth);
-    let wells = Wells { seen: BTreeMap::from([(SITE, well)]), interval_ms: 10_000 };
-    let rows = wells.verdicts();
+    let rows = wells(well).verdicts();
     assert!(!rows.is_empty());
     rows.into_iter().filter(|row| row.violations > 0).map(|row| row.name).collect()
 }
@@ -78,6 +82,32 @@ fn a_flare_that_burns_as_much_while_machines_run_is_seen() {
     assert_eq!(violated(|well, _| well.with.1 = 260_000), flares);
     assert!(violated(|well, _| well.with.1 = 250_000).is_empty(), "half as much is less");
     assert!(violated(|well, _| well.without = (0, 0)).is_empty(), "nothing to hold it against");
+}
+
+#[test]
+fn gas_that_is_flared_while_power_is_cheaper_than_the_generator_is_not_held_against_it() {
+    let wear = WEAR.to_msat_per_kwh();
+    // What is flared in interval n is 10ⁿ ml.
+    let with = |prices: &[Option<i64>]| {
+        let intervals = || (0..).map(Interval::from_number).zip(prices);
+        let unpriced = intervals().map(|(interval, _)| (interval, 10_u64.pow(number(interval))));
+        let unpriced = unpriced.map(|(interval, ml)| (interval, (ml, ml))).collect();
+        let mut wells = wells(SeenWell { with: (0, 0), unpriced, ..seen() });
+        for (interval, price) in intervals() {
+            wells.priced(interval, *price);
+            wells.priced(interval, *price);
+        }
+        assert!(wells.seen[&SITE].unpriced.is_empty());
+        wells.seen[&SITE].with.1
+    };
+    assert_eq!(with(&[Some(wear + 1), Some(wear), Some(-wear)]), 1);
+    assert_eq!(with(&[None]), 1, "the supplier is dearer");
+    let dear = Some(wear + 1);
+    assert_eq!(with(&[dear, Some(wear), dear, dear, dear, None]), 110_001, "it stood still");
+}
+
+fn number(interval: Interval) -> u32 {
+    u32::try_from(interval.to_number()).unwrap()
 }
 
 #[test]
