@@ -252,6 +252,13 @@ fn a_machine_on_its_way_is_kept_and_its_power_not_promised_to_another() {
     let unsure = Conditions { budget_least: watts(3_000), ..budget(6_000) };
     let found = planned(&unsure, &[running(&able, 120, 3_000), standing(&able, 110)]);
     assert_eq!(found, [(run(3_000), Reason::Pays), (OFF, Reason::NothingLeft)]);
+    // Through a fuse both may flow: what is to come of the first, and all of another.
+    let fuse =
+        |fuse| Conditions { ceiling: watts(fuse), budget_most: watts(9_000), ..budget(6_000) };
+    let found =
+        |fuse: Conditions| planned(&fuse, &[running(&able, 120, 3_000), standing(&able, 110)])[1];
+    assert_eq!(found(fuse(8_999)), (OFF, Reason::Limit));
+    assert_eq!(found(fuse(9_000)), (run(3_000), Reason::Pays));
 }
 
 #[test]
@@ -334,6 +341,11 @@ fn frequency_sheds_and_takes_by_machines_that_follow_at_once() {
     let expected =
         [(run(3_000), Reason::GridSupport), (OFF, Reason::TooDear), (OFF, Reason::TooDear)];
     assert_eq!(planned(&high, &machines), expected);
+    // Two fifths of what the plan decides for, and not of what their owner has taken out of it.
+    let owned = Say::Owner { set_point: OFF, until: NOW.plus_ms(1) };
+    let machines = [Machine { say: owned, ..standing(&relay, 30) }, machines[0], machines[1]];
+    let decided: Vec<_> = planned(&high, &machines).into_iter().map(|(at, _)| at).collect();
+    assert_eq!(decided, [OFF, run(3_000), OFF]);
 }
 
 /// Any machine, by how it is controlled, what it draws, what power is worth to it and whether it runs.
@@ -427,13 +439,16 @@ fn best_of_all(conditions: &Conditions, machines: &[Machine<'_>]) -> i128 {
     }
 }
 
-/// Plans after which a site of [`any_site`] is at rest, under conditions that stay as they are.
-const PLANS_TO_REST: usize = 8;
+/// Plans after which a site of [`any_site`] is at rest, under conditions that stay as they are: for each
+/// machine at most one that stops it for a better one and one that starts that.
+const PLANS_TO_REST: usize = 2 * MACHINES;
+/// Most machines of such a site.
+const MACHINES: usize = 30;
 
 proptest! {
     #[test]
     fn no_plan_draws_more_than_fuses_carry_or_earns_less_than_standing_still(
-        (site, budget_w, ceiling) in any_site(0..30)
+        (site, budget_w, ceiling) in any_site(0..MACHINES)
     ) {
         let machines = machines_of(&site);
         let conditions = Conditions { ceiling: watts(ceiling), ..budget(budget_w) };
@@ -445,7 +460,7 @@ proptest! {
     }
 
     #[test]
-    fn no_watt_is_promised_twice((site, budget_w, _) in any_site(0..30)) {
+    fn no_watt_is_promised_twice((site, budget_w, _) in any_site(0..MACHINES)) {
         // A watt too much costs more than any machine earns, and all stand still.
         let machines: Vec<_> =
             machines_of(&site).into_iter().map(|it| Machine { told: OFF, ..it }).collect();
@@ -455,7 +470,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_that_is_carried_out_is_kept((site, budget_w, ceiling) in any_site(0..30)) {
+    fn a_plan_that_is_carried_out_is_kept((site, budget_w, ceiling) in any_site(0..MACHINES)) {
         let mut machines = machines_of(&site);
         let conditions = Conditions { ceiling: watts(ceiling), ..budget(budget_w) };
         // What gave way is raised again only by the next plan, and the worst of those that run may give
