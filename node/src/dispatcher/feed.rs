@@ -62,6 +62,11 @@ impl HashpriceFeed {
         (!is_pointer).then(|| format!("`pointer` begins with `/`, unlike {:?}", self.pointer))
     }
 
+    /// Where it is said, without a password or key that its address may have.
+    pub(super) fn shown(&self) -> String {
+        shown(&self.url)
+    }
+
     /// What an answer says; in words, why that is none.
     pub(super) fn read(&self, answer: &Value) -> Result<Hashprice, String> {
         let found = answer.pointer(&self.pointer);
@@ -81,6 +86,15 @@ impl HashpriceFeed {
             format!("at {} there is {found} and no hashprice", self.pointer)
         })
     }
+}
+
+/// An address as it may be logged and shown: without user, password and query, since people put keys
+/// into these.
+pub(super) fn shown(url: &str) -> String {
+    let Ok(url) = Url::parse(url) else { return "no address".to_owned() };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let host = url.host_str().unwrap_or_default();
+    format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
 /// A decimal number times a power of ten, rounded down; `None` for what is negative or too long.
@@ -129,6 +143,16 @@ mod tests {
             let said = format!("{{\"data\":[{{\"price\":{price}}}]}}");
             assert!(read(FeedUnit::SatPerThDay, &said).is_err(), "{price}");
         }
+    }
+
+    #[test]
+    fn what_is_shown_of_an_address_has_no_password_and_no_key() {
+        assert_eq!(
+            shown("https://me:pass@feed.example:81/v1?key=k#f"),
+            "https://feed.example:81/v1"
+        );
+        assert_eq!(shown("http://[::1]/"), "http://[::1]/");
+        assert_eq!(shown("pass"), "no address");
     }
 
     #[test]

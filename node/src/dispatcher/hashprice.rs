@@ -95,7 +95,7 @@ async fn follow_feed(
                 }
                 Err(error) => {
                     if !failed {
-                        warn!(feed = %feed.url, %error, "no hashprice from the feed");
+                        warn!(feed = %feed.shown(), %error, "no hashprice from the feed");
                     }
                     failed = true;
                     if clock::now().ms_since(heard_at) > BELIEVED_MS {
@@ -113,7 +113,8 @@ async fn follow_feed(
 }
 
 async fn ask_feed(feed: &HashpriceFeed) -> Result<Hashprice, AskError> {
-    let answer = json_of(chain_source::client()?.get(&feed.url).send().await?).await?;
+    let asked = chain_source::client()?.get(&feed.url).send().await;
+    let answer = json_of(asked.map_err(reqwest::Error::without_url)?).await?;
     feed.read(&answer).map_err(AskError::Garbled)
 }
 

@@ -19,6 +19,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::feed::shown;
+
 /// How often one is asked over HTTP, and the pause before a broker is called again.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 /// How long an answer may take.
@@ -125,6 +127,14 @@ impl ThermometerConfig {
         }
     }
 
+    /// What it is called in logs.
+    fn shown(&self) -> String {
+        match self {
+            Self::Http(it) => shown(&it.url),
+            Self::Mqtt(it) => format!("{} at its broker", it.topic),
+        }
+    }
+
     /// The same with relative paths of files taken from `folder`.
     #[must_use]
     pub fn relative_to(self, folder: &Path) -> Self {
@@ -163,7 +173,8 @@ pub(super) async fn follow(
                     Ok(()) => failing = false,
                     Err(error) => {
                         if !failing {
-                            warn!(?config, %error, "a thermometer says nothing; it is tried again");
+                            let thermometer = config.shown();
+                            warn!(%thermometer, %error, "it says nothing; it is tried again");
                         }
                         failing = true;
                     }
@@ -183,7 +194,9 @@ pub(super) async fn follow(
 
 async fn ask(config: &HttpThermometer) -> Result<i32, Silent> {
     let client = Client::builder().redirect(Policy::none()).timeout(ANSWER_TIME).build()?;
-    let mut answer = client.get(&config.url).send().await?.error_for_status()?;
+    let answer = client.get(&config.url).send().await;
+    let answer = answer.and_then(reqwest::Response::error_for_status);
+    let mut answer = answer.map_err(reqwest::Error::without_url)?;
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
         if bytes.len().saturating_add(chunk.len()) > ANSWER_MAX {

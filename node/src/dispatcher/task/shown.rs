@@ -21,7 +21,7 @@ impl Dispatcher {
             hashprice_source: match &self.mining.hashprice {
                 HashpriceSource::Fixed(_) => "the config file".to_owned(),
                 HashpriceSource::Chain(source) => source.to_string(),
-                HashpriceSource::Feed(feed) => feed.url.clone(),
+                HashpriceSource::Feed(feed) => feed.shown(),
                 HashpriceSource::Unknown => "nowhere".to_owned(),
             },
             budget_mw: conditions.map(|it| it.budget_least.to_milliwatts()),
