@@ -16,6 +16,7 @@ impl Dispatcher {
     pub(super) fn show(&self) {
         let machines = self.members.iter().map(status_of).collect();
         let conditions = self.conditions.as_ref();
+        let emergency_until = self.emergency_until.filter(|until| clock::now() < *until);
         let status = DispatchStatus {
             hashprice_msat_per_th_day: self.hashprice.map(Hashprice::to_msat_per_th_day),
             hashprice_source: match &self.mining.hashprice {
@@ -28,7 +29,7 @@ impl Dispatcher {
             spare_brings_msat_per_kwh: conditions.map(|it| it.spare_brings.to_msat_per_kwh()),
             reaction_ms_p95: self.reactions.ms_p95(),
             reactions: u32::try_from(self.reactions.count()).unwrap_or(u32::MAX),
-            emergency_until_unix_ms: self.emergency_until.map(Timestamp::to_unix_ms),
+            emergency_until_unix_ms: emergency_until.map(Timestamp::to_unix_ms),
             gas: self.well.as_ref().map(|well| well.status(clock::now())),
             places: self.places.iter().map(|place| place.status(clock::now())).collect(),
             machines,
