@@ -254,3 +254,30 @@ pub struct Log {
     /// Why.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_names_each_machine_and_the_well() {
+        let troubled = |trouble: Option<&str>| trouble.map(str::to_owned);
+        let status = |machine, gas| DispatchStatus {
+            machines: vec![
+                MachineStatus { name: "a".to_owned(), ..MachineStatus::default() },
+                MachineStatus {
+                    name: "b".to_owned(),
+                    trouble: troubled(machine),
+                    ..MachineStatus::default()
+                },
+            ],
+            gas: Some(GasStatus { trouble: troubled(gas), ..GasStatus::default() }),
+            ..DispatchStatus::default()
+        };
+        let told = |machine, gas| status(machine, gas).trouble();
+        assert_eq!(told(None, None), None);
+        assert_eq!(told(Some("hot"), None).as_deref(), Some("b: hot"));
+        assert_eq!(told(None, Some("out")).as_deref(), Some("gas: out"));
+        assert_eq!(told(Some("hot"), Some("out")).as_deref(), Some("b: hot; gas: out"));
+    }
+}

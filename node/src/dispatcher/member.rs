@@ -28,6 +28,11 @@ const SEEN_MS_MAX: u64 = 15_000;
 /// A machine runs if it draws more than this part of its rating.
 const RUNS_DIVISOR: i64 = 10;
 
+/// Lets machines that are cut off have power again, as far as there is room for all that they can draw.
+pub(super) fn grant(members: &[Member], left: Power) {
+    members.iter().fold(left, |left, member| member.grant(left));
+}
+
 /// One machine.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -257,7 +262,7 @@ impl Member {
 
     /// Lets it have power again where it is cut off and all that it can draw has room in `left`; says
     /// what is left then for others.
-    pub(super) fn grant(&self, left: Power) -> Power {
+    fn grant(&self, left: Power) -> Power {
         let cut_off = self.known.as_ref().filter(|it| matches!(it.standing, Effect::CutOff { .. }));
         let most = cut_off.map(|it| it.abilities.rated.max(it.abilities.most()));
         let rest = most.and_then(|most| left.checked_sub(most)).filter(|it| *it >= Power::ZERO);

@@ -263,6 +263,19 @@ mod tests {
     }
 
     #[test]
+    fn heat_is_due_from_a_band_below_what_is_wanted_until_a_band_above_it() {
+        let at = Timestamp::from_unix_ms;
+        let mut tank = Warmed::new(toml::from_str(TANK).unwrap());
+        let mut is_due = |m_celsius| {
+            assert!(tank.hear(at(0), said(m_celsius)));
+            tank.reckon(at(0), 300_000);
+            tank.heating.is_due
+        };
+        assert!(!is_due(54_600) && is_due(54_400) && is_due(55_400));
+        assert!(!is_due(55_600) && !is_due(54_600));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         let tank = |text: &str| toml::from_str::<PlaceConfig>(text).unwrap();
         assert_eq!(tank(TANK).problem(), None);

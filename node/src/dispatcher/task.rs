@@ -32,7 +32,7 @@ use super::gas::{self, Opened, Well};
 use super::hand::{Hand, Report, Wanted};
 use super::hashprice;
 use super::kept::{self, Kept, KeptError};
-use super::member::Member;
+use super::member::{Member, grant};
 use super::places::Warmed;
 use super::reaction::{Reactions, Sampled};
 use super::ruling::{Around, Ruling};
@@ -313,7 +313,7 @@ impl Dispatcher {
         let machines: Vec<_> =
             self.members.iter().filter_map(|member| member.planned(now)).collect();
         let decisions = plan(&conditions, &machines);
-        let mut left = room(&conditions, &machines, &decisions);
+        let left = room(&conditions, &machines, &decisions);
         let mut is_switched = false;
         for (place, decision) in places.into_iter().zip(decisions) {
             let Some(member) = self.members.get_mut(place) else { continue };
@@ -335,9 +335,7 @@ impl Dispatcher {
                 self.decisions.push_back(decision);
             }
         }
-        for member in &self.members {
-            left = member.grant(left);
-        }
+        grant(&self.members, left);
         if is_switched || now.ms_since(self.kept_at) >= KEEP_EVERY_MS {
             self.remember();
         }

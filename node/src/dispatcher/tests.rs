@@ -1,249 +1,25 @@
-//! The dispatcher against real sockets: a house whose meter sees its machines, which are behind relays
-//! that speak HTTP.
+//! The dispatcher in a house with machines: what they do for surplus and prices, for their owner's word,
+//! rules and heat. What bounds them is in `bounds`, what becomes of faulty ones in `trouble`.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+mod bounds;
+pub(super) mod house;
+pub(super) mod members;
+mod trouble;
+
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use boltgrid_metering::sun::Place;
 use boltgrid_miners::break_even::Appetite;
-use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::heat::Temperatures;
+use boltgrid_miners::machine::SetPoint;
 use boltgrid_miners::plan::Habits;
-use boltgrid_miners::react::Target;
-use boltgrid_miners::rules::{Rules, read_rules};
-use boltgrid_protocol::units::{Energy, Msat, Power, Price};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use boltgrid_miners::rules::read_rules;
+use boltgrid_protocol::units::{Energy, Power};
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::clock;
-use crate::live::Live;
-use crate::site::{Checked, Failure, SiteState, SiteWatch, Stale, grid_for_tests};
-
-/// No test waits longer than this for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
-const MACHINE_W: i64 = 2_000;
-
-/// A relay with a machine behind it that follows at once, unless it is stuck.
-#[derive(Debug, Default)]
-struct Relay {
-    runs: AtomicBool,
-    stuck: AtomicBool,
-    /// How long it takes to answer, in ms.
-    answers_after_ms: AtomicU64,
-    switched: Mutex<Vec<bool>>,
-}
-
-impl Relay {
-    fn watts(&self) -> i64 {
-        if self.runs.load(Ordering::SeqCst) { MACHINE_W } else { 0 }
-    }
-
-    async fn serve(self: Arc<Self>, listener: TcpListener) {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = vec![0; 4096];
-            let Ok(length) = stream.read(&mut request).await else { continue };
-            let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            sleep(Duration::from_millis(self.answers_after_ms.load(Ordering::SeqCst))).await;
-            let switch = request.contains("GET /on").then_some(true);
-            let switch = switch.or(request.contains("GET /off").then_some(false));
-            if let Some(on) = switch {
-                self.switched.lock().unwrap().push(on);
-                if !self.stuck.load(Ordering::SeqCst) {
-                    self.runs.store(on, Ordering::SeqCst);
-                }
-            }
-            let body = format!("{{\"power\": {}}}", self.watts());
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", body.len());
-            let answer = format!("{head}Connection: close\r\n\r\n{body}");
-            // Whoever asked may be gone: a look is dropped for a command.
-            drop(stream.write_all(answer.as_bytes()).await);
-        }
-    }
-}
-
-/// A house with its machines and its dispatcher, which end with it.
-struct House {
-    relays: Vec<Arc<Relay>>,
-    /// What the house gives without its machines, in W.
-    surplus_w: Arc<AtomicI64>,
-    /// Whether samples are missed.
-    blind: Arc<AtomicBool>,
-    stop: CancellationToken,
-    targets: watch::Sender<Targets>,
-    ends: DispatcherEnds,
-    tasks: JoinSet<()>,
-}
-
-fn miner(name: &str, address: SocketAddr, msat_per_kwh: i64) -> MinerConfig {
-    let text = format!(
-        "name = {name:?}\ndriver = \"relay-http\"\naddress = \"{address}\"\non_path = \"/on\"\n\
-         off_path = \"/off\"\nstate_path = \"/state\"\npower_w_pointer = \"/power\"\n\
-         rated_w = {MACHINE_W}\nsettle_s = 1\n"
-    );
-    let miner: MinerConfig = toml::from_str(&text).unwrap();
-    let appetite = Appetite::BelowMsatPerKwh(Price::from_msat_per_kwh(msat_per_kwh));
-    MinerConfig { owned: Owned { appetite, ..miner.owned }, ..miner }
-}
-
-fn mining(machines: Vec<MinerConfig>) -> MiningConfig {
-    let most = Power::from_watts(1_000_000).unwrap();
-    MiningConfig {
-        machines,
-        hashprice: HashpriceSource::Fixed(Hashprice::from_msat_per_th_day(50_000)),
-        pool_fee_ppm: 0,
-        wear: Price::ZERO,
-        start: Msat::ZERO,
-        habits: Habits {
-            on_ms_min: 0,
-            off_ms_min: 0,
-            starts_per_day_max: 100,
-            dead_band: Power::ZERO,
-        },
-        machines_max: most,
-        step_max: most,
-        starts_max: 10,
-        support: None,
-        rules: Rules::default(),
-        places: Vec::new(),
-        place: None,
-        stratum: None,
-        gas: None,
-        kept_file: None,
-        account_file: None,
-    }
-}
-
-fn state(power_w: i64) -> SiteState {
-    SiteState {
-        at: clock::now(),
-        power_mw: Power::from_watts(power_w).unwrap(),
-        load_mw: Power::ZERO,
-        pv_mw: Power::ZERO,
-        pv_potential_mw: Power::ZERO,
-        pv_curtailable: false,
-        generator_mw: Power::ZERO,
-        battery: None,
-        import_register_mwh: Energy::ZERO,
-        export_register_mwh: Energy::ZERO,
-        voltage_mv: None,
-        frequency_mhz: None,
-        stale: None,
-    }
-}
-
-/// That a sample was missed.
-fn missed() -> Stale {
-    Stale { device: "meter".into(), failure: Failure::Late }
-}
-
-impl House {
-    /// A house whose machines are worth these prices, in msat/kWh.
-    async fn with(worths: &[i64]) -> Self {
-        Self::treated(worths, |mining| mining).await
-    }
-
-    /// Has the site do this in the present interval and those to come.
-    fn aim(&self, net_w: i64, next_hour: Option<NextHour>) {
-        let target = Target {
-            net: Power::from_watts(net_w).unwrap(),
-            mining: Power::ZERO,
-            spare_brings: Price::from_msat_per_kwh(80_000),
-            lack_costs: Price::from_msat_per_kwh(300_000),
-        };
-        let aim =
-            Aim { target, price: Price::from_msat_per_kwh(100_000), is_traded: true, next_hour };
-        let (_, (charter, _)) = grid_for_tests();
-        let now = charter.interval.interval_at(clock::now());
-        self.targets.send_replace((0..60).map(|it| (now.plus(it), aim)).collect());
-    }
-
-    /// The same with machines that are treated otherwise.
-    async fn treated(worths: &[i64], treat: impl Fn(MiningConfig) -> MiningConfig) -> Self {
-        let mut tasks = JoinSet::new();
-        let (mut relays, mut machines) = (Vec::new(), Vec::new());
-        for (number, worth) in worths.iter().enumerate() {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let relay = Arc::new(Relay::default());
-            tasks.spawn(Arc::clone(&relay).serve(listener));
-            machines.push(miner(&format!("m{number}"), address, *worth));
-            relays.push(relay);
-        }
-        let (shows, state_watch) = watch::channel(None);
-        let meters = watch::channel(Arc::from([])).1;
-        let checked = watch::channel(Checked::default()).1;
-        let site = SiteWatch { state: state_watch, meters, checked };
-        let (targets, targets_watch) = watch::channel(Targets::new());
-        let (participant, grid) = grid_for_tests();
-        let proved = watch::channel(Arc::default()).1;
-        let (dispatcher, ends) = Dispatcher::new(
-            treat(mining(machines)),
-            participant,
-            grid,
-            (site, targets_watch, Live::default()),
-            proved,
-        )
-        .unwrap();
-        let stop = CancellationToken::new();
-        tasks.spawn(dispatcher.run(stop.clone()));
-        let surplus_w = Arc::new(AtomicI64::new(0));
-        let (seen, drawing) = (Arc::clone(&surplus_w), relays.clone());
-        let blind = Arc::new(AtomicBool::new(false));
-        let is_blind = Arc::clone(&blind);
-        tasks.spawn(async move {
-            loop {
-                let machines: i64 = drawing.iter().map(|relay| relay.watts()).sum();
-                if !is_blind.load(Ordering::SeqCst) {
-                    shows.send_replace(Some(state(machines - seen.load(Ordering::SeqCst))));
-                } else {
-                    shows.send_modify(|state| {
-                        if let Some(state) = state {
-                            state.stale = Some(missed());
-                        }
-                    });
-                }
-                sleep(Duration::from_millis(100)).await;
-            }
-        });
-        Self { relays, surplus_w, blind, stop, targets, ends, tasks }
-    }
-
-    fn give(&self, watts: i64) {
-        self.surplus_w.store(watts, Ordering::SeqCst);
-    }
-
-    fn running(&self) -> Vec<bool> {
-        self.relays.iter().map(|relay| relay.watts() > 0).collect()
-    }
-
-    /// Waits until what the dispatcher shows is as wanted.
-    async fn until(&mut self, what: &str, holds: impl Fn(&Self, &DispatchStatus) -> bool) {
-        let polled = async {
-            while !holds(self, &self.ends.desk.status()) {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let reached = timeout(PATIENCE, polled).await;
-        assert!(reached.is_ok(), "{what}: {:#?}", self.ends.desk.status());
-        assert!(self.tasks.try_join_next().is_none(), "a task ended");
-    }
-
-    async fn found(&mut self) {
-        self.until("found", |it, status| {
-            status.machines.len() == it.relays.len()
-                && status.machines.iter().all(|it| it.is_in_plan && it.reason.is_some())
-        })
-        .await;
-    }
-}
+use house::{House, MACHINE_W, PATIENCE};
 
 #[tokio::test]
 async fn unsold_surplus_starts_the_most_efficient_and_a_cloud_sheds_them() {
@@ -282,8 +58,7 @@ async fn the_owner_decides_for_a_while_and_an_emergency_stops_all() {
     let mut house = House::with(&[0]).await;
     house.found().await;
     let desk = house.ends.desk.clone();
-    let run =
-        boltgrid_miners::machine::SetPoint::Run { power_mw: Power::from_watts(MACHINE_W).unwrap() };
+    let run = SetPoint::Run { power_mw: Power::from_watts(MACHINE_W).unwrap() };
     desk.decide("m0".to_owned(), Some(run), 60_000).await.unwrap();
     house.until("its owner started it", |it, _| it.running() == [true]).await;
     desk.shed(60_000).await.unwrap();
@@ -295,7 +70,7 @@ async fn the_owner_decides_for_a_while_and_an_emergency_stops_all() {
     let unknown = desk.decide("m9".to_owned(), None, 0).await;
     assert_eq!(unknown, Err(Refused::Unknown("m9".to_owned())));
     assert_eq!(desk.decide("m0".to_owned(), Some(run), 0).await, Err(Refused::Time));
-    let little = boltgrid_miners::machine::SetPoint::Run { power_mw: Power::from_milliwatts(1) };
+    let little = SetPoint::Run { power_mw: Power::from_milliwatts(1) };
     let refused = desk.decide("m0".to_owned(), Some(little), 1).await;
     assert!(matches!(refused, Err(Refused::Unable { .. })), "{refused:?}");
 }
@@ -428,6 +203,27 @@ async fn a_rule_stops_what_pays_and_says_why() {
     house.until("the plan decides, and it pays", |it, _| it.running() == [true]).await;
     let status = house.ends.desk.status();
     assert!(status.machines[0].rules[0].contains("does not hold"), "{status:#?}");
+}
+
+#[tokio::test]
+async fn a_rule_is_kept_to_for_as_long_as_it_says() {
+    let mut house = ruled(
+        "[[rules]]\nname = \"a while\"\naction = \"run\"\nfor_at_least_s = 3\n\
+         when = { power_w = { below = 1000 } }\n",
+    )
+    .await;
+    house.found().await;
+    house.until("it runs", |it, _| it.running() == [true]).await;
+    let began = Instant::now();
+    // It draws 2 kW by now, so the rule no longer holds.
+    house
+        .until("that is said", |it, status| {
+            let reason = status.machines[0].reason.as_deref().unwrap_or_default();
+            it.running() == [true] && reason.contains("kept to until")
+        })
+        .await;
+    house.until("that is over", |it, _| it.running() == [false]).await;
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

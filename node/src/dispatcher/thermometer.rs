@@ -362,13 +362,14 @@ mod tests {
             let length = stream.read(&mut packet).await.unwrap();
             assert_eq!(packet[0] >> 4, 8, "it subscribes: {:?}", &packet[..length]);
             stream.write_all(&[0x90, 3, packet[2], packet[3], 0]).await.unwrap();
-            let publish = |first: u8, text: &str| {
+            let publish = |first: u8, topic: &str, text: &str| {
                 let length = u8::try_from(2 + 6 + text.len()).unwrap();
-                [&[first, length, 0, 6], b"tank/t".as_slice(), text.as_bytes()].concat()
+                [&[first, length, 0, 6], topic.as_bytes(), text.as_bytes()].concat()
             };
-            stream.write_all(&publish(0x31, "90.0")).await.unwrap();
-            stream.write_all(&publish(0x30, "warm")).await.unwrap();
-            stream.write_all(&publish(0x30, "41.5")).await.unwrap();
+            stream.write_all(&publish(0x31, "tank/t", "90.0")).await.unwrap();
+            stream.write_all(&publish(0x30, "tank/u", "80.0")).await.unwrap();
+            stream.write_all(&publish(0x30, "tank/t", "warm")).await.unwrap();
+            stream.write_all(&publish(0x30, "tank/t", "41.5")).await.unwrap();
             let told = timeout(PATIENCE, shown.recv()).await.expect("in time");
             assert_eq!(told, Some((0, Probe::Inside, 41_500)));
             stop.cancel();

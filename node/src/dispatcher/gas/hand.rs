@@ -4,6 +4,9 @@
 //! A call that fails is tried again with the next look; what is not heard for a while is not known.
 //! Not for: what the generator is to do.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use boltgrid_miners::drivers::{DeviceError, Flame, Genset, Looked};

@@ -170,3 +170,101 @@ fn what_does_not_answer_is_not_counted_on_and_told() {
     let trouble = bench.well.status(later).trouble.unwrap_or_default();
     assert!(trouble.contains("does not answer"), "{trouble}");
 }
+
+#[test]
+fn what_a_meter_said_long_ago_or_cannot_say_now_counts_for_nothing() {
+    let mut bench = Bench::new(|_| {});
+    bench.look(5, 30_000, (true, true));
+    let before = bench.now();
+    let now = before.plus_ms(SHOWN_MS_MAX + 1);
+    bench.hand.tell(|told| told.looked = Some((now, Looked { runs: true, hours: None })));
+    let said = meter("generator", Role::Generator, before, Some(watts(-30_000)), 0);
+    bench.well.look(now, &[said]);
+    assert_eq!(bench.well.status(now).power_mw, None);
+    let trouble = bench.well.status(now).trouble.unwrap_or_default();
+    assert!(trouble.contains("meter says nothing"), "{trouble}");
+
+    let mut bench = Bench::new(|_| {});
+    bench.look(5, 0, (false, true));
+    let burnt = bench.well.status(bench.now()).burnt;
+    let now = bench.now().plus_ms(1_000);
+    let failure = crate::site::Failure::Late;
+    let stale = Some(crate::site::Stale { device: "well".into(), failure });
+    let wrong = MeterState { stale, ..meter("well", Role::Gas, now, None, 1_000) };
+    bench.well.look(now, &[wrong]);
+    assert_eq!(bench.well.status(now).burnt, burnt);
+}
+
+#[test]
+fn nothing_is_entered_for_the_time_that_the_node_slept() {
+    let mut bench = Bench::new(|_| {});
+    bench.look(5, 30_000, (true, true));
+    let ran_ms = bench.days()[0].ran_ms;
+    bench.now_s += 3_600;
+    bench.look(1, 30_000, (true, true));
+    assert_eq!(bench.days()[0].ran_ms, ran_ms + LOOK_MS_MAX);
+}
+
+#[test]
+fn what_is_less_than_a_millilitre_is_burnt_with_the_next_one() {
+    let mut bench = Bench::new(|_| {});
+    bench.look(61, 30_000, (true, true));
+    // 125 kW of 10 kWh a cubic metre for a minute.
+    assert_eq!(bench.well.open.burning.generator_ml, 208_333);
+}
+
+#[test]
+fn a_generator_that_does_not_start_is_told_of() {
+    let mut bench = Bench::new(|_| {});
+    bench.look(5, 0, (false, true));
+    assert!(bench.steer().runs);
+    for _ in 0..22 {
+        bench.look(1, 0, (false, true));
+        bench.steer();
+    }
+    bench.look(1, 0, (false, true));
+    let trouble = bench.well.status(bench.now()).trouble.unwrap_or_default();
+    assert!(trouble.contains("something else than it is told"), "{trouble}");
+}
+
+#[test]
+fn a_generator_follows_no_meter_that_cannot_be_relied_on() {
+    let mut bench = Bench::new(|_| {});
+    bench.look(5, 0, (true, true));
+    bench.steer();
+    bench.look(1, 30_000, (true, true));
+    let now = bench.now();
+    let follows =
+        |bench: &mut Bench, state: SiteState| bench.well.steer(now, Some(&state), &wanted()).output;
+    let state = |at, stale| SiteState { at, stale, ..importing() };
+    assert_eq!(follows(&mut bench, state(now, None)), watts(40_000), "30 kW, and 10 from the grid");
+    assert_eq!(
+        follows(&mut bench, SiteState { power_mw: watts(15_000), ..state(now, None) }),
+        watts(45_000)
+    );
+    let old = now.minus_ms(SHOWN_MS_MAX + 1);
+    assert_eq!(follows(&mut bench, state(old, None)), watts(45_000), "it goes on");
+    let failure = crate::site::Failure::Late;
+    let stale = Some(crate::site::Stale { device: "meter".into(), failure });
+    assert_eq!(follows(&mut bench, state(now, stale)), watts(45_000));
+}
+
+/// A site that takes 10 kW.
+fn importing() -> SiteState {
+    use boltgrid_protocol::units::Energy;
+    SiteState {
+        at: at(0),
+        power_mw: watts(10_000),
+        load_mw: watts(40_000),
+        pv_mw: Power::ZERO,
+        pv_potential_mw: Power::ZERO,
+        pv_curtailable: false,
+        generator_mw: watts(30_000),
+        battery: None,
+        import_register_mwh: Energy::ZERO,
+        export_register_mwh: Energy::ZERO,
+        voltage_mv: None,
+        frequency_mhz: None,
+        stale: None,
+    }
+}

@@ -2,7 +2,7 @@
 //! what they may draw, and what it can give in the next interval to what the site offers.
 
 use boltgrid_market::strategy::Generation;
-use boltgrid_miners::flare::Wanted;
+use boltgrid_miners::flare::{Steered, Wanted};
 use boltgrid_miners::plan::{Conditions, Say};
 use boltgrid_miners::react::{Draws, Target};
 use boltgrid_protocol::units::{Power, Price, Timestamp};
@@ -41,16 +41,7 @@ impl Dispatcher {
             export_max,
         };
         let steered = well.steer(now, self.site.state.borrow().as_ref(), &wanted);
-        Conditions {
-            budget_least: plus(conditions.budget_least, steered.headroom),
-            budget_most: plus(conditions.budget_most, steered.headroom),
-            spare_brings: if steered.runs {
-                conditions.spare_brings.max(well.cost())
-            } else {
-                conditions.spare_brings
-            },
-            ..conditions
-        }
+        beside(conditions, &steered, well.cost())
     }
 
     /// What the generator can give in an interval that starts at `starts`.
@@ -58,6 +49,17 @@ impl Dispatcher {
         let well = self.well.as_ref()?;
         let power = well.offer(now, starts)?;
         Some(Generation { cost: well.cost(), power })
+    }
+}
+
+/// What there is for machines beside a generator whose kilowatt-hour costs this.
+fn beside(conditions: Conditions, steered: &Steered, cost: Price) -> Conditions {
+    let spare_brings = conditions.spare_brings;
+    Conditions {
+        budget_least: plus(conditions.budget_least, steered.headroom),
+        budget_most: plus(conditions.budget_most, steered.headroom),
+        spare_brings: if steered.runs { spare_brings.max(cost) } else { spare_brings },
+        ..conditions
     }
 }
 
@@ -78,4 +80,63 @@ fn above(members: &[Member], now: Timestamp, cost: Price) -> (Power, Price) {
             (plus(sum, Power::from_milliwatts(mw)), last.min(worth))
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use boltgrid_miners::machine::SetPoint;
+
+    use super::super::super::tests::members::{at, known, member, relied_on};
+    use super::*;
+
+    const fn kw(kw: i64) -> Power {
+        Power::from_milliwatts(kw * 1_000_000)
+    }
+
+    const fn sat(sat: i64) -> Price {
+        Price::from_msat_per_kwh(sat * 1_000)
+    }
+
+    #[test]
+    fn what_the_generator_could_still_give_machines_may_draw_and_it_costs_its_wear() {
+        let conditions = Conditions {
+            now: at(0),
+            budget_least: kw(1),
+            budget_most: kw(2),
+            spare_brings: sat(3),
+            lack_costs: sat(300),
+            ceiling: kw(100),
+            step_max: kw(100),
+            starts_max: 1,
+            emergency: false,
+            response: boltgrid_miners::plan::Response::default(),
+        };
+        let runs = Steered { runs: true, headroom: kw(10), ..Steered::default() };
+        let found = beside(conditions, &runs, sat(5));
+        assert_eq!((found.budget_least, found.budget_most), (kw(11), kw(12)));
+        assert_eq!(found.spare_brings, sat(5), "what machines leave spares the wear");
+        assert_eq!(beside(conditions, &runs, sat(2)).spare_brings, sat(3));
+        let lacks = Steered { headroom: kw(-2), ..runs };
+        assert_eq!(beside(conditions, &lacks, sat(5)).budget_least, kw(-1));
+        let still = beside(conditions, &Steered::default(), sat(5));
+        assert_eq!((still.budget_most, still.spare_brings), (kw(2), sat(3)));
+    }
+
+    #[test]
+    fn a_generator_runs_for_machines_that_the_plan_decides_for_and_to_which_power_is_worth_more() {
+        let found = |members: &[Member]| above(members, at(0), sat(15));
+        let worth = |sat| relied_on(member(sat));
+        assert_eq!(found(&[worth(72), worth(42), worth(15)]), (kw(4), sat(42)));
+        assert_eq!(found(&[worth(72), member(42)]), (kw(2), sat(72)), "one is not found yet");
+        let mut owned = worth(42);
+        owned.owner = Some((SetPoint::Run { power_mw: kw(2) }, at(1)));
+        assert_eq!(found(&[worth(72), owned]), (kw(2), sat(72)), "its owner decides");
+        let mut idle = worth(72);
+        idle.known = idle.known.map(|it| {
+            let abilities = boltgrid_miners::machine::Abilities { idle: kw(1), ..it.abilities };
+            super::super::super::hand::Known { abilities, ..it }
+        });
+        assert_eq!(found(&[idle]), (kw(1), sat(72)), "what it draws asleep it draws anyway");
+        assert!(known().seen.is_none());
+    }
 }

@@ -56,3 +56,30 @@ fn able(member: &Member, wanted: SetPoint) -> Result<SetPoint, String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use boltgrid_protocol::units::Power;
+
+    use super::super::super::tests::members::{known, member, relied_on};
+    use super::*;
+
+    #[test]
+    fn an_owner_wants_what_a_machine_can() {
+        let two_kw = SetPoint::Run { power_mw: Power::from_milliwatts(2_000_000) };
+        let more = SetPoint::Run { power_mw: Power::from_milliwatts(2_500_000) };
+        let less = SetPoint::Run { power_mw: Power::from_milliwatts(1_999_999) };
+        let found = relied_on(member(100));
+        assert_eq!(able(&found, more), Ok(two_kw));
+        assert_eq!(able(&found, SetPoint::Off), Ok(SetPoint::Off));
+        assert!(able(&found, less).unwrap_err().contains("at least"));
+        assert!(able(&member(100), two_kw).unwrap_err().contains("not found"));
+        let mut looked_at = member(100);
+        let mut only = known();
+        only.abilities.control = Control::Nothing;
+        looked_at.know(Default::default(), Some(only));
+        for wanted in [two_kw, SetPoint::Off] {
+            assert!(able(&looked_at, wanted).unwrap_err().contains("looked at"));
+        }
+    }
+}
