@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use boltgrid_miners::hash::Hashprice;
 use boltgrid_miners::machine::{Abilities, SetPoint};
+use boltgrid_miners::react::Draws;
 use boltgrid_miners::rules::{Action, Held, Quantity, Rules, Seen, Verdict, decide};
 use boltgrid_protocol::units::{Energy, Power, Price, Timestamp};
 
@@ -15,6 +16,8 @@ use super::NextHour;
 use super::member::Member;
 use crate::site::SiteState;
 
+/// What a site has beside its machines is held for so long while some of them are on their way.
+const OWN_HELD_MS: u64 = 10_000;
 /// Percent in thousandths of a percent.
 const PERCENT: i128 = 100_000;
 
@@ -35,6 +38,43 @@ pub(super) struct Ruling {
     rules: Rules,
     /// By machine: no more than there are machines.
     held: BTreeMap<String, Held>,
+    balance: Balance,
+}
+
+/// What a site has and uses beside its machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Own {
+    /// What it gives beyond its needs.
+    surplus: Power,
+    /// What it uses.
+    load: Power,
+}
+
+/// What a site has and uses beside its machines, as rules see it.
+///
+/// While a machine is on its way to another power, its watts are in the site's sample before they are
+/// in its own word, or after: what follows from the two is wrong by all that it draws, and a rule that
+/// asks for surplus would stop what it has just let start. So what was seen last holds for a while.
+#[derive(Clone, Copy, Debug, Default)]
+struct Balance {
+    sure: Option<(Timestamp, Own)>,
+}
+
+impl Balance {
+    /// Takes what the site shows and what its machines draw in that.
+    fn own(&mut self, now: Timestamp, site: &SiteState, draws: Draws) -> Own {
+        let beyond = |one: Power, other: Power| {
+            let mw = one.to_milliwatts().saturating_sub(other.to_milliwatts());
+            Power::from_milliwatts(mw.max(0))
+        };
+        let surplus = beyond(draws.least, site.power_mw);
+        let seen = Own { surplus, load: beyond(site.load_mw, draws.least) };
+        if draws.least == draws.most {
+            self.sure = Some((now, seen));
+        }
+        let held = self.sure.filter(|(at, _)| now.ms_since(*at) <= OWN_HELD_MS);
+        held.map_or(seen, |(_, own)| own)
+    }
 }
 
 /// What every machine of the site sees.
@@ -45,8 +85,8 @@ pub(super) struct Around<'a> {
     pub(super) local_ms: u64,
     /// The site; none while it is not measured.
     pub(super) site: Option<&'a SiteState>,
-    /// What all machines draw at least.
-    pub(super) machines: Power,
+    /// What the site has and uses beside its machines; none while it is not measured.
+    pub(super) own: Option<Own>,
     /// The clearing price of the present interval, or the supplier's.
     pub(super) price: Option<Price>,
     pub(super) hashprice: Option<Hashprice>,
@@ -57,8 +97,13 @@ pub(super) struct Around<'a> {
 }
 
 impl Ruling {
-    pub(super) const fn new(rules: Rules) -> Self {
-        Self { rules, held: BTreeMap::new() }
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// What the site has and uses beside its machines, from what it shows and what they draw in that.
+    pub(super) fn own(&mut self, now: Timestamp, site: &SiteState, draws: Draws) -> Own {
+        self.balance.own(now, site, draws)
     }
 
     /// What the rules come to for a machine, and what each of them came to, in words.
@@ -134,11 +179,9 @@ fn seen(member: &Member, around: &Around<'_>) -> Seen {
     see(Quantity::PvNextHour, next_hour(|hour| hour.pv));
     see(Quantity::SurplusNextHour, next_hour(|hour| hour.surplus));
     if let Some(site) = around.site {
-        let machines = around.machines.to_milliwatts();
-        let (power, load) = (site.power_mw.to_milliwatts(), site.load_mw.to_milliwatts());
-        see(Quantity::Power, Some(power));
-        see(Quantity::Surplus, Some(machines.saturating_sub(power).max(0)));
-        see(Quantity::Load, Some(load.saturating_sub(machines).max(0)));
+        see(Quantity::Power, Some(site.power_mw.to_milliwatts()));
+        see(Quantity::Surplus, around.own.map(|own| own.surplus.to_milliwatts()));
+        see(Quantity::Load, around.own.map(|own| own.load.to_milliwatts()));
         see(Quantity::Pv, Some(site.pv_mw.to_milliwatts()));
         let frequency = site.frequency_mhz.map(|mhz| i64::from(mhz).saturating_mul(1_000));
         see(Quantity::Frequency, frequency);
@@ -151,4 +194,52 @@ fn seen(member: &Member, around: &Around<'_>) -> Seen {
         }
     }
     Seen { at: around.now, local_ms: around.local_ms, values }
+}
+
+#[cfg(test)]
+mod tests {
+    use boltgrid_miners::machine::Control;
+
+    use super::*;
+    use crate::dispatcher::tests::house::{Shows, state};
+
+    #[test]
+    fn surplus_is_what_it_was_while_a_machine_is_on_its_way() {
+        let watts = |watts: i64| Power::from_milliwatts(watts * 1_000);
+        let at = |s: u64| Timestamp::from_unix_ms(s * 1_000);
+        let mut balance = Balance::default();
+        let mut seen = |s, power, (least, most): (i64, i64)| {
+            let site = state(power, Shows::default());
+            let site = SiteState { load_mw: watts(2_500), ..site };
+            let draws = Draws { least: watts(least), most: watts(most) };
+            let own = balance.own(at(s), &site, draws);
+            (own.surplus.to_milliwatts() / 1_000, own.load.to_milliwatts() / 1_000)
+        };
+        assert_eq!(seen(0, -3_500, (0, 0)), (3_500, 2_500));
+        assert_eq!(
+            seen(1, -1_500, (0, 2_000)),
+            (3_500, 2_500),
+            "it draws, and does not say so yet"
+        );
+        assert_eq!(seen(2, -1_500, (2_000, 2_000)), (3_500, 500));
+        assert_eq!(seen(12, 0, (0, 2_000)), (3_500, 500));
+        assert_eq!(seen(13, 0, (0, 2_000)), (0, 2_500), "that was too long ago");
+    }
+
+    #[test]
+    fn a_rule_has_a_machine_draw_no_more_than_it_says_and_it_can() {
+        let watts = |watts: i64| Power::from_milliwatts(watts * 1_000);
+        let run = |at| SetPoint::Run { power_mw: watts(at) };
+        let abilities = Abilities {
+            control: Control::Range { least: watts(1_000), most: watts(3_000), step: watts(500) },
+            rated: watts(3_000),
+            idle: Power::ZERO,
+            settle_ms: 0,
+            warm_up_ms: 0,
+        };
+        assert_eq!(set_point(Action::Run, &abilities), run(3_000));
+        assert_eq!(set_point(Action::Power(watts(2_400)), &abilities), run(2_000));
+        assert_eq!(set_point(Action::Power(watts(999)), &abilities), SetPoint::Off);
+        assert_eq!(set_point(Action::Stop, &abilities), SetPoint::Off);
+    }
 }

@@ -306,7 +306,7 @@ impl Dispatcher {
         let conditions = Conditions { emergency, ..conditions };
         self.conditions = Some(conditions);
         self.warm(now);
-        self.judge(now, draws.least);
+        self.judge(now, draws);
         let places: Vec<usize> = (0..self.members.len())
             .filter(|place| self.members.get(*place).is_some_and(|it| it.known.is_some()))
             .collect();
@@ -408,18 +408,19 @@ impl Dispatcher {
     }
 
     /// Has the owner's rules say what they come to.
-    fn judge(&mut self, now: Timestamp, machines: Power) {
+    fn judge(&mut self, now: Timestamp, draws: Draws) {
         let interval = self.charter.interval.interval_at(now);
         let aim = self.targets.borrow().get(&interval).copied();
         let state = self.site.state.borrow();
         let recent = |state: &&SiteState| {
             state.stale.is_none() && now.ms_since(state.at) <= react::SAMPLE_MS_MAX
         };
+        let site = state.as_ref().filter(recent);
         let around = Around {
             now,
             local_ms: self.charter.tariff.clock.local_ms(now),
-            site: state.as_ref().filter(recent),
-            machines,
+            site,
+            own: site.map(|site| self.ruling.own(now, site, draws)),
             price: aim.map(|aim| aim.price),
             next_hour: aim.and_then(|aim| aim.next_hour),
             sun: self.mining.place.and_then(|place| place.sun_millidegrees(now)),

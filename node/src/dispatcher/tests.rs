@@ -201,8 +201,16 @@ async fn a_rule_stops_what_pays_and_says_why() {
         .await;
     house.give(3_500);
     house.until("the plan decides, and it pays", |it, _| it.running() == [true]).await;
+    // What the machine takes is surplus all the same.
+    house
+        .until("it draws, and goes on", |_, status| {
+            let rule = &status.machines[0].rules[0];
+            status.machines[0].power_mw == Some(MACHINE_W * 1_000) && rule.contains("does not hold")
+        })
+        .await;
     let status = house.ends.desk.status();
-    assert!(status.machines[0].rules[0].contains("does not hold"), "{status:#?}");
+    assert!(status.machines[0].rules[0].contains("3500"), "{status:#?}");
+    assert_eq!(status.machines[0].starts, 1);
 }
 
 #[tokio::test]
