@@ -5,6 +5,9 @@
 //! pauses, for as long as the node runs.
 //! Not for: what it is to do.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -190,7 +190,8 @@ fn what_a_meter_said_long_ago_or_cannot_say_now_counts_for_nothing() {
     let now = bench.now().plus_ms(1_000);
     let failure = crate::site::Failure::Late;
     let stale = Some(crate::site::Stale { device: "well".into(), failure });
-    let wrong = MeterState { stale, ..meter("well", Role::Gas, now, None, 1_000) };
+    let gas_l = 100 + (bench.now_s + 1) * 5;
+    let wrong = MeterState { stale, ..meter("well", Role::Gas, now, None, gas_l) };
     bench.well.look(now, &[wrong]);
     assert_eq!(bench.well.status(now).burnt, burnt);
 }

@@ -7,6 +7,7 @@ use boltgrid_miners::plan::{Conditions, Say};
 use boltgrid_miners::react::{Draws, Target};
 use boltgrid_protocol::units::{Power, Price, Timestamp};
 
+use super::super::aim::Aim;
 use super::super::member::Member;
 use super::{Dispatcher, plus};
 
@@ -37,7 +38,7 @@ impl Dispatcher {
             machines_worth,
             feed_in: target.spare_brings,
             retail: target.lack_costs,
-            traded: aim.filter(|aim| aim.is_traded).map(|aim| aim.price),
+            traded: traded(aim),
             export_max,
         };
         let steered = well.steer(now, self.site.state.borrow().as_ref(), &wanted);
@@ -50,6 +51,11 @@ impl Dispatcher {
         let power = well.offer(now, starts)?;
         Some(Generation { cost: well.cost(), power })
     }
+}
+
+/// What others paid; what the supplier takes where nothing was traded is nobody's demand.
+fn traded(aim: Option<Aim>) -> Option<Price> {
+    aim.filter(|aim| aim.is_traded).map(|aim| aim.price)
 }
 
 /// What there is for machines beside a generator whose kilowatt-hour costs this.
@@ -120,6 +126,19 @@ mod tests {
         assert_eq!(beside(conditions, &lacks, sat(5)).budget_least, kw(-1));
         let still = beside(conditions, &Steered::default(), sat(5));
         assert_eq!((still.budget_most, still.spare_brings), (kw(2), sat(3)));
+    }
+
+    #[test]
+    fn what_nobody_traded_is_no_market_that_pays() {
+        let target = Target {
+            net: Power::ZERO,
+            mining: Power::ZERO,
+            spare_brings: sat(3),
+            lack_costs: sat(300),
+        };
+        let aim = |is_traded| Aim { target, price: sat(300), is_traded, next_hour: None };
+        assert_eq!(traded(Some(aim(true))), Some(sat(300)));
+        assert_eq!((traded(Some(aim(false))), traded(None)), (None, None));
     }
 
     #[test]

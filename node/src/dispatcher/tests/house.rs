@@ -30,7 +30,7 @@ pub(super) const MACHINE_W: i64 = 2_000;
 
 /// A relay with a machine behind it that follows at once, unless it is stuck.
 #[derive(Debug, Default)]
-pub(super) struct Relay {
+pub(crate) struct Relay {
     pub(super) runs: AtomicBool,
     pub(super) stuck: AtomicBool,
     /// Whether it refuses to be switched.
@@ -39,7 +39,7 @@ pub(super) struct Relay {
     pub(super) mute: AtomicBool,
     /// How long it takes to answer, in ms.
     pub(super) answers_after_ms: AtomicU64,
-    pub(super) switched: Mutex<Vec<bool>>,
+    pub(crate) switched: Mutex<Vec<bool>>,
 }
 
 impl Relay {
@@ -47,7 +47,7 @@ impl Relay {
         if self.runs.load(Ordering::SeqCst) { MACHINE_W } else { 0 }
     }
 
-    pub(super) async fn serve(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = vec![0; 4096];
