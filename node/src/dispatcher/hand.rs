@@ -28,6 +28,8 @@ use crate::site::MeterState;
 
 /// How often a machine is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What a machine said is old after this time: it may draw anything up to what it was told.
+const SEEN_MS_MAX: u64 = 15_000;
 /// The first pause after a machine was not found; it doubles with each further time …
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// … up to this.
@@ -59,6 +61,13 @@ pub(super) struct Known {
     pub(super) efficiency: Option<Efficiency>,
     /// All that was learnt of it.
     pub(super) learnt: Arc<Learnt>,
+}
+
+impl Known {
+    /// What it was seen to do, if that is not long ago.
+    pub(super) fn seen_lately(&self, now: Timestamp) -> Option<Observation> {
+        self.seen.filter(|seen| now.ms_since(seen.at) <= SEEN_MS_MAX)
+    }
 }
 
 /// What a hand says.

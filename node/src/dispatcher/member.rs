@@ -23,8 +23,6 @@ use super::{MinerConfig, MiningConfig};
 const DAY_MS: u64 = 86_400_000;
 /// Starts that are remembered at most; no owner allows more in a day.
 pub(crate) const STARTS_MAX: usize = 1_000;
-/// What a machine said is old after this time: it may draw anything up to what it was told.
-const SEEN_MS_MAX: u64 = 15_000;
 /// A machine runs if it draws more than this part of its rating.
 const RUNS_DIVISOR: i64 = 10;
 
@@ -215,8 +213,7 @@ impl Member {
     pub(super) fn draws(&self, now: Timestamp, sampled_at: Option<Timestamp>) -> Draws {
         let Some(known) = &self.known else { return Draws::default() };
         let told = known.abilities.draws(self.told(known));
-        let seen = known.seen.filter(|seen| now.ms_since(seen.at) <= SEEN_MS_MAX);
-        let power = seen.and_then(|seen| seen.power);
+        let power = known.seen_lately(now).and_then(|seen| seen.power);
         let between = |one: Power, other: Power| (one.min(other), one.max(other));
         let (least, most) = match (known.standing, power) {
             (Effect::Settling { .. }, Some(power)) => between(power, told),

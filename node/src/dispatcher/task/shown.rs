@@ -14,9 +14,10 @@ use crate::clock;
 impl Dispatcher {
     /// Shows it.
     pub(super) fn show(&self) {
-        let machines = self.members.iter().map(status_of).collect();
+        let now = clock::now();
+        let machines = self.members.iter().map(|member| status_of(member, now)).collect();
         let conditions = self.conditions.as_ref();
-        let emergency_until = self.emergency_until.filter(|until| clock::now() < *until);
+        let emergency_until = self.emergency_until.filter(|until| now < *until);
         let status = DispatchStatus {
             hashprice_msat_per_th_day: self.hashprice.map(Hashprice::to_msat_per_th_day),
             hashprice_source: match &self.mining.hashprice {
@@ -30,8 +31,8 @@ impl Dispatcher {
             reaction_ms_p95: self.reactions.ms_p95(),
             reactions: u32::try_from(self.reactions.count()).unwrap_or(u32::MAX),
             emergency_until_unix_ms: emergency_until.map(Timestamp::to_unix_ms),
-            gas: self.well.as_ref().map(|well| well.status(clock::now())),
-            places: self.places.iter().map(|place| place.status(clock::now())).collect(),
+            gas: self.well.as_ref().map(|well| well.status(now)),
+            places: self.places.iter().map(|place| place.status(now)).collect(),
             machines,
             workers: self.workers.borrow().to_vec(),
             decisions: self.decisions.iter().cloned().collect(),
@@ -40,9 +41,9 @@ impl Dispatcher {
     }
 }
 
-fn status_of(member: &Member) -> MachineStatus {
+fn status_of(member: &Member, now: Timestamp) -> MachineStatus {
     let known = member.known.as_ref();
-    let seen = known.and_then(|known| known.seen);
+    let seen = known.and_then(|known| known.seen_lately(now));
     let (parts, worth) = (member.break_even, member.worth());
     MachineStatus {
         name: member.miner.owned.name.clone(),
@@ -66,5 +67,29 @@ fn status_of(member: &Member) -> MachineStatus {
         is_in_plan: known.is_some_and(|known| known.standing.is_in_plan()),
         trouble: member.trouble.clone(),
         starts: member.starts_ever,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use boltgrid_miners::machine::Observation;
+
+    use super::super::super::hand::Known;
+    use super::super::super::tests::members::{at, known, member};
+    use super::*;
+
+    #[test]
+    fn what_a_machine_said_long_ago_is_not_shown_as_what_it_draws() {
+        let seen = Observation {
+            at: at(0),
+            power: Some(Power::from_milliwatts(2_000_000)),
+            power_is_metered: false,
+            hash_rate: None,
+            temperature_m_celsius: None,
+        };
+        let mut member = member(100);
+        member.know(at(0), Some(Known { seen: Some(seen), ..known() }));
+        assert_eq!(status_of(&member, at(15)).power_mw, Some(2_000_000));
+        assert_eq!(status_of(&member, at(16)).power_mw, None);
     }
 }
