@@ -115,9 +115,12 @@ fn list(out: &mut impl Write, status: &DispatchStatus) -> Result<(), CliError> {
         let trouble = machine.trouble.as_ref().map(|why| format!("  TROUBLE: {why}"));
         writeln!(
             out,
-            "{:width$}  is to {}  draws {}  hashes {}  takes {}  {}{}",
+            "{:width$}  is {}  draws {}  hashes {}  takes {}  {}{}",
             machine.name,
-            set_point(machine.set_point_mw),
+            machine.set_point_mw.map_or_else(
+                || "told nothing".to_owned(),
+                |mw| format!("to {}", set_point(Some(mw)))
+            ),
             show::or_none(draws),
             show::or_none(hashes),
             show::or_none(takes),
