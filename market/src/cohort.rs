@@ -3,9 +3,12 @@
 //! Not for: the masks ([`boltgrid_protocol::masking`]), or holding the sum against the feeder's meter,
 //! which is between meters and no market's business.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use boltgrid_protocol::charter::Feeder;
 use boltgrid_protocol::id::ParticipantId;
-use boltgrid_protocol::masking::{Cohort, CohortRefused, SumRejected};
+use boltgrid_protocol::masking::{Cohort, CohortRefused, Share, SumRejected};
 use boltgrid_protocol::units::{Energy, Interval, NetEnergy};
 
 use crate::round::Round;
@@ -23,6 +26,8 @@ pub struct FeederSum {
     pub feeder_mwh: Option<NetEnergy>,
     /// Who was to be added up. All zero where there is no book.
     pub turnout: Turnout,
+    /// The cohort, and the share of each of its sites that was heard. Nobody where there is no cohort.
+    pub sites: Arc<BTreeMap<ParticipantId, Option<Share>>>,
     /// What the sites that are there took on balance, or why that is not known.
     pub sum: Result<NetEnergy, NoSum>,
 }

@@ -9,6 +9,7 @@
 //!               └─ bars of members that contradicted themselves
 //!   strategy: what one site orders, and how it keeps to it
 //!   escrow: amounts that are locked until readings say whose they are, beside the market
+//!   openings: what sites show an arbiter of masked shares
 //! ```
 //!
 //! The rules (P1, P2, …) are those of `protocol/PROTOCOL.md`.
@@ -32,6 +33,7 @@ pub mod input;
 pub mod ledger;
 pub mod market;
 pub mod notice;
+pub mod openings;
 pub mod payments;
 mod readings;
 mod round;

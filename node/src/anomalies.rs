@@ -106,8 +106,8 @@ impl fmt::Display for Found {
                 write!(
                     f,
                     "; it comes from the cohort of {sites} sites, of which nobody sees a single one, or \
-                     from the feeder's own meter; ask its members to show their readings of these \
-                     intervals to somebody whom all trust"
+                     from the feeder's own meter; ask its members to open their shares of these \
+                     intervals to a member whom all trust (`boltgrid meter open --help`)"
                 )
             }
             Self::LocatedGap(gap, whose) => {

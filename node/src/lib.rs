@@ -54,6 +54,7 @@ pub mod meter_keys;
 mod metrics;
 pub mod network;
 pub mod node;
+pub mod openings;
 mod planner;
 mod private_file;
 pub mod rpc;

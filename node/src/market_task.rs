@@ -6,6 +6,7 @@
 
 mod ahead;
 mod instructing;
+mod keeping;
 mod missed;
 mod paying;
 mod showing;
@@ -19,14 +20,12 @@ use boltgrid_market::Market;
 use boltgrid_market::abstention::ClockCheck;
 use boltgrid_market::effect::{Effect, JournalEntry};
 use boltgrid_market::input::Input;
-use boltgrid_market::notice::{ClearedInterval, Notice};
+use boltgrid_market::notice::Notice;
 use boltgrid_protocol::agreement::BookCertificate;
 use boltgrid_protocol::charter::Charter;
 use boltgrid_protocol::direct::{Answer, Question};
-use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::{MessageHash, ParticipantId};
 use boltgrid_protocol::message::{Gatekeeper, Message};
-use boltgrid_protocol::reading::Reading;
 use boltgrid_protocol::units::{Interval, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
@@ -42,15 +41,10 @@ use crate::network::{NetworkEvent, NetworkHandle, NetworkUnavailable};
 use crate::planner::Planner;
 use crate::service::Pulse;
 use crate::site::OwnReading;
-use crate::store::{
-    Archive, ArchiveError, BookRecord, ClearingRecord, JournalError, JournalHandle,
-};
+use crate::store::{Archive, JournalError, JournalHandle};
 use crate::trading::{Command, Outcome};
 
 pub(crate) use paying::Paying;
-
-/// Past intervals are pruned once in so many intervals.
-const PRUNE_EVERY_INTERVALS: u64 = 64;
 
 /// What the task works with.
 #[derive(Debug)]
@@ -85,6 +79,8 @@ pub(crate) struct MarketTask {
     pub(crate) of_history: mpsc::Sender<NetworkEvent>,
     /// To the escrow task, what is about an escrow.
     pub(crate) of_escrow: mpsc::Sender<NetworkEvent>,
+    /// To the openings' task, what opens shares to this node, and what arbiters say.
+    pub(crate) of_openings: mpsc::Sender<NetworkEvent>,
     /// From the catch-up task, evidence that bars somebody.
     pub(crate) learnt: mpsc::Receiver<Message>,
     /// From the owner, what to trade ahead.
@@ -186,29 +182,15 @@ impl MarketTask {
     }
 
     async fn hear(&mut self, event: NetworkEvent) -> Result<(), MarketError> {
+        if let Some(whose) = self.whose(&event) {
+            pass_on(whose, event);
+            return Ok(());
+        }
         match event {
-            NetworkEvent::Asked { question: Question::Escrow(_), .. }
-            | NetworkEvent::Unanswered { question: Question::Escrow(_), .. }
-            | NetworkEvent::Told { question: Question::Escrow(_), .. } => {
-                // What the escrow task cannot take is asked again.
-                if self.of_escrow.try_send(event).is_err() {
-                    debug!("too many questions about escrows at once");
+            NetworkEvent::Told { by, question, answer } => {
+                if matches!(question, Question::Readings { .. }) {
+                    self.keep_shown(&by, answer);
                 }
-                Ok(())
-            }
-            NetworkEvent::Asked { ref question, .. }
-            | NetworkEvent::Unanswered { ref question, .. }
-                if question.is_of_history() =>
-            {
-                self.pass_on(event);
-                Ok(())
-            }
-            NetworkEvent::Told { by, question: Question::Readings { .. }, answer } => {
-                self.keep_shown(&by, answer);
-                Ok(())
-            }
-            NetworkEvent::Told { .. } => {
-                self.pass_on(event);
                 Ok(())
             }
             NetworkEvent::Shown(opened) => self.hear_shown(opened).await,
@@ -255,10 +237,28 @@ impl MarketTask {
         }
     }
 
-    /// Passes on what is about history. What the catch-up task cannot take is asked again.
-    fn pass_on(&self, event: NetworkEvent) {
-        if self.of_history.try_send(event).is_err() {
-            debug!("too many questions about history at once");
+    /// The task that an event is for, if not for this one: those of escrows, openings and history.
+    fn whose(&self, event: &NetworkEvent) -> Option<&mpsc::Sender<NetworkEvent>> {
+        match event {
+            NetworkEvent::Asked { question, .. }
+            | NetworkEvent::Unanswered { question, .. }
+            | NetworkEvent::Told { question, .. } => match question {
+                Question::Escrow(_) => Some(&self.of_escrow),
+                Question::Open { .. } => Some(&self.of_openings),
+                Question::Reconcile { .. } | Question::Items { .. } => Some(&self.of_history),
+                Question::Orders { .. }
+                | Question::Certificate { .. }
+                | Question::Clock
+                | Question::Reply { .. }
+                | Question::Invoice { .. }
+                | Question::Readings { .. } => None,
+            },
+            NetworkEvent::Heard { .. }
+            | NetworkEvent::Shown(_)
+            | NetworkEvent::Reply { .. }
+            | NetworkEvent::InvoiceWord { .. }
+            | NetworkEvent::Certificate { .. }
+            | NetworkEvent::Clocks(_) => None,
         }
     }
 
@@ -281,14 +281,15 @@ impl MarketTask {
                 let certificate = self.certificate(*interval).map(|bytes| bytes.to_vec());
                 Some(Answer::Certificate(certificate))
             }
-            // The network, the catch-up and the escrow task answer these themselves, invoices the
-            // market; readings depend on who asks.
+            // The network, the catch-up, the escrow and the openings' task answer these
+            // themselves, invoices the market; readings depend on who asks.
             Question::Clock
             | Question::Reconcile { .. }
             | Question::Items { .. }
             | Question::Invoice { .. }
             | Question::Escrow(_)
-            | Question::Readings { .. } => None,
+            | Question::Readings { .. }
+            | Question::Open { .. } => None,
             Question::Reply { .. } => Some(Answer::Reply(None)),
         }
     }
@@ -434,6 +435,7 @@ impl MarketTask {
             self.keep_book(cleared);
         }
         if let Notice::Summed(sum) = notice {
+            self.keep_cohort(sum);
             self.sums.send_modify(|sums| sums.note(sum));
         }
         if let Notice::Barred { culprit, interval, evidence, .. } = notice
@@ -515,55 +517,12 @@ impl MarketTask {
             Notice::Payment(told) => self.note_payment(told),
         }
     }
+}
 
-    fn keep_book(&self, cleared: &ClearedInterval) {
-        let interval = cleared.interval;
-        let kept = self
-            .archive
-            .put_book(interval, &BookRecord::from(cleared))
-            .and_then(|()| self.archive.put_clearing(interval, &ClearingRecord::from(cleared)));
-        if let Err(error) = kept {
-            warn!(%error, %interval, "book not stored; `boltgrid replay` will not find it");
-        }
-    }
-
-    /// Forgets what is older than the owner keeps, once in a while.
-    async fn prune(&mut self) -> Result<(), MarketError> {
-        let current = self.charter.interval.interval_at(clock::now());
-        if current < self.chores.pruned.plus(PRUNE_EVERY_INTERVALS) {
-            return Ok(());
-        }
-        self.chores.pruned = current;
-        let before = current.minus(self.keep_intervals);
-        // What bars somebody is kept for as long as it does.
-        let barring = current.minus(self.charter.membership.bar_intervals).min(before);
-        self.journal.prune_before(before).await?;
-        let checks_before = self.charter.interval.start_of(before);
-        let archive = self.archive.clone();
-        let pruned = tokio::task::spawn_blocking(move || {
-            Ok(archive.prune_before(before)?
-                + archive.prune_evidence_before(barring)?
-                + archive.prune_checks_before(checks_before)?
-                + archive.prune_decisions_before(checks_before)?)
-        });
-        match pruned.await {
-            Ok(Ok(removed)) => debug!(removed, %before, "archive pruned"),
-            Ok(Err::<_, ArchiveError>(error)) => warn!(%error, "archive not pruned"),
-            Err(error) => error!(%error, "pruning the archive panicked, which is a bug"),
-        }
-        Ok(())
-    }
-
-    /// Keeps a reading, if it is the first of its meter at its instant.
-    fn keep_reading(&self, reading: &Verified<Reading>) {
-        let (interval, participant) = (reading.interval(), reading.participant());
-        let kept = self.archive.reading(interval, &participant).and_then(|first| match first {
-            Some(_) => Ok(()),
-            None => self.archive.put_reading(interval, &participant, reading.bytes()),
-        });
-        if let Err(error) = kept {
-            warn!(%error, %interval, "reading not stored");
-        }
+/// Passes on what is another task's. What that cannot take is asked again.
+fn pass_on(to: &mpsc::Sender<NetworkEvent>, event: NetworkEvent) {
+    if to.try_send(event).is_err() {
+        debug!("too many questions at once for another task");
     }
 }
 

@@ -3,6 +3,8 @@
 //! Not for: reading the config file or handling signals (the command line does), or for what any of
 //! the tasks does.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,45 +23,43 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::alerts::outbox::OutboxError;
-use crate::alerts::{self, AlertDesk, Alerts, AlertsConfig, AlertsError, Wishes};
+use crate::alerts::{self, AlertDesk, Alerts, AlertsConfig, Wishes};
 use crate::catch_up::{CatchUp, CatchUpEnds, CatchUpStatus, Reach};
 use crate::channels::{ChannelKeeper, ChannelPlans, KeeperEnds, OrderNames};
 use crate::clock::{self, Steadiness};
 use crate::config::lightning::{BitcoinNetwork, ChainSource};
 use crate::config::{ChannelsConfig, Config, RpcConfig};
 use crate::decisions::Decisions;
-use crate::dispatcher::{
-    DispatchDesk, Dispatcher, DispatcherEnds, KeptError, MiningConfig, Targets,
-};
+use crate::dispatcher::{DispatchDesk, Dispatcher, DispatcherEnds, MiningConfig, Targets};
 use crate::escrow::{EscrowAround, EscrowDesk, EscrowEnds, EscrowTask};
 use crate::feeders::{FeederState, Feeders, FeedersEnds, Sums};
-use crate::grid::{Grid, GridError};
+use crate::grid::Grid;
 use crate::history::History;
-use crate::home_assistant::{HomeAssistant, HomeAssistantConfig, HomeAssistantError, Sources};
+use crate::home_assistant::{HomeAssistant, HomeAssistantConfig, Sources};
+use crate::http::Http;
 use crate::http::health::Readiness;
-use crate::http::{Http, HttpError};
-use crate::instructions::{InstructionsError, OwnersWord};
-use crate::keys::{self, KeyError};
-use crate::lightning::{
-    Delivery, Lightning, LightningEvents, LightningFailure, LightningHandle, LightningStartError,
-};
+use crate::instructions::OwnersWord;
+use crate::keys::{self};
+use crate::lightning::{Delivery, Lightning, LightningEvents, LightningHandle};
 use crate::live::Live;
-use crate::market_task::{Chores, MarketError, MarketTask, Paying};
-use crate::meter_keys::{MeterKeyError, MeterKeys};
+use crate::market_task::{Chores, MarketTask, Paying};
+use crate::meter_keys::MeterKeys;
 use crate::network::behaviour::Openness;
 use crate::network::{
     LightningContacts, Network, NetworkConfig, NetworkError, NetworkEvent, NetworkHandle,
 };
+use crate::openings::{OpeningsDesk, OpeningsTask};
 use crate::planner::{Planner, PlannerEnds};
 use crate::rpc::Answers;
 use crate::service::{Pulse, Service};
 use crate::settling::{Books, Settling};
-use crate::site::{OwnReading, Site, SiteConfig, SiteError, SiteWatch};
-use crate::store::{Archive, JournalError, Store, StoreError};
-use crate::stratum::{Stratum, StratumError};
-use crate::tasks::{TaskError, Tasks};
+use crate::site::{OwnReading, Site, SiteConfig, SiteWatch};
+use crate::store::{Archive, JournalError, Store};
+use crate::stratum::Stratum;
+use crate::tasks::Tasks;
 use crate::trading::Trading;
+
+pub use error::{RunError, TaskFailure};
 
 /// Own readings waiting for the market: one an interval, so this many intervals of delay.
 const READINGS_MAX: usize = 16;
@@ -72,79 +72,6 @@ const INTERVALS_TAKEN_UP: u64 = 2;
 const INTERVALS_MISSED: u64 = 4;
 /// Milliseconds in a day.
 const DAY_MS: u64 = 86_400_000;
-
-/// Why a node did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A key file.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The meter's key.
-    #[error(transparent)]
-    MeterKey(#[from] MeterKeyError),
-    /// Charter or enrolments.
-    #[error(transparent)]
-    Grid(#[from] GridError),
-    /// The data folder.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The network.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// The site's devices.
-    #[error(transparent)]
-    Site(#[from] SiteError),
-    /// Lightning.
-    #[error(transparent)]
-    Lightning(#[from] LightningStartError),
-    /// The port of JSON-RPC.
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    /// Home Assistant.
-    #[error(transparent)]
-    HomeAssistant(#[from] HomeAssistantError),
-    /// Alerts.
-    #[error(transparent)]
-    Alerts(#[from] AlertsError),
-    /// The owner's word.
-    #[error(transparent)]
-    Instructions(#[from] InstructionsError),
-    /// What is known of machines.
-    #[error(transparent)]
-    Machines(#[from] KeptError),
-    /// Machines cannot mine through this node.
-    #[error(transparent)]
-    Stratum(#[from] StratumError),
-    /// A task ended that should have run for as long as the node.
-    #[error(transparent)]
-    Task(#[from] TaskError<TaskFailure>),
-}
-
-/// Why a task gave up.
-#[derive(Debug, thiserror::Error)]
-pub enum TaskFailure {
-    /// The network.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
-    /// The market.
-    #[error(transparent)]
-    Market(#[from] MarketError),
-    /// The site's devices.
-    #[error(transparent)]
-    Site(#[from] SiteError),
-    /// Lightning.
-    #[error(transparent)]
-    Lightning(#[from] LightningFailure),
-    /// What was decided about an escrow could not be stored.
-    #[error("what binds this node in an escrow cannot be stored: {0}")]
-    Escrow(#[from] JournalError),
-    /// Alerts cannot be kept.
-    #[error(transparent)]
-    Alerts(#[from] OutboxError),
-}
 
 /// Who this node is, and in which grid.
 struct Identity {
@@ -227,8 +154,10 @@ async fn start(
     let around = escrow_around(store, (&handle, &watched_history), payments.as_ref().zip(bitcoin));
     let (escrow, EscrowEnds { of_escrow, held, desk }) =
         EscrowTask::new(grid(), key.clone(), config.owner.willing, around).await?;
+    let around = (handle.clone(), store.archive());
+    let (openings, of_openings, opens) = OpeningsTask::new(grid(), key.clone(), around);
     let lives = (shows.clone(), feeders, handle.clone(), live.clone());
-    let asked = (trading, desk, alerts, dispatch);
+    let asked = (trading, desk, opens, alerts, dispatch);
     let pays = (payments.as_ref().map(|it| it.handle.clone()), channel_plans);
     let known = (store.archive(), watched_history, catch_up_status);
     let answers = answers((grid(), participant, started_at), lives, known, asked, pays);
@@ -260,11 +189,12 @@ async fn start(
         readings,
         of_history,
         of_escrow,
+        of_openings,
         learnt,
         trades,
         words: BTreeMap::new(),
     };
-    let top = (tells, measuring, catch_up, escrow);
+    let top = (tells, measuring, catch_up, (escrow, openings));
     Ok(start_tasks(shutdown, top, (market, oldest, keeper), (network, started.zip(Some(contacts)))))
 }
 
@@ -344,8 +274,8 @@ fn start_tasks(
         (service, http, home_assistant, alerts),
         (site, feeders, dispatcher, stratum),
         catch_up,
-        escrow,
-    ): (Tells, Measuring, CatchUp, EscrowTask),
+        (escrow, openings),
+    ): (Tells, Measuring, CatchUp, (EscrowTask, OpeningsTask)),
     (market, oldest, keeper): (MarketTask, Interval, Option<ChannelKeeper>),
     (network, payments): (Network, Option<Started>),
 ) -> Tasks<TaskFailure> {
@@ -398,6 +328,10 @@ fn start_tasks(
             Ok(())
         });
     }
+    tasks.start("openings", |stop| async move {
+        openings.run(stop).await;
+        Ok(())
+    });
     tasks.start("escrow", |stop| async move { Ok(escrow.run(stop).await?) });
     tasks.start("market", |stop| async move { Ok(market.run(stop, oldest).await?) });
     tasks.start("network", |stop| async move { Ok(network.run(stop).await?) });
@@ -429,7 +363,13 @@ fn answers(
         watch::Receiver<History>,
         watch::Receiver<CatchUpStatus>,
     ),
-    (trading, escrow, alerts, dispatch): (Trading, EscrowDesk, AlertDesk, DispatchDesk),
+    (trading, escrow, openings, alerts, dispatch): (
+        Trading,
+        EscrowDesk,
+        OpeningsDesk,
+        AlertDesk,
+        DispatchDesk,
+    ),
     (lightning, channel_plans): (Option<LightningHandle>, Option<ChannelPlans>),
 ) -> Answers {
     Answers {
@@ -447,6 +387,7 @@ fn answers(
         lightning,
         channel_plans,
         escrow,
+        openings,
         alerts,
         dispatch,
         live,

@@ -23,6 +23,7 @@ pub mod log;
 pub mod market;
 pub mod meter;
 pub mod offer;
+pub mod opening;
 pub mod order;
 pub mod past;
 pub mod payment;
@@ -59,6 +60,7 @@ use crate::history::History;
 use crate::lightning::LightningHandle;
 use crate::live::Live;
 use crate::network::NetworkHandle;
+use crate::openings::OpeningsDesk;
 use crate::site::SiteWatch;
 use crate::status::{
     AbstentionStatus, ClockStatus, HearingStatus, LightningStatus, NetworkStatus, NodeStatus,
@@ -104,6 +106,8 @@ pub use meter::MeterRpcClient;
 use meter::MeterRpcServer;
 pub use offer::{ForwardRpcClient, OfferRpcClient};
 use offer::{ForwardRpcServer, OfferRpcServer};
+pub use opening::OpeningRpcClient;
+use opening::OpeningRpcServer;
 pub use order::OrderRpcClient;
 use order::OrderRpcServer;
 pub use past::{ChannelPastRpcClient, WalletPastRpcClient};
@@ -173,6 +177,8 @@ pub struct Answers {
     pub channel_plans: Option<ChannelPlans>,
     /// The escrow task.
     pub escrow: EscrowDesk,
+    /// The openings' task.
+    pub openings: OpeningsDesk,
     /// The alerts.
     pub alerts: AlertDesk,
     /// The dispatcher.
@@ -241,6 +247,7 @@ fn methods(answers: Answers) -> Methods {
     methods.merge(DiscoverRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(OrderRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(EscrowRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(OpeningRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(WalletRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(WalletPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ChannelPastRpcServer::into_rpc(answers.clone())).expect(no_overlap);

@@ -13,6 +13,7 @@ use crate::forward::Acceptance;
 use crate::history::{IDS_MAX, Item, RECONCILE_MAX, STRETCH_MAX, Stretch};
 use crate::id::{ItemId, RosterIndex};
 use crate::invoice::{Invoice, InvoiceWord};
+use crate::masking::{Opening, OpeningWord};
 use crate::order::Order;
 use crate::reading::Reading;
 use crate::seal::{SHOWN_AT_ONCE_MAX, Seal, Shown};
@@ -35,6 +36,7 @@ const _: () = assert!(Invoice::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(2 * Deed::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(SHOWN_MAX * Reading::LIMIT + 2 * FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(Seal::LIMIT + Reading::LIMIT + 2 * FRAME_MAX <= REQUEST_MAX);
+const _: () = assert!(Opening::LIMIT + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * size_of::<RosterIndex>() + FRAME_MAX <= REQUEST_MAX);
 const _: () = assert!(ORDERS_MAX * (Order::LIMIT + size_of::<u64>()) + FRAME_MAX <= RESPONSE_MAX);
 const _: () = assert!(CERTIFICATE_MAX + FRAME_MAX <= RESPONSE_MAX);
@@ -95,6 +97,13 @@ pub enum Question {
         /// The interval.
         interval: Interval,
     },
+    /// What opens the asker's share of an interval, to the asked as an arbiter (P44).
+    Open {
+        /// The interval.
+        interval: Interval,
+        /// What opens it.
+        opening: Opening,
+    },
 }
 
 /// The answer to a [`Question`], in the same order of variants.
@@ -121,6 +130,8 @@ pub enum Answer {
     Escrow(EscrowAnswer),
     /// Readings, at most [`SHOWN_AT_ONCE_MAX`].
     Readings(Vec<Shown>),
+    /// What an arbiter says to an opening.
+    Open(OpeningWord),
 }
 
 impl Answer {
@@ -149,7 +160,8 @@ impl Answer {
             | Self::Clock { .. }
             | Self::Reply(_)
             | Self::Invoice(_)
-            | Self::Escrow(_) => true,
+            | Self::Escrow(_)
+            | Self::Open(_) => true,
         }
     }
 }
@@ -178,21 +190,6 @@ pub enum Response {
 }
 
 impl Question {
-    /// Whether it is about history (P26).
-    #[must_use]
-    pub const fn is_of_history(&self) -> bool {
-        match self {
-            Self::Orders { .. }
-            | Self::Certificate { .. }
-            | Self::Clock
-            | Self::Reply { .. }
-            | Self::Invoice { .. }
-            | Self::Escrow(_)
-            | Self::Readings { .. } => false,
-            Self::Reconcile { .. } | Self::Items { .. } => true,
-        }
-    }
-
     /// Questions for the orders of any number of members, [`ORDERS_MAX`] in each.
     pub fn for_orders(
         interval: Interval,
@@ -215,6 +212,7 @@ impl Question {
             Self::Reply { acceptance } => acceptance.len() <= Acceptance::LIMIT,
             Self::Invoice { invoice } => invoice.len() <= Invoice::LIMIT,
             Self::Escrow(question) => is_bounded(question),
+            Self::Open { opening, .. } => opening.is_bounded(),
         }
     }
 }
@@ -287,6 +285,7 @@ mod tests {
     use crate::history::ItemKind;
     use crate::id::{MessageHash, SealSecret};
     use crate::invoice::InvoiceRefusal;
+    use crate::masking::{Finding, NEIGHBOURS_MAX};
 
     fn orders_of(count: u32) -> Request {
         let authors = (0..count).map(RosterIndex::new).collect();
@@ -335,6 +334,20 @@ mod tests {
         let deed = EscrowAnswer::Signed(vec![7; Deed::LIMIT + 1]);
         let response = Response::Answer(Answer::Escrow(deed));
         assert!(Response::from_bytes(&response.to_bytes()).is_err());
+    }
+
+    #[test]
+    fn an_opening_with_more_masks_than_neighbours_is_malformed() {
+        let interval = Interval::from_number(7);
+        let open = |masks| {
+            let opening = Opening::with_masks(masks);
+            Request::Ask(Question::Open { interval, opening })
+        };
+        let (most, more) = (open(NEIGHBOURS_MAX), open(NEIGHBOURS_MAX + 1));
+        assert_eq!(Request::from_bytes(&most.to_bytes()), Ok(most));
+        assert_eq!(Request::from_bytes(&more.to_bytes()), Err(CodecRejected::Malformed));
+        let word = Response::Answer(Answer::Open(OpeningWord::Kept(Finding::Waits)));
+        assert_eq!(Response::from_bytes(&word.to_bytes()), Ok(word));
     }
 
     fn shown(seal: usize, reading: usize) -> Shown {

@@ -9,23 +9,28 @@
 //! Not for: who belongs to a cohort, which the certified book says; or what follows from a sum.
 
 mod cohort;
+mod opening;
 mod pair;
 mod sum;
 #[cfg(test)]
 mod tests;
+mod word;
 
 use curve25519_dalek::RistrettoPoint;
 use curve25519_dalek::ristretto::CompressedRistretto;
 use curve25519_dalek::scalar::Scalar;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroize;
 
 use crate::id::ParticipantId;
 use crate::signing::Keypair;
 use crate::units::NetEnergy;
+use opening::PairMask;
+use pair::Pair;
 
 pub use cohort::{ABSENT_MIN, ABSENT_ONE_IN, COHORT_MIN, Cohort, CohortRefused, NEIGHBOURS_MAX};
+pub use opening::{Opening, OpeningRejected, differing};
 pub use sum::{SumRejected, add_up};
+pub use word::{Finding, OpeningRefused, OpeningWord};
 
 /// What a site publishes of an interval (P42).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,47 +60,6 @@ pub enum NoShare {
     BadKey(ParticipantId),
 }
 
-/// What opens a commitment: to be shown to an arbiter and to nobody else. Wiped from memory on drop.
-#[derive(Clone)]
-pub struct Opening {
-    net_mwh: i64,
-    blinding: Scalar,
-}
-
-impl std::fmt::Debug for Opening {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Opening(…)")
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.net_mwh.zeroize();
-        self.blinding.zeroize();
-    }
-}
-
-impl Opening {
-    /// From the energy and the 32 bytes that were shown; none if they are no reduced scalar.
-    #[must_use]
-    pub fn from_bytes(net: NetEnergy, blinding: [u8; 32]) -> Option<Self> {
-        let blinding = Option::from(Scalar::from_canonical_bytes(blinding))?;
-        Some(Self { net_mwh: net.to_milliwatt_hours(), blinding })
-    }
-
-    /// The blinding's 32 bytes.
-    #[must_use]
-    pub const fn blinding(&self) -> [u8; 32] {
-        self.blinding.to_bytes()
-    }
-
-    /// Whether a share's commitment is to this energy.
-    #[must_use]
-    pub fn opens(&self, share: &Share) -> bool {
-        commit(self.net_mwh, &self.blinding).to_bytes() == share.commitment
-    }
-}
-
 /// The share of the site with this key, and what opens it. The same, whenever it is made of the same
 /// energy; of two energies for one cohort a site must publish one share only.
 ///
@@ -108,21 +72,32 @@ pub fn share(cohort: &Cohort, key: &Keypair, net: NetEnergy) -> Result<(Share, O
     let me = key.participant_id();
     let neighbours = cohort.neighbours(&me).ok_or(NoShare::NotOfCohort)?;
     let net_mwh = net.to_milliwatt_hours();
-    let mut masked_mwh = net_mwh.cast_unsigned();
-    let mut blinding = Scalar::ZERO;
+    let mut pairs = Vec::with_capacity(neighbours.len());
     for other in neighbours {
         let pair = pair::of(cohort, key, &other).ok_or(NoShare::BadKey(other))?;
+        pairs.push((other, pair));
+    }
+    let (masked_mwh, blinding) = under_masks(&me, net_mwh, &pairs);
+    let commitment = commit(net_mwh, &blinding).to_bytes();
+    let told = pairs.iter().map(|(_, pair)| PairMask::from(pair)).collect();
+    let opening = Opening::new(net, &blinding, told);
+    Ok((Share { commitment, masked_mwh }, opening))
+}
+
+/// An energy under a site's masks, and the sum of its blindings.
+fn under_masks(me: &ParticipantId, net_mwh: i64, pairs: &[(ParticipantId, Pair)]) -> (u64, Scalar) {
+    let (mut masked_mwh, mut sum) = (net_mwh.cast_unsigned(), Scalar::ZERO);
+    for (other, Pair { mask, blinding }) in pairs {
         // The one whose key is less adds what the other takes off.
         if me < other {
-            masked_mwh = masked_mwh.wrapping_add(pair.mask);
-            blinding = plus(&blinding, &pair.blinding);
+            masked_mwh = masked_mwh.wrapping_add(*mask);
+            sum = plus(&sum, blinding);
         } else {
-            masked_mwh = masked_mwh.wrapping_sub(pair.mask);
-            blinding = minus(&blinding, &pair.blinding);
+            masked_mwh = masked_mwh.wrapping_sub(*mask);
+            sum = minus(&sum, blinding);
         }
     }
-    let commitment = commit(net_mwh, &blinding).to_bytes();
-    Ok((Share { commitment, masked_mwh }, Opening { net_mwh, blinding }))
+    (masked_mwh, sum)
 }
 
 #[expect(clippy::arithmetic_side_effects, reason = "scalars are added modulo the group's order")]

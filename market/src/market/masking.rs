@@ -158,13 +158,17 @@ impl Market {
         if now <= round.schedule.readings_by && !(is_whole && is_metered) {
             return None;
         }
+        let heard = shares.of(interval);
+        let of_cohort = cohort.and_then(|it| it.as_ref().ok()).map_or(&[][..], Cohort::sites);
+        let sites = of_cohort.iter().map(|site| (*site, heard.get(site).copied())).collect();
         let sum = match cohort {
             None => Err(NoSum::NoBook),
             Some(Err(refused)) => Err(NoSum::Refused(*refused)),
-            Some(Ok(cohort)) => add_up(cohort, &shares.of(interval)).map_err(NoSum::Rejected),
+            Some(Ok(cohort)) => add_up(cohort, &heard).map_err(NoSum::Rejected),
         };
         let turnout = cohort::turnout(round, feeder);
         let feeder = feeder.name.clone();
-        Some(FeederSum { interval, feeder, meter, feeder_mwh: into, turnout, sum })
+        let sites = Arc::new(sites);
+        Some(FeederSum { interval, feeder, meter, feeder_mwh: into, turnout, sites, sum })
     }
 }

@@ -79,7 +79,8 @@ impl CatchUp {
             | Question::Reply { .. }
             | Question::Invoice { .. }
             | Question::Escrow(_)
-            | Question::Readings { .. } => None,
+            | Question::Readings { .. }
+            | Question::Open { .. } => None,
         }
     }
 

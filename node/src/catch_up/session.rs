@@ -123,7 +123,8 @@ impl Session {
             | Answer::Reply(_)
             | Answer::Invoice(_)
             | Answer::Escrow(_)
-            | Answer::Readings(_) => Err(HistoryRejected::NotAskedFor),
+            | Answer::Readings(_)
+            | Answer::Open(_) => Err(HistoryRejected::NotAskedFor),
         }
     }
 

@@ -68,7 +68,8 @@ impl Place {
             | Question::Reply { .. }
             | Question::Invoice { .. }
             | Question::Escrow(_)
-            | Question::Readings { .. } => {
+            | Question::Readings { .. }
+            | Question::Open { .. } => {
                 panic!("{question:?} is not about history")
             }
         }
@@ -303,7 +304,8 @@ fn a_node_that_has_nothing_learns_a_full_stretch_within_the_rounds_allowed() {
         | Question::Reply { .. }
         | Question::Invoice { .. }
         | Question::Escrow(_)
-        | Question::Readings { .. } => {
+        | Question::Readings { .. }
+        | Question::Open { .. } => {
             panic!("{question:?}")
         }
     });

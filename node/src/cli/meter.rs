@@ -4,6 +4,7 @@
 mod checks;
 pub(crate) mod discover;
 mod flows;
+mod openings;
 mod test;
 
 use std::io::Write;
@@ -39,6 +40,10 @@ pub(super) enum Meter {
     Quality(checks::Since),
     /// Hold each feeder's meter against those of its sites
     Balance(Node),
+    /// Show an arbiter what this site took in some intervals, where readings are masked
+    Open(openings::Open),
+    /// Show what others opened to this node as their arbiter, and whose meter a gap comes from
+    Openings(Node),
     /// Show what passed the meter that settles in each interval, with what stands in for missing
     /// readings marked as a substitute
     Flows(flows::Span),
@@ -71,6 +76,8 @@ impl Meter {
             Self::Anomalies(since) => checks::anomalies(&since, out),
             Self::Quality(since) => checks::quality(&since, out),
             Self::Balance(node) => checks::balance(&node, out),
+            Self::Open(it) => openings::open(&it, out),
+            Self::Openings(node) => openings::openings(&node, out),
             Self::Flows(span) => flows::flows(&span, out),
             Self::Corrections(span) => flows::corrections(&span, out),
             Self::Discover(discover) => discover.run(out),

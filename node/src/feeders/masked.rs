@@ -134,8 +134,9 @@ fn told(why: &NoSum) -> String {
              being checked"
         }
         NoSum::Rejected(SumRejected::NotAPoint(_) | SumRejected::DoesNotAddUp) => {
-            "somebody committed to another energy than it shared; whose share it is nobody can tell, and \
-             the next interval has a sum if it was a mistake"
+            "somebody committed to another energy than it shared; whose share it is nobody can tell \
+             before all open theirs to an arbiter (`boltgrid meter open --help`), and the next \
+             interval has a sum if it was a mistake"
         }
     };
     format!("{why}; {advice}")

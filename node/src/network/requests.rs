@@ -333,7 +333,8 @@ impl Network {
         }
     }
 
-    /// Hands over what a member says of history, of an escrow, or of its readings.
+    /// Hands over what a member says of history, of an escrow, of its readings, or to an
+    /// opening.
     fn hand_over(&mut self, sent: Sent, answer: Answer) {
         if let Sent::Ask { whom: by, question } = sent
             && self.tell(NetworkEvent::Told { by, question, answer }).is_err()
@@ -378,5 +379,6 @@ const fn is_handed_over(question: &Question, answer: &Answer) -> bool {
             | (Question::Items { .. }, Answer::Items(_))
             | (Question::Escrow(_), Answer::Escrow(_))
             | (Question::Readings { .. }, Answer::Readings(_))
+            | (Question::Open { .. }, Answer::Open(_))
     )
 }

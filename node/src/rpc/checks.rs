@@ -2,8 +2,9 @@
 //! it only reads.
 //! Not for: what meters show (`meter.list`), or how anything is found.
 
-use boltgrid_metering::feeder::{Balance, Suspect};
+use boltgrid_metering::feeder::{Balance, FeederGap, Suspect};
 use boltgrid_metering::power_quality::{QualityEvent, Share, WeekSummary};
+use boltgrid_protocol::id::ParticipantId;
 use boltgrid_protocol::units::{Energy, NetEnergy, Timestamp};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
@@ -309,6 +310,19 @@ impl From<&CohortState> for CohortReport {
     }
 }
 
+impl GapReport {
+    pub(super) fn of(gap: &FeederGap, located: Option<ParticipantId>) -> Self {
+        Self {
+            since_interval: gap.since.to_number(),
+            intervals: gap.intervals,
+            gap_mwh: NetEnergy::to_milliwatt_hours(gap.gap_mwh),
+            gap_ppm: gap.gap_ppm,
+            suspects: gap.suspects.iter().map(SuspectReport::from).collect(),
+            located: located.map(|whose| whose.to_string()),
+        }
+    }
+}
+
 impl From<&FeederState> for FeederReport {
     fn from(it: &FeederState) -> Self {
         let missing = it.missing.iter().flat_map(|(_, members)| members);
@@ -316,14 +330,7 @@ impl From<&FeederState> for FeederReport {
             name: it.name.clone(),
             meter: it.meter.map(|meter| meter.to_string()),
             balance: it.balance.as_ref().map(BalanceReport::from),
-            gap: it.gap.as_ref().map(|gap| GapReport {
-                since_interval: gap.since.to_number(),
-                intervals: gap.intervals,
-                gap_mwh: NetEnergy::to_milliwatt_hours(gap.gap_mwh),
-                gap_ppm: gap.gap_ppm,
-                suspects: gap.suspects.iter().map(SuspectReport::from).collect(),
-                located: it.located.map(|whose| whose.to_string()),
-            }),
+            gap: it.gap.as_ref().map(|gap| GapReport::of(gap, it.located)),
             unseen: it.unseen,
             missing: missing.map(ToString::to_string).collect(),
             cohort: it.cohort.as_ref().map(CohortReport::from),

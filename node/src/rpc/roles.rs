@@ -5,7 +5,7 @@ use crate::access::Role;
 
 /// Every method by name with the least role that may call it. A node compares it with what it serves
 /// when it starts, and no caller reaches a method that is not here.
-pub(super) const METHODS: [(&str, Role); 74] = [
+pub(super) const METHODS: [(&str, Role); 76] = [
     ("alert.list", Role::Read),
     ("alert.subscribe_alerts", Role::Read),
     ("alert.test", Role::Admin),
@@ -55,6 +55,8 @@ pub(super) const METHODS: [(&str, Role); 74] = [
     ("meter.flows", Role::Read),
     ("meter.history", Role::Read),
     ("meter.list", Role::Read),
+    ("meter.open", Role::Admin),
+    ("meter.openings", Role::Admin),
     ("meter.quality", Role::Read),
     ("meter.subscribe_readings", Role::Read),
     ("meter.unsubscribe_readings", Role::Read),

@@ -14,6 +14,7 @@ mod days;
 mod decisions;
 mod money;
 mod open;
+mod openings;
 mod payments;
 mod record;
 mod substitutes;
@@ -35,6 +36,7 @@ use super::FolderLock;
 pub use days::DayRecord;
 pub use decisions::DecisionRecord;
 pub use money::{BalanceRecord, ChannelChange, ChannelRecord};
+pub use openings::CohortRecord;
 pub use payments::DisputeRecord;
 pub use record::{BookRecord, ClearingRecord};
 
@@ -81,6 +83,10 @@ pub struct Archive {
     corrections: Tree,
     /// `[day] → DayRecord`; kept for good
     days: Tree,
+    /// `[interval, feeder] → CohortRecord`
+    cohorts: Tree,
+    /// `[interval, participant] → Opening`, of others to this node
+    openings: Tree,
     /// `[at, machine] → DecisionRecord`
     decisions: Tree,
     // Declared after the trees: the folder is given up when they are closed.

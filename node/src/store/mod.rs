@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub use archive::{
     Archive, ArchiveError, BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord,
-    DayRecord, DecisionRecord, DisputeRecord, SignedBytes,
+    CohortRecord, DayRecord, DecisionRecord, DisputeRecord, SignedBytes,
 };
 pub(crate) use elsewhere::{ElsewhereError, KeptElsewhere};
 pub use folder::{FolderError, FolderLock};

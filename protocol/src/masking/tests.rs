@@ -12,20 +12,24 @@ use crate::id::RosterHash;
 use crate::units::Interval;
 
 const ROSTER: RosterHash = RosterHash::from_bytes([3; 32]);
-const AT: Interval = Interval::from_number(7);
+pub(super) const AT: Interval = Interval::from_number(7);
 
-fn key(number: usize) -> Keypair {
+pub(super) fn key(number: usize) -> Keypair {
     let mut seed = [9; 32];
     seed[..8].copy_from_slice(&(number as u64).to_be_bytes());
     Keypair::from_seed(&seed)
 }
 
-fn net(mwh: i64) -> NetEnergy {
+pub(super) fn net(mwh: i64) -> NetEnergy {
     NetEnergy::from_milliwatt_hours(mwh)
 }
 
 /// The cohort of some of `sites` keys.
-fn cohort(present: impl IntoIterator<Item = usize>, sites: usize, at: Interval) -> Cohort {
+pub(super) fn cohort(
+    present: impl IntoIterator<Item = usize>,
+    sites: usize,
+    at: Interval,
+) -> Cohort {
     let present = present.into_iter().map(|number| key(number).participant_id()).collect();
     Cohort::new(&ROSTER, ("north", at), &present, sites).unwrap()
 }
@@ -171,20 +175,6 @@ fn neighbours_are_mutual_and_as_many_as_there_should_be() {
     assert_eq!(cohort(0..9, 9, AT).neighbours(&key(50).participant_id()), None);
     let stranger = share(&cohort(0..9, 9, AT), &key(50), net(1));
     assert_eq!(stranger.map(drop), Err(NoShare::NotOfCohort));
-}
-
-#[test]
-fn an_opening_opens_its_own_share_only() {
-    let cohort = cohort(0..9, 9, AT);
-    let (mine, opening) = share(&cohort, &key(2), net(-123)).unwrap();
-    assert!(opening.opens(&mine));
-    let blinding = opening.blinding();
-    assert!(Opening::from_bytes(net(-123), blinding).unwrap().opens(&mine));
-    assert!(!Opening::from_bytes(net(-122), blinding).unwrap().opens(&mine), "it binds");
-    let (other, _) = share(&cohort, &key(3), net(-123)).unwrap();
-    assert!(!opening.opens(&other));
-    assert!(Opening::from_bytes(net(0), [0xFF; 32]).is_none());
-    assert!(!format!("{opening:?}").contains("123"));
 }
 
 /// The same energy under many masks: every bit is set about half the time, whatever the energy.

@@ -174,7 +174,7 @@ fn cohort(it: &CohortReport) -> String {
     said
 }
 
-fn gap(it: &GapReport, cohort: Option<&CohortReport>) -> String {
+pub(super) fn gap(it: &GapReport, cohort: Option<&CohortReport>) -> String {
     let suspect = |it: &SuspectReport| {
         format!("{} (if its meter shows {} ppm of the truth)", it.participant, it.shows_ppm)
     };
@@ -187,8 +187,8 @@ fn gap(it: &GapReport, cohort: Option<&CohortReport>) -> String {
         format!("it comes from {whose}, whose flow stepped when the gap began{shown}")
     } else if let Some(cohort) = cohort {
         format!(
-            "it comes from the cohort of {} sites, or from the feeder's own meter; whose it is, their \
-             readings of these intervals would say",
+            "it comes from the cohort of {} sites, or from the feeder's own meter; whose it is, an \
+             arbiter can tell to whom they open their shares (`boltgrid meter open --help`)",
             cohort.sites
         )
     } else if suspects.is_empty() {

@@ -22,6 +22,7 @@ fn sum(number: u64) -> FeederSum {
             ordered_mwh: Energy::from_milliwatt_hours(900_000),
             sold_mwh: Energy::ZERO,
         },
+        sites: std::sync::Arc::default(),
         sum: Ok(net),
     }
 }

@@ -13,8 +13,8 @@ use super::{DOCUMENT, sample};
 use crate::instructions::{Instructions, StepTerms};
 use crate::rpc::code::Code;
 use crate::rpc::{
-    alert, checks, escrow, flows, forgive, grid, kept, log, market, meter, offer, order, past,
-    payment, peer, roles, settlement, wallet,
+    alert, checks, escrow, flows, forgive, grid, kept, log, market, meter, offer, opening, order,
+    past, payment, peer, roles, settlement, wallet,
 };
 use crate::status::shapes::ProductShape;
 use crate::{channels, dispatcher, status};
@@ -69,6 +69,8 @@ fn shapes() -> BTreeMap<&'static str, Shape> {
         offer::OfferList,
         offer::OfferReport,
         offer::OfferTerms,
+        opening::GivenReport,
+        opening::RulingReport,
         order::InstructionsReport,
         order::OwnOrderReport,
         past::BalanceReport,

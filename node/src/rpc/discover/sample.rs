@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 pub(super) fn parameter(name: &str) -> Option<Value> {
     Some(match name {
         "interval" => json!("5933334"),
-        "from_interval" | "before_interval" => json!("5933000"),
+        "from_interval" | "before_interval" | "last_interval" => json!("5933000"),
         "from_unix_ms" | "before_unix_ms" | "until_unix_ms" => json!("1780000000000"),
         "day" => json!("20613"),
         "amount_sat" => json!("25000"),
-        "counterparty" | "channel" | "escrow" => json!("ab".repeat(32)),
+        "counterparty" | "channel" | "escrow" | "to" => json!("ab".repeat(32)),
         "machine" => json!("cellar"),
         "filter" => json!("info,boltgrid=debug"),
         "place" => json!("workshop"),

@@ -92,6 +92,8 @@ impl Archive {
             substitutes: tree("substitutes")?,
             corrections: tree("corrections")?,
             days: tree("days")?,
+            cohorts: tree("cohorts")?,
+            openings: tree("openings")?,
             decisions: tree("decisions")?,
             database,
             _lock: Arc::clone(lock),
@@ -108,8 +110,16 @@ impl Archive {
         let others = [&self.payments, &self.disputes, &self.evidence, &self.peers];
         let money = [&self.balances, &self.channel_log];
         let checks = [&self.anomalies, &self.quality_events, &self.quality_windows];
+        let masked = [&self.cohorts, &self.openings];
         let missing = [&self.substitutes, &self.corrections, &self.days, &self.decisions];
-        for tree in intervals.into_iter().chain(others).chain(money).chain(checks).chain(missing) {
+        for tree in intervals
+            .into_iter()
+            .chain(others)
+            .chain(money)
+            .chain(checks)
+            .chain(masked)
+            .chain(missing)
+        {
             for entry in tree {
                 entry?;
             }

@@ -200,7 +200,8 @@ impl Player {
             | Question::Reply { .. }
             | Question::Invoice { .. }
             | Question::Escrow(_)
-            | Question::Readings { .. } => Response::Refused,
+            | Question::Readings { .. }
+            | Question::Open { .. } => Response::Refused,
         }
     }
 

@@ -220,7 +220,8 @@ impl World {
                 | Question::Reply { .. }
                 | Question::Invoice { .. }
                 | Question::Escrow(_)
-                | Question::Readings { .. },
+                | Question::Readings { .. }
+                | Question::Open { .. },
             ) => return,
             (Mind::Honest(market), Question::Orders { interval, authors }) => {
                 (market.orders_of(*interval, authors), None)
