@@ -82,10 +82,11 @@ fn a_sum_is_spoilt_by_one_of_two_neighbours_that_tell_different_masks() {
     share.masked_mwh = share.masked_mwh.wrapping_sub(40_000);
     let share = *share;
     assert_eq!(add_up(&cohort, &shares), Err(SumRejected::DoesNotAddUp));
-    let blamed = *cohort.neighbours(&liar).unwrap().iter().next().unwrap();
+    let blamed = *cohort.neighbours(&liar).unwrap().last().unwrap();
     let bent = openings.get_mut(&liar).unwrap();
     let by = if liar < blamed { 40_000_u64.wrapping_neg() } else { 40_000 };
-    bent.pairs[0].mask = bent.pairs[0].mask.wrapping_add(by);
+    let bent_pair = bent.pairs.last_mut().unwrap();
+    bent_pair.mask = bent_pair.mask.wrapping_add(by);
     assert_eq!(bent.check(&cohort, &liar, &share), Ok(()), "the arbiter takes it");
     let two = (liar.min(blamed), liar.max(blamed));
     assert_eq!(differing(&cohort, &openings), [two]);
