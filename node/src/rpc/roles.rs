@@ -119,7 +119,8 @@ mod tests {
         told.sort_unstable();
         let traders = METHODS.iter().filter(|it| it.1 == Role::Trade).map(|it| it.0);
         assert_eq!(told, traders.collect::<Vec<_>>());
-        for name in ["wallet.send", "channel.open", "payment.forgive", "node.set_log"] {
+        for name in ["wallet.send", "channel.open", "payment.forgive", "node.set_log", "meter.open"]
+        {
             assert_eq!(needed(name), Some(Role::Admin), "{name}");
         }
     }
