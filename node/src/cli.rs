@@ -2,6 +2,7 @@
 //! Not for: what the commands are about.
 
 mod alert;
+mod by_hand;
 mod call;
 mod channel;
 mod channel_plan;

@@ -5,6 +5,7 @@
 //! are in [`crate::status`].
 
 pub mod alert;
+pub mod by_hand;
 mod channel_plan;
 pub mod checks;
 pub mod client;
@@ -71,6 +72,8 @@ use crate::trading::Trading;
 
 pub use alert::{AlertListRpcClient, AlertRpcClient};
 use alert::{AlertListRpcServer, AlertRpcServer};
+pub use by_hand::ByHandRpcClient;
+use by_hand::ByHandRpcServer;
 pub use channel_plan::ChannelPlanRpcClient;
 use channel_plan::ChannelPlanRpcServer;
 pub use checks::ChecksRpcClient;
@@ -240,6 +243,7 @@ fn methods(answers: Answers) -> Methods {
     methods.merge(DispatchRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(GasRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(ForgiveRpcServer::into_rpc(answers.clone())).expect(no_overlap);
+    methods.merge(ByHandRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(OfferRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(GridRpcServer::into_rpc(answers.clone())).expect(no_overlap);
     methods.merge(PeerRpcServer::into_rpc(answers.clone())).expect(no_overlap);

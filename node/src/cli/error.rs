@@ -180,6 +180,12 @@ pub enum CliError {
         /// What it said.
         problem: String,
     },
+    /// A payment by hand did not arrive, or not yet.
+    #[error("not paid: {problem}")]
+    Unpaid {
+        /// Why, and what to do.
+        problem: String,
+    },
     /// The doctor found trouble.
     #[error("{}", if *.0 == 1 { "one thing is in trouble".to_owned() } else { format!("{} things are in trouble", .0) })]
     Unwell(usize),
@@ -247,6 +253,7 @@ impl CliError {
             | Self::NotARegistrar(_)
             | Self::Runtime(_)
             | Self::StoppedAtOnce
+            | Self::Unpaid { .. }
             | Self::Unwell(_)
             | Self::NoBook(_)
             | Self::Certificate(_)

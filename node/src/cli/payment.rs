@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use super::error::CliError;
 use super::export::csv;
 use super::node::Node;
-use super::{export, show};
+use super::{by_hand, export, show};
 use crate::rpc::forgive::ForgiveReport;
 use crate::rpc::payment::{AccountReport, DisputeReport, PaymentReport, PaymentStage};
 use crate::rpc::{DisputeRpcClient, ForgiveRpcClient, PaymentRpcClient};
@@ -29,6 +29,12 @@ pub(super) enum Payment {
     /// Write off what a member owes and is in dispute, and trust it anew as a newcomer; what is
     /// forgiven cannot be asked for again
     Forgive(Whom),
+    /// Make an invoice by hand, beside all trades
+    Invoice(by_hand::Invoice),
+    /// Pay an invoice by hand, beside all trades, and wait for its end
+    Pay(by_hand::Pay),
+    /// Show how a payment is, by its hash
+    LookUp(by_hand::LookUp),
 }
 
 /// Whom to forgive.
@@ -68,6 +74,9 @@ impl Payment {
                 let forgiven = node.ask(|it| async move { it.forgive(whom).await })?;
                 if node.json { show::json(out, &forgiven) } else { pardon(out, &forgiven) }
             }
+            Self::Invoice(it) => it.run(out),
+            Self::Pay(it) => it.run(out),
+            Self::LookUp(it) => it.run(out),
             Self::Disputes(node) => {
                 let disputes = node.ask(|it| async move { it.disputes().await })?;
                 if node.json { show::json(out, &disputes) } else { quarrels(out, &disputes) }

@@ -5,7 +5,7 @@ use crate::access::Role;
 
 /// Every method by name with the least role that may call it. A node compares it with what it serves
 /// when it starts, and no caller reaches a method that is not here.
-pub(super) const METHODS: [(&str, Role); 76] = [
+pub(super) const METHODS: [(&str, Role); 79] = [
     ("alert.list", Role::Read),
     ("alert.subscribe_alerts", Role::Read),
     ("alert.test", Role::Admin),
@@ -69,7 +69,10 @@ pub(super) const METHODS: [(&str, Role); 76] = [
     ("offer.withdraw", Role::Trade),
     ("payment.accounts", Role::Read),
     ("payment.forgive", Role::Admin),
+    ("payment.invoice", Role::Admin),
     ("payment.list", Role::Read),
+    ("payment.look_up", Role::Read),
+    ("payment.pay", Role::Admin),
     ("payment.subscribe_payments", Role::Read),
     ("payment.unsubscribe_payments", Role::Read),
     ("peer.list", Role::Read),
@@ -119,8 +122,14 @@ mod tests {
         told.sort_unstable();
         let traders = METHODS.iter().filter(|it| it.1 == Role::Trade).map(|it| it.0);
         assert_eq!(told, traders.collect::<Vec<_>>());
-        for name in ["wallet.send", "channel.open", "payment.forgive", "node.set_log", "meter.open"]
-        {
+        for name in [
+            "wallet.send",
+            "payment.pay",
+            "channel.open",
+            "payment.forgive",
+            "node.set_log",
+            "meter.open",
+        ] {
             assert_eq!(needed(name), Some(Role::Admin), "{name}");
         }
     }

@@ -1,5 +1,6 @@
 //! An operator's script in Python, which knows nothing of Boltgrid but its `OpenRPC` document: it places an
 //! order with a node of a small testnet, follows its trades to the last payment, and reconciles the CSV.
+//! And owners who pay each other by hand ([`by_hand`]).
 //!
 //! `PYTHON` names the program; without, `python3` is taken, and where there is none the test says so and
 //! checks nothing.
@@ -7,6 +8,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 #![allow(clippy::print_stderr, reason = "what is not checked is said aloud")]
 
+mod by_hand;
 #[path = "../dashboard/world.rs"]
 #[expect(dead_code, reason = "browsers need more of it")]
 mod world;

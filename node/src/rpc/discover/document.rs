@@ -13,8 +13,8 @@ use super::{DOCUMENT, sample};
 use crate::instructions::{Instructions, StepTerms};
 use crate::rpc::code::Code;
 use crate::rpc::{
-    alert, checks, escrow, flows, forgive, grid, kept, log, market, meter, offer, opening, order,
-    past, payment, peer, roles, settlement, wallet,
+    alert, by_hand, checks, escrow, flows, forgive, grid, kept, log, market, meter, offer, opening,
+    order, past, payment, peer, roles, settlement, wallet,
 };
 use crate::status::shapes::ProductShape;
 use crate::{channels, dispatcher, status};
@@ -57,6 +57,9 @@ fn shapes() -> BTreeMap<&'static str, Shape> {
         forgive::ForgiveReport,
         grid::CharterReport,
         grid::LineReport,
+        by_hand::BegunReport,
+        by_hand::InvoiceReport,
+        by_hand::LookedUpReport,
         grid::MemberReport,
         kept::RegisterReport,
         log::LogReport,
@@ -125,12 +128,15 @@ fn of_type(of: &str, generator: &mut SchemaGenerator) -> Value {
 
 /// The codes by which a method may refuse, beside those of JSON-RPC itself.
 fn codes(method: &Method) -> Vec<Code> {
-    let (noun, _) = method.name.split_once('.').unwrap();
+    let (noun, word) = method.name.split_once('.').unwrap();
     let mut codes = vec![Code::NotAllowed, Code::TooOften];
     if !method.params.is_empty() {
         codes.push(Code::BadParameter);
     }
     match noun {
+        "payment" if ["invoice", "pay", "look_up"].contains(&word) => {
+            codes.extend([Code::NoLightning, Code::NotFound, Code::NotDone, Code::Busy]);
+        }
         "wallet" | "channel" | "escrow" => {
             codes.extend([Code::NoLightning, Code::NotFound, Code::NotDone, Code::Busy]);
         }
