@@ -97,8 +97,7 @@ impl Pay {
         match ended.state {
             LookedUpState::Paid => Ok(()),
             LookedUpState::Failed => Err(CliError::Unpaid {
-                problem: "it found no way; ask for another invoice, since one is tried once only"
-                    .to_owned(),
+                problem: "it failed on its way; it may be tried again".to_owned(),
             }),
             LookedUpState::Pending => Err(CliError::Unpaid {
                 problem: format!(

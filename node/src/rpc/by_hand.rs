@@ -44,7 +44,7 @@ pub trait ByHandRpc {
 
     /// Begins to pay an invoice (BOLT 11) of this node's bitcoin network that names its amount. How it ends
     /// is told by `payment.look_up`. Forwarding may cost 10 sat unless `fee_max_msat` says otherwise. An
-    /// invoice is paid at most once, and not tried again once it has failed: then ask for another one.
+    /// invoice is paid at most once; one that failed may be tried again.
     #[method(name = "pay", param_kind = map)]
     async fn pay(&self, invoice: String, fee_max_msat: Option<String>) -> RpcResult<BegunReport>;
 

@@ -43,12 +43,12 @@ async fn refused(world: &World, site: &str, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Pays until the channels are there that carry it; a hash is tried once, so each try has its own invoice.
+/// Tries to pay until the channels are there that carry it.
 async fn paid(world: &World, (payer, payee): (&str, &str)) -> (InvoiceReport, LookedUpReport) {
+    let invoice: InvoiceReport =
+        told(world, payee, &["invoice", "21", "--for", "firewood, a basket"]).await;
     let began = Instant::now();
     loop {
-        let invoice: InvoiceReport =
-            told(world, payee, &["invoice", "21", "--for", "firewood, a basket"]).await;
         let output = owner(world, payer, &["pay", &invoice.invoice, "--json"]).await;
         if output.status.success() {
             return (invoice, serde_json::from_slice(&output.stdout).unwrap());
