@@ -73,6 +73,25 @@ async fn told(
 }
 
 #[tokio::test]
+async fn telegram_rings_for_what_is_urgent_only() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let dir = tempfile::tempdir().unwrap();
+    let token_file = secret_file(&dir, "12:token");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Some(format!("http://{}", listener.local_addr().unwrap()));
+    let to = Destination::Telegram { token_file, chat_id: "-42".to_owned(), url };
+    let receiver = Receiver::open(ReceiverConfig { name: "chat".to_owned(), to }).unwrap();
+    for (urgent, said) in
+        [(true, "disable_notification=false"), (false, "disable_notification=true")]
+    {
+        let alert = alert(urgent);
+        let (heard, sent) = tokio::join!(asked(&listener, OK), receiver.tell("bus7", &alert));
+        sent.unwrap();
+        assert!(heard.ends_with(said), "urgent {urgent}: {heard}");
+    }
+}
+
+#[tokio::test]
 async fn a_webhook_gets_the_alert_as_json_with_its_token() {
     let dir = tempfile::tempdir().unwrap();
     let token_file = Some(secret_file(&dir, "s3cret\nwhat follows is no secret\n"));
