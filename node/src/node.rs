@@ -39,7 +39,7 @@ use crate::home_assistant::{HomeAssistant, HomeAssistantConfig, Sources};
 use crate::http::Http;
 use crate::http::health::Readiness;
 use crate::instructions::OwnersWord;
-use crate::keys::{self};
+use crate::keys;
 use crate::lightning::{Delivery, Lightning, LightningEvents, LightningHandle};
 use crate::live::Live;
 use crate::market_task::{Chores, MarketTask, Paying};

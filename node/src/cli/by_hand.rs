@@ -5,6 +5,7 @@ use std::io::Write;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use boltgrid_protocol::units::{SignedMsat, Timestamp};
 use clap::Args;
 
 use super::error::CliError;
@@ -13,7 +14,6 @@ use super::rpc::Door;
 use super::show;
 use crate::rpc::ByHandRpcClient;
 use crate::rpc::by_hand::{LookedUpReport, LookedUpState};
-use boltgrid_protocol::units::{SignedMsat, Timestamp};
 
 /// How long `payment pay` waits for the end of a payment …
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -4,6 +4,8 @@
 //! Not for: what trades come to; the node asks for that and pays it by itself, and keeps it
 //! ([`super::payment`]). Nothing here changes what anybody owes.
 
+use std::time::Duration;
+
 use boltgrid_protocol::lightning::PaymentHash;
 use boltgrid_protocol::units::Msat;
 use jsonrpsee::core::{RpcResult, async_trait};
@@ -11,7 +13,6 @@ use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 use super::Answers;
 use super::code::Code;

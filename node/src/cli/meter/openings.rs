@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use boltgrid_metering::feeder::PERSISTENT_INTERVALS;
 use boltgrid_protocol::units::Energy;
 use clap::Args;
 
@@ -140,8 +141,9 @@ pub(super) fn openings(node: &Node, out: &mut impl Write) -> Result<(), CliError
 
 fn ruling(it: &RulingReport) -> String {
     let reckoned = format!("{} intervals are open in full", it.reckoned);
+    let needed = u64::try_from(PERSISTENT_INTERVALS).unwrap_or(u64::MAX);
     match &it.gap {
-        None if it.reckoned < 3 => format!("{reckoned}, and 3 are needed"),
+        None if it.reckoned < needed => format!("{reckoned}, and {needed} are needed"),
         None => format!("{reckoned}, and no gap stands"),
         Some(gap) => format!("{reckoned}{}", super::checks::gap(gap, None)),
     }
