@@ -57,6 +57,7 @@ pub use reading::read;
 pub use restore::{RestoreError, restore};
 pub use seed::{Seed, SeedError};
 pub use status::{Balances, LightningStatus};
+pub use store::prepare_store;
 pub use task::{LIGHTNING_DIR, Lightning};
 
 /// What was being done when the library failed.

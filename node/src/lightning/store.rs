@@ -5,6 +5,7 @@
 //! node ([`Health`]). And every write is counted, so that the guard against rolled-back state
 //! ([`super::guard`]) knows when there is something new.
 
+use std::fs;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -15,6 +16,8 @@ use ldk_node::io::sqlite_store::{KV_TABLE_NAME, SQLITE_DB_FILE_NAME, SqliteStore
 use ldk_node::lightning::io;
 use ldk_node::lightning::util::persist::{KVStore, KVStoreSync};
 use tokio_util::sync::CancellationToken;
+
+use crate::store::keep_write_ahead_log;
 
 /// Whether all that was written is on disk, and how much was written.
 #[derive(Debug, Default)]
@@ -61,12 +64,13 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the store in `dir`, or makes it.
+    /// Opens the store in `dir`, or makes it, so that what is written is there after a power cut.
     ///
     /// # Errors
     ///
-    /// What the library says.
+    /// What SQLite and the library say.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        prepare_store(dir)?;
         let (file, table) = (SQLITE_DB_FILE_NAME.to_owned(), KV_TABLE_NAME.to_owned());
         let inner = SqliteStore::new(dir.to_owned(), Some(file), Some(table))?;
         Ok(Self { inner, health: Arc::new(Health::default()) })
@@ -75,6 +79,17 @@ impl Store {
     pub(super) fn health(&self) -> Arc<Health> {
         Arc::clone(&self.health)
     }
+}
+
+/// Makes the file in `dir` that the library keeps its state in, so that what is written to it is there
+/// after a power cut. To be called before the library opens it.
+///
+/// # Errors
+///
+/// What the system and SQLite say.
+pub fn prepare_store(dir: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(dir)?;
+    keep_write_ahead_log(&dir.join(SQLITE_DB_FILE_NAME)).map_err(std::io::Error::other)
 }
 
 type Later<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
@@ -148,6 +163,16 @@ mod tests {
         drop(store);
         let store = Store::open(dir.path()).unwrap();
         assert_eq!(KVStoreSync::read(&store, "boltgrid", "", "b").unwrap(), [2]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn its_file_has_a_write_ahead_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        KVStoreSync::write(&store, "boltgrid", "", "a", vec![1]).unwrap();
+        let file = fs::read(dir.path().join(SQLITE_DB_FILE_NAME)).unwrap();
+        // Who may write and who may read: 2 is a write-ahead log (SQLite's file format, 1.3.3).
+        assert_eq!(file[18..20], [2, 2]);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ pub use archive::{
     Archive, ArchiveError, BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord,
     CohortRecord, DayRecord, DecisionRecord, DisputeRecord, SignedBytes,
 };
-pub(crate) use elsewhere::{ElsewhereError, KeptElsewhere};
+pub(crate) use elsewhere::{ElsewhereError, KeptElsewhere, keep_write_ahead_log};
 pub use folder::{FolderError, FolderLock};
 pub use journal::{JournalError, JournalHandle, LightningMark};
 

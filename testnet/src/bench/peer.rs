@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread;
 
 use boltgrid::clock;
+use boltgrid::lightning::prepare_store;
 use ldk_node::bitcoin::Network;
 use ldk_node::bitcoin::secp256k1::PublicKey;
 use ldk_node::config::ChannelConfig;
@@ -121,6 +122,8 @@ fn build(options: &PeerOptions) -> Result<Node, Problem> {
         max_payment_size_msat: 0,
         client_trusts_lsp: true,
     });
+    // On disk as durably as a node's is, or the two could not be compared.
+    prepare_store(dir)?;
     Ok(builder.build()?)
 }
 
