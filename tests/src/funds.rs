@@ -16,6 +16,7 @@ mod finish;
 mod line;
 mod link;
 mod plan;
+mod power;
 mod process;
 mod purse;
 mod step;

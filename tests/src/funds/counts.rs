@@ -19,6 +19,10 @@ pub struct Counts {
     pub to_miners: u64,
     /// Processes killed.
     pub kills: u64,
+    /// Machines whose power was cut.
+    pub power_cuts: u64,
+    /// Processes killed instead, where nobody may mount a disk.
+    pub power_not_cut: u64,
     /// Nodes stopped in order.
     pub stops: u64,
     /// Starts of processes.
@@ -52,7 +56,7 @@ pub struct Counts {
 impl Counts {
     /// Each count and what it counts.
     #[must_use]
-    pub const fn rows(&self) -> [(&'static str, u64); 22] {
+    pub const fn rows(&self) -> [(&'static str, u64); 24] {
         [
             ("seeds", self.seeds),
             ("nodes", self.nodes),
@@ -62,6 +66,8 @@ impl Counts {
             ("of them never sent, and pending for ever", self.forgotten),
             ("of the failed received, too small for the chain", self.to_miners),
             ("kill -9", self.kills),
+            ("power cuts", self.power_cuts),
+            ("power not cut but killed: nobody may mount", self.power_not_cut),
             ("stops in order", self.stops),
             ("starts", self.starts),
             ("links cut", self.cuts),
@@ -89,6 +95,8 @@ impl Counts {
         self.forgotten += other.forgotten;
         self.to_miners += other.to_miners;
         self.kills += other.kills;
+        self.power_cuts += other.power_cuts;
+        self.power_not_cut += other.power_not_cut;
         self.stops += other.stops;
         self.starts += other.starts;
         self.cuts += other.cuts;

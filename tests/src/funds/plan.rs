@@ -161,7 +161,12 @@ impl Plan {
         let depth = narrow(dice.between(1, REORG_MAX));
         match dice.below(100) {
             0..30 => {
-                self.steps.push(Step::Kill { node, after_ms });
+                let is_power = dice.happens(MILLION / 2);
+                self.steps.push(if is_power {
+                    Step::CutPower { node, after_ms }
+                } else {
+                    Step::Kill { node, after_ms }
+                });
                 if dice.happens(MILLION / 2) {
                     self.steps.push(Step::Mine { blocks: narrow(dice.between(1, 3)) });
                 }
@@ -243,27 +248,21 @@ impl Plan {
 
     /// Whose disks are to be full at some time.
     pub(super) fn small_disks(&self) -> Vec<usize> {
-        let full = self.steps.iter().filter_map(|step| match step {
-            Step::FillDisk { node } => Some(*node),
-            Step::Pay { .. }
-            | Step::Settle
-            | Step::Renew
-            | Step::Kill { .. }
-            | Step::Stop { .. }
-            | Step::Start { .. }
-            | Step::Cut { .. }
-            | Step::Mend { .. }
-            | Step::Mine { .. }
-            | Step::Reorg { .. }
-            | Step::Close { .. }
-            | Step::FreeDisk { .. }
-            | Step::Keep { .. }
-            | Step::Cheat { .. } => None,
-        });
-        let mut full: Vec<usize> = full.collect();
-        full.sort_unstable();
-        full.dedup();
-        full
+        self.nodes_of(|step| if let Step::FillDisk { node } = step { Some(*node) } else { None })
+    }
+
+    /// Whose power is to be cut at some time.
+    pub(super) fn power_disks(&self) -> Vec<usize> {
+        self.nodes_of(
+            |step| if let Step::CutPower { node, .. } = step { Some(*node) } else { None },
+        )
+    }
+
+    fn nodes_of(&self, node_of: impl Fn(&Step) -> Option<usize>) -> Vec<usize> {
+        let mut nodes: Vec<usize> = self.steps.iter().filter_map(node_of).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
     }
 }
 
@@ -301,6 +300,7 @@ mod tests {
         let has = |word: &str| plans.iter().any(|plan| plan.to_string().contains(word));
         for word in [
             "is killed",
+            "power is cut",
             "stops",
             "is cut",
             "blocks are undone",
@@ -320,8 +320,10 @@ mod tests {
             let plan = Plan::draw(seed);
             let mut down = vec![false; plan.nodes];
             for step in &plan.steps {
-                if let Step::Kill { node, .. } | Step::Stop { node } | Step::FillDisk { node } =
-                    step
+                if let Step::Kill { node, .. }
+                | Step::CutPower { node, .. }
+                | Step::Stop { node }
+                | Step::FillDisk { node } = step
                 {
                     down[*node] = true;
                 } else if let Step::Start { node } = step {

@@ -2,7 +2,7 @@
 //! Not for: what it does ([`super::purse`]).
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use boltgrid_protocol::lightning::LightningId;
 use boltgrid_testnet::chain::Access;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::line::{Answered, Ask, Asked, Told};
 
@@ -110,7 +111,25 @@ impl Process {
         }
     }
 
-    /// Ends it at once, as a power cut does to a process.
+    /// Lets it stand still, and waits until it does: a write that the system carries out is ended first.
+    pub(super) async fn pause(&self) -> io::Result<()> {
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let pid = pid.ok_or(io::ErrorKind::NotFound)?;
+        kill_process(pid, Signal::STOP)?;
+        let deadline = Instant::now() + PATIENCE;
+        while !stands_still(pid)? {
+            if Instant::now() >= deadline {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "a purse does not stand still",
+                ));
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// Ends it at once.
     pub(super) async fn kill(mut self) -> io::Result<()> {
         self.child.kill().await
     }
@@ -130,6 +149,26 @@ impl Process {
         drop(asked);
         self.ended(PATIENCE).await
     }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The reader ends with this, before it can say so to those who wait.
+        *self.asker.waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Whether every thread of a process is stopped, as its state in Linux' `/proc` says.
+fn stands_still(pid: Pid) -> io::Result<bool> {
+    for task in fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()))? {
+        let stat = fs::read_to_string(task?.path().join("stat"))?;
+        // The name before it stands in brackets, and may hold anything.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        if state != Some('T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Hands out answers until the purse is gone.

@@ -25,6 +25,14 @@ pub enum Step {
         /// So long after the step before.
         after_ms: u64,
     },
+    /// The power of a node's machine is cut: its process ends, and what its disk was not told to keep
+    /// is gone.
+    CutPower {
+        /// Whose.
+        node: usize,
+        /// So long after the step before.
+        after_ms: u64,
+    },
     /// A node stops in order.
     Stop {
         /// Which.
@@ -101,6 +109,9 @@ impl fmt::Display for Step {
             Self::Settle => write!(f, "payments settle"),
             Self::Renew => write!(f, "closed channels are opened anew"),
             Self::Kill { node, after_ms } => write!(f, "{node} is killed after {after_ms} ms"),
+            Self::CutPower { node, after_ms } => {
+                write!(f, "{node}'s power is cut after {after_ms} ms")
+            }
             Self::Stop { node } => write!(f, "{node} stops"),
             Self::Start { node } => write!(f, "{node} starts"),
             Self::Cut { from, to, after_ms } => {

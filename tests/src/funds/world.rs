@@ -25,6 +25,7 @@ use super::counts::Counts;
 use super::line::{Ask, Seen, Told};
 use super::link::Link;
 use super::plan::Plan;
+use super::power::PowerDisk;
 use super::process::{Asker, LOG_FILE, Process};
 use super::trace::Trace;
 
@@ -130,7 +131,8 @@ pub(super) struct World {
     /// Where nobody's coins go, to two addresses so that a block mined anew is another one.
     pub(super) nobody: [Address; 2],
     pub(super) has_small_disks: bool,
-    /// Unmounted before the folder goes.
+    /// Disks whose power can be cut, by node. Unmounted before the folder goes, as those below.
+    pub(super) power: BTreeMap<usize, PowerDisk>,
     pub(super) _disks: Disks,
     pub(super) folder: TempDir,
 }

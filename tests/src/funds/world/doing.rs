@@ -53,6 +53,10 @@ impl World {
                 self.kill(*node).await?;
                 self.counts.kills += 1;
             }
+            Step::CutPower { node, after_ms } => {
+                sleep(Duration::from_millis(*after_ms)).await;
+                self.cut_power(*node).await?;
+            }
             Step::Stop { node } => self.stop(*node).await?,
             Step::Start { node } => {
                 self.start(*node).await?;
@@ -151,6 +155,24 @@ impl World {
         if let Some(process) = self.stations[node].process.take() {
             process.kill().await?;
         }
+        Ok(())
+    }
+
+    /// Ends a node's process, and takes from its disk what only the system had.
+    async fn cut_power(&mut self, node: usize) -> Result<(), Trouble> {
+        let (Some(process), Some(disk)) =
+            (self.stations[node].process.as_ref(), self.power.get(&node))
+        else {
+            self.counts.power_not_cut += 1;
+            return self.kill(node).await;
+        };
+        process.pause().await?;
+        disk.keep()?;
+        self.kill(node).await?;
+        if let Some(disk) = self.power.get(&node) {
+            disk.put_back().await?;
+        }
+        self.counts.power_cuts += 1;
         Ok(())
     }
 

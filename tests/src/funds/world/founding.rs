@@ -17,6 +17,7 @@ use crate::funds::counts::Counts;
 use crate::funds::line::{Ask, Told};
 use crate::funds::link::Link;
 use crate::funds::plan::{DEPOSIT_SAT, Opening, Plan};
+use crate::funds::power::PowerDisk;
 use crate::funds::purse::{DATA, PASSWORD};
 use crate::funds::trace::Trace;
 
@@ -46,7 +47,16 @@ impl World {
             let id = LightningId::from_bytes(&NOBODY).expect("it begins with 2");
             stations.push(Station { folder, id, process: None });
         }
-        let small = plan.small_disks();
+        let mut power = BTreeMap::new();
+        for node in plan.power_disks() {
+            // Who may not mount kills instead, and the count says so.
+            if let Ok(disk) = PowerDisk::mount(&stations[node].folder.join(DATA)).await {
+                power.insert(node, disk);
+            }
+        }
+        let mut small = plan.small_disks();
+        // That is a small disk, too.
+        small.retain(|node| !power.contains_key(node));
         let small: Vec<_> = small.iter().map(|node| stations[*node].folder.join(DATA)).collect();
         let (disks, has_small_disks) = match Disks::mount(small.iter().map(|it| it.as_path())) {
             Ok(disks) => (disks, true),
@@ -78,6 +88,7 @@ impl World {
             began: Instant::now(),
             nobody,
             has_small_disks,
+            power,
             _disks: disks,
             folder,
         };
