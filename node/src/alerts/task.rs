@@ -149,19 +149,13 @@ impl Sources {
         let anomalies = checked.standing.iter().map(|it| format!("{}: {}", it.of, it.found));
         let history = self.history.borrow();
         let price = history.last_concluded().and_then(|interval| interval.price_msat_per_kwh);
-        let balance = self.lightning.as_ref().map(LightningHandle::status).map(|status| {
-            let places = status.balances;
-            places
-                .onchain_sat
-                .saturating_add(places.channels_sat)
-                .saturating_add(places.closing_sat)
-        });
+        let lightning = self.lightning.as_ref().map(LightningHandle::status);
         Seen {
             power_mw: current.map(|site| site.power_mw.to_milliwatts()),
             import_today_mwh: flowed.map(|(import, _)| import),
             export_today_mwh: flowed.map(|(_, export)| export),
             price_msat_per_kwh: price,
-            balance_sat: balance,
+            balance_sat: lightning.and_then(|status| status.held_sat()),
             battery_mwh: battery,
             anomalies: Some(anomalies.collect()),
             feeder_gaps: feeder_gaps(&self.feeders.borrow()),

@@ -195,7 +195,7 @@ mod tests {
     fn a_state_has_each_quantity_and_says_what_is_unknown() {
         let told = told(None, &History::default(), Some(&LightningStatus::default()), &machines());
         let state: Value = serde_json::from_str(&state(&told)).unwrap();
-        assert_eq!((&state["power"], &state["balance"]), (&Value::Null, &json!("0")));
+        assert_eq!((&state["power"], &state["due_to_us"]), (&Value::Null, &json!("0.000")));
         assert_eq!(state.as_object().unwrap().len(), told.len());
     }
 }

@@ -79,13 +79,10 @@ pub(super) fn told(
     let price = price.map(|msat| decimal(msat, THOUSANDTHS));
     all.push(Told::money("price", "Price", "sat/kWh", price));
     if let Some(lightning) = lightning {
-        let places = lightning.balances;
-        let balance_sat = [places.onchain_sat, places.channels_sat, places.closing_sat]
-            .into_iter()
-            .fold(0, u64::saturating_add);
         let paid = history.payments();
         let msat = |msat| Some(decimal_unsigned(msat, THOUSANDTHS));
-        all.push(Told::money("balance", "Balance", "sat", Some(balance_sat.to_string())));
+        let balance_sat = lightning.held_sat().map(|sat| sat.to_string());
+        all.push(Told::money("balance", "Balance", "sat", balance_sat));
         all.push(Told::money("earned", "Earned since start", "sat", msat(paid.received_msat)));
         all.push(Told::money("paid", "Paid since start", "sat", msat(paid.sent_msat)));
         all.push(Told::money("due_to_us", "Owed to this site", "sat", msat(paid.due_to_us_msat)));
@@ -228,6 +225,17 @@ mod tests {
         assert_eq!(value(&told, "price"), None);
         let lacks = ["battery_power", "frequency", "balance", "miner_power"];
         assert!(!told.iter().any(|it| lacks.contains(&it.key)));
+    }
+
+    #[test]
+    fn a_balance_is_unknown_until_the_wallet_has_seen_the_chain() {
+        let balance = |lightning: &LightningStatus| {
+            let none = DispatchStatus::default();
+            value(&told(None, &History::default(), Some(lightning), &none), "balance")
+        };
+        assert_eq!(balance(&LightningStatus::default()), None);
+        let seen = LightningStatus { synced_at_unix_s: Some(1), ..LightningStatus::default() };
+        assert_eq!(balance(&seen).as_deref(), Some("0"));
     }
 
     #[test]

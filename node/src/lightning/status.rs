@@ -36,6 +36,15 @@ pub struct LightningStatus {
 }
 
 impl LightningStatus {
+    /// All that is the node's: in the wallet, in channels, and on its way from one to the other. None
+    /// before the wallet has seen the chain, which knows nothing then.
+    #[must_use]
+    pub fn held_sat(&self) -> Option<u64> {
+        self.synced_at_unix_s?;
+        let Balances { onchain_sat, channels_sat, closing_sat, .. } = self.balances;
+        Some(onchain_sat.saturating_add(channels_sat).saturating_add(closing_sat))
+    }
+
     /// What can be sent and what can be received through usable channels now, in sum.
     #[must_use]
     pub fn room(&self) -> (Msat, Msat) {
@@ -54,5 +63,20 @@ impl LightningStatus {
         partners.sort_unstable();
         partners.dedup();
         partners
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_wallet_holds_is_known_only_once_it_has_seen_the_chain() {
+        let balances =
+            Balances { onchain_sat: 5, channels_sat: 70, closing_sat: 900, ..Balances::default() };
+        let unseen = LightningStatus { balances, ..LightningStatus::default() };
+        assert_eq!(unseen.held_sat(), None);
+        let seen = LightningStatus { synced_at_unix_s: Some(1), ..unseen };
+        assert_eq!(seen.held_sat(), Some(975));
     }
 }

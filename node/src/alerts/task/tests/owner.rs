@@ -5,6 +5,7 @@ use boltgrid_protocol::charter::Charter;
 
 use super::*;
 use crate::alerts::quiet::TimeOfDay;
+use crate::lightning::LightningStatus;
 use crate::site::{BatteryState, Failure, Stale};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -114,5 +115,21 @@ async fn nobody_is_told_of_what_a_silent_meter_said_last() {
     house.power.send_replace(Some(SiteState { stale: None, ..silent }));
     let status = run.desk.status().await.unwrap();
     assert!(status.rules.iter().all(|it| it.seen.is_some()), "{:?}", status.rules);
+    run.end().await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_an_empty_wallet_that_has_not_seen_the_chain_yet() {
+    let mut house = House::new().await;
+    let (lightning, status) = watch::channel(LightningStatus::default());
+    let id = format!("02{}", "11".repeat(32)).parse().unwrap();
+    house.sources.lightning = Some(LightningHandle::new(id, status).0);
+    let rules = vec![rule("poor", When::BalanceBelowSat(1_000))];
+    let run = house.start_with_rules(rules, house.webhook(), None);
+    let seen = async || run.desk.status().await.unwrap().rules[0].seen.clone();
+    assert_eq!(seen().await, None);
+    lightning.send_replace(LightningStatus { synced_at_unix_s: Some(1), ..Default::default() });
+    assert_eq!(seen().await.as_deref(), Some("0 sat in wallet and channels"));
+    assert_eq!(house.posted().await.0, "begins");
     run.end().await;
 }
