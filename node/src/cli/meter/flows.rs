@@ -2,6 +2,7 @@
 //! missing readings, and what of that was corrected.
 
 use std::io::Write;
+use std::iter;
 
 use boltgrid_protocol::units::{Energy, SignedMsat, Timestamp};
 use clap::Args;
@@ -10,11 +11,15 @@ use crate::cli::error::CliError;
 use crate::cli::node::Node;
 use crate::cli::show;
 use crate::clock;
-use crate::rpc::FlowsRpcClient;
 use crate::rpc::flows::{CorrectionReport, FlowReport};
+use crate::rpc::{FlowsRpcClient, GridRpcClient};
 
 /// Without a time, the last day is shown.
 const DAY_MS: u64 = 86_400_000;
+/// As many intervals as a node looks at for one question, and no more.
+const PAGE: u64 = 1_000;
+/// Most questions: ten years of intervals of five minutes, and some more.
+const PAGES_MAX: u64 = 1_100;
 
 /// Which time to show.
 #[derive(Debug, Args)]
@@ -33,15 +38,37 @@ pub(in crate::cli) struct Span {
 }
 
 impl Span {
-    fn from(&self) -> String {
-        let from = self.from_unix_ms;
-        from.unwrap_or_else(|| clock::now().minus_ms(DAY_MS).to_unix_ms()).to_string()
+    fn from(&self) -> u64 {
+        self.from_unix_ms.unwrap_or_else(|| now_ms().saturating_sub(DAY_MS))
     }
 }
 
+fn now_ms() -> u64 {
+    clock::now().to_unix_ms()
+}
+
+/// The times from `from` on that are asked for one after the other, since a node looks at so many
+/// intervals at once. Where that would be too many, the latest of them.
+fn pages(from: u64, until: u64, interval_ms: u64) -> impl Iterator<Item = (u64, u64)> {
+    let page_ms = interval_ms.saturating_mul(PAGE).max(1);
+    let from = from.max(until.saturating_sub(page_ms.saturating_mul(PAGES_MAX)));
+    // Each begins where an interval does, or that interval would be in two of them.
+    let next =
+        move |at: u64| (at / interval_ms.max(1) * interval_ms.max(1)).saturating_add(page_ms);
+    let begins = iter::successors(Some(from), move |at| Some(next(*at)));
+    begins.take_while(move |at| *at < until).map(move |at| (at, next(at).min(until)))
+}
+
 pub(super) fn flows(span: &Span, out: &mut impl Write) -> Result<(), CliError> {
-    let (from, until) = (span.from(), span.until_unix_ms.map(|it| it.to_string()));
-    let flows = span.node.ask(|it| async move { it.flows(from, until).await })?;
+    let (from, until) = (span.from(), span.until_unix_ms.unwrap_or_else(now_ms));
+    let flows = span.node.ask(|it| async move {
+        let interval_ms = it.charter().await?.interval_ms;
+        let mut all = Vec::new();
+        for (from, until) in pages(from, until, interval_ms) {
+            all.extend(it.flows(from.to_string(), Some(until.to_string())).await?);
+        }
+        Ok(all)
+    })?;
     if span.node.json {
         return show::json(out, &flows);
     }
@@ -57,7 +84,7 @@ pub(super) fn flows(span: &Span, out: &mut impl Write) -> Result<(), CliError> {
 }
 
 pub(super) fn corrections(span: &Span, out: &mut impl Write) -> Result<(), CliError> {
-    let from = span.from();
+    let from = span.from().to_string();
     let corrections = span.node.ask(|it| async move { it.corrections(from).await })?;
     if span.node.json {
         return show::json(out, &corrections);
@@ -153,6 +180,21 @@ mod tests {
         assert!(shown.contains("SUBSTITUTE (shaped)"), "{shown}");
         assert_eq!(csv(&flow(None)), "7,2100000,1500000,0,");
         assert_eq!(csv(&flow(Some("even"))), "7,2100000,1500000,0,even");
+    }
+
+    #[test]
+    fn all_of_a_time_is_asked_for_page_by_page_and_no_interval_twice() {
+        let all = |from, until| pages(from, until, 10).collect::<Vec<_>>();
+        let page = PAGE * 10;
+        let expected = [(7, page), (page, 2 * page), (2 * page, 2 * page + 3)];
+        assert_eq!(all(7, 2 * page + 3), expected);
+        assert_eq!((all(5, 5), all(6, 5)), (Vec::new(), Vec::new()));
+        // Of more than a node should be asked, the latest.
+        let many = all(0, u64::MAX);
+        assert_eq!(many.last().map(|(_, until)| *until), Some(u64::MAX));
+        assert!(many.len() as u64 <= PAGES_MAX + 1, "{}", many.len());
+        assert!(pages(0, 1, 0).count() <= 1);
+        assert_eq!(usize::try_from(PAGE), Ok(crate::rpc::checks::PAGE_MAX));
     }
 
     #[test]
