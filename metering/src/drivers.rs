@@ -3,6 +3,7 @@
 //! A driver keeps no state but its connection. It rejects what no device could mean, and it never
 //! panics; whoever runs it should still give it a task of its own, for the libraries below it.
 
+mod advice;
 pub mod broker;
 pub mod bus;
 mod credentials;
@@ -21,6 +22,7 @@ mod stream;
 pub mod sunspec;
 mod tls;
 
+pub use advice::advice;
 pub use bus::{Bus, BusAddress, DeviceAddress};
 pub use error::{DeviceError, PointRejected};
 pub use meter::{Buses, DRIVER_DEFAULT, Meter, MeterConfig, SunSpecConfig};

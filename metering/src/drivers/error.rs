@@ -55,7 +55,10 @@ pub enum DeviceError {
         address: String,
     },
     /// It lacks what a device of its kind has.
-    #[error("{device}: no {wanted} among its SunSpec models {found:?}; is `kind` right?")]
+    #[error(
+        "{device}: no {wanted} among its SunSpec models {found:?}; does it stand where it belongs, in \
+         `[site.meter]` or `[[site.meters]]`, `[[site.pv]]` or `[[site.battery]]`?"
+    )]
     ModelMissing {
         /// The device.
         device: Arc<str>,

@@ -42,6 +42,9 @@ pub enum CliError {
         /// What is wrong with it, and what would be right.
         problem: String,
     },
+    /// A meter that was tried out and not read once.
+    #[error("{0} was not read")]
+    NotRead(String),
     /// A machine that mines.
     #[error(transparent)]
     Machine(#[from] boltgrid_miners::drivers::DeviceError),
@@ -228,6 +231,7 @@ impl CliError {
             Self::NoNode { .. } => NO_NODE,
             Self::Refused { .. } | Self::Unknown { .. } => REFUSED,
             Self::Argument { .. }
+            | Self::NotRead(_)
             | Self::Machine(_)
             | Self::Config(_)
             | Self::FirstFiles(_)

@@ -84,6 +84,11 @@ impl Device {
         }
     }
 
+    /// How it is spoken to.
+    pub(super) const fn spoken_by(&self) -> &MeterConfig {
+        &self.driver
+    }
+
     /// Looks whether the device is there and of the right kind.
     pub(super) async fn probe(&self) -> Result<(), DeviceError> {
         self.open().await.map(drop)

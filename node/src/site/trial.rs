@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use boltgrid_metering::drivers::DeviceError;
+use boltgrid_metering::drivers::{DeviceError, MeterConfig, advice};
 use futures::future::join_all;
 
 use super::config::SiteConfig;
 use super::device::Report;
 use super::driver::{Device, Driver, Showing};
 use super::latest::Latest;
-use super::state::MeterState;
+use super::state::{Failure, MeterState};
 use super::{SiteError, devices, ratings};
 use crate::clock;
 
@@ -50,6 +50,29 @@ impl Trial {
         let round = join_all(reading).await;
         self.latest.take(round);
         self.latest.meters()
+    }
+
+    /// What to do about a meter that is not read, as far as that can be told.
+    #[must_use]
+    pub fn advice(&self, meter: &MeterState) -> Option<String> {
+        let stale = meter.stale.as_ref()?;
+        let (device, _) = self.devices.iter().find(|(device, _)| device.name == stale.device)?;
+        match (&stale.failure, device.spoken_by()) {
+            (Failure::Device(error), driver) => advice(error, driver),
+            (Failure::NoPower, MeterConfig::Sml(_)) => Some(
+                "without its PIN such a meter shows no power: ask the network operator for it, enter \
+                 it at the meter, and set `InF` to `on`"
+                    .to_owned(),
+            ),
+            (_, _) => None,
+        }
+    }
+
+    /// Whether a meter has to be set up otherwise, so that it is of no use to read it again.
+    #[must_use]
+    pub fn is_set_up_wrong(meter: &MeterState) -> bool {
+        let failure = meter.stale.as_ref().map(|stale| &stale.failure);
+        matches!(failure, Some(Failure::Device(error)) if error.is_misconfiguration())
     }
 }
 

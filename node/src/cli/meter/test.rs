@@ -49,6 +49,8 @@ struct Found {
     answered: u32,
     missing: Vec<&'static str>,
     hints: Vec<String>,
+    /// What to do where it was not read the last time.
+    advice: Option<String>,
 }
 
 impl Test {
@@ -77,7 +79,11 @@ impl Test {
                 writeln!(out, "{}", line(&MeterReport::from(meter)))?;
                 out.flush()?;
             }
+            let is_of_no_use = Trial::is_set_up_wrong(meter);
             seen.push(meters);
+            if is_of_no_use {
+                break;
+            }
         }
         let Some(last) = seen.last() else { return Ok(()) };
         let (place, meter) = self.named(last)?;
@@ -91,8 +97,14 @@ impl Test {
             answered: count(seen.iter().filter(answered).count()),
             missing: meter.last.map(|last| missing(meter.role, &last.shown)).unwrap_or_default(),
             hints: hints(&seen, place),
+            advice: trial.advice(meter),
         };
-        if self.json { show::json(out, &found) } else { print(out, &found) }
+        if self.json {
+            show::json(out, &found)?
+        } else {
+            print(out, &found)?
+        }
+        if found.answered == 0 { Err(CliError::NotRead(self.name)) } else { Ok(()) }
     }
 
     fn named<'a>(&self, meters: &'a [MeterState]) -> Result<(usize, &'a MeterState), CliError> {
@@ -146,8 +158,50 @@ fn print(out: &mut impl Write, found: &Found) -> Result<(), CliError> {
     for hint in hints {
         writeln!(out, "LOOK: {hint}")?;
     }
+    if let Some(advice) = &found.advice {
+        writeln!(out, "DO: {advice}")?;
+    }
     if hints.is_empty() && *answered > 0 {
         writeln!(out, "nothing looks wrong about its signs")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What a test of a site's meter prints, and how it ends.
+    fn tested(site: &str, seconds: u32) -> (String, Result<(), CliError>) {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config.toml");
+        fs::write(&config, format!("charter_file = \"charter.toml\"\n{site}")).unwrap();
+        let file = ConfigFile { config };
+        let test = Test { name: "meter".to_owned(), seconds, file, json: false };
+        let mut out = Vec::new();
+        let ended = test.run(&mut out);
+        (String::from_utf8(out).unwrap(), ended)
+    }
+
+    #[test]
+    fn whoever_tests_a_meter_that_is_not_read_is_told_what_to_do_and_fails() {
+        let site = "[site.meter]\ndriver = \"modbus-map\"\nmap = \"eastron-sdm630\"\n\
+                    address = \"rtu:///dev/no-such-port\"\n";
+        let (said, ended) = tested(site, 1);
+        let Err(error @ CliError::NotRead(_)) = ended else { panic!("{ended:?}: {said}") };
+        assert_eq!((error.to_string().as_str(), error.exit_code()), ("meter was not read", 1));
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with("DO: ") && last.contains("/dev/serial/by-id"), "{said}");
+    }
+
+    #[test]
+    fn a_mistake_in_a_map_is_told_once() {
+        let site = "[site.meter]\ndriver = \"modbus-map\"\nmap = \"no-such-map\"\n\
+                    address = \"127.0.0.1:1\"\n";
+        let (said, ended) = tested(site, 5);
+        assert!(matches!(ended, Err(CliError::NotRead(_))), "{ended:?}: {said}");
+        assert_eq!(said.matches("there is no map `no-such-map`").count(), 1, "{said}");
+    }
 }

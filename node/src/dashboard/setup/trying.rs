@@ -75,9 +75,12 @@ impl Trying {
         (self.seen.iter().filter(is_fresh).count(), self.seen.len())
     }
 
-    /// What looks wrong about it.
+    /// What looks wrong about it, and what to do where it is not read.
     pub(super) fn hints(&self) -> Vec<String> {
-        hints(&self.seen, 0)
+        let mut found = hints(&self.seen, 0);
+        let last = self.seen.last().and_then(|meters| meters.first());
+        found.extend(last.and_then(|meter| self.trial.advice(meter)));
+        found
     }
 }
 
@@ -105,5 +108,7 @@ mod tests {
         trying.read().await;
         assert_eq!(trying.answered(), (0, 1));
         assert!(trying.last().unwrap().stale.is_some());
+        let told = trying.hints();
+        assert!(told.iter().any(|it| it.contains("nothing listens at that port")), "{told:?}");
     }
 }
