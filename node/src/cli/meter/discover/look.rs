@@ -7,8 +7,8 @@ use boltgrid_metering::drivers::{
 };
 use boltgrid_metering::quantity::Quantity;
 use boltgrid_metering::shown::Shown;
-use boltgrid_protocol::units::Power;
 use serde::Serialize;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -16,6 +16,14 @@ use tokio::time::{Instant, sleep, timeout};
 const CONNECT_TIME: Duration = Duration::from_millis(700);
 /// The port of Modbus TCP, where slow gateways get a second chance.
 const MODBUS_PORT: u16 = 502;
+/// The port of HTTP.
+const HTTP_PORT: u16 = 80;
+/// What files of SML begin with.
+const SML_ESCAPE: [u8; 4] = [0x1B; 4];
+/// So much text in a row is no SML …
+const TEXT_MIN: usize = 64;
+/// … and no more than this is listened to, to tell.
+const HEARD_MAX: usize = 4_096;
 /// How long to wait for a port to speak by itself, as most P1 meters do once a second.
 const FIRST_WORD_TIME: Duration = Duration::from_millis(1_200);
 /// How long a P1 port may be silent: the slowest send every ten seconds.
@@ -65,15 +73,12 @@ pub(crate) async fn look(host: &str, port: u16) -> Vec<Found> {
     let Ok(Ok(stream)) = timeout(CONNECT_TIME, connecting).await else { return Vec::new() };
     let address = format!("{host}:{port}");
     let speaks_first = matches!(timeout(FIRST_WORD_TIME, stream.peek(&mut [0])).await, Ok(Ok(1)));
-    drop(stream);
     if speaks_first {
-        return p1(&address).await.into_iter().collect();
+        let driver = if speaks_sml(stream).await { "sml" } else { "p1" };
+        return spoken(&address, driver).await.into_iter().collect();
     }
-    let (found, is_modbus) = sunspec(&address).await;
-    if !found.is_empty() {
-        return found;
-    }
-    let found = if is_modbus || port == MODBUS_PORT { mapped(&address).await } else { Vec::new() };
+    drop(stream);
+    let found = modbus(&address, port == MODBUS_PORT).await;
     if !found.is_empty() {
         return found;
     }
@@ -81,7 +86,24 @@ pub(crate) async fn look(host: &str, port: u16) -> Vec<Found> {
     if !found.is_empty() {
         return found;
     }
-    p1(&address).await.into_iter().collect()
+    if ![MODBUS_PORT, HTTP_PORT].contains(&port) {
+        let found = modbus(&format!("rtu-tcp://{address}"), false).await;
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    spoken(&address, "p1").await.into_iter().collect()
+}
+
+/// What answers by Modbus: with SunSpec, or by a map. `is_sure` says to try the maps also where nobody
+/// has said yet that Modbus is spoken there.
+async fn modbus(address: &str, is_sure: bool) -> Vec<Found> {
+    let (mut found, is_other) = sunspec(address).await;
+    // Maps are of the first unit; beside it there may be SunSpec's.
+    if is_other || (is_sure && found.is_empty()) {
+        found.extend(mapped(address).await);
+    }
+    found
 }
 
 /// Settings in TOML and what they mean.
@@ -93,7 +115,7 @@ fn power(shown: &Shown) -> Option<String> {
     shown.total_power().map(|power| power.to_milliwatts().to_string())
 }
 
-/// The units of a SunSpec bus, and whether anybody answers by Modbus at all.
+/// The units of a SunSpec bus, and whether its first one answers and is something else.
 async fn sunspec(address: &str) -> (Vec<Found>, bool) {
     let (mut found, mut is_modbus) = (Vec::new(), false);
     let Ok(at) = address.parse::<BusAddress>() else { return (found, is_modbus) };
@@ -102,7 +124,7 @@ async fn sunspec(address: &str) -> (Vec<Found>, bool) {
         match sunspec::models(&bus, unit, address).await {
             Ok(models) => found.extend(sunspec_unit(address, unit, &models).await),
             // It is there and says that it is something else; other units may be none.
-            Err(DeviceError::NotSunSpec { .. }) => is_modbus = true,
+            Err(DeviceError::NotSunSpec { .. }) => is_modbus |= found.is_empty(),
             // Nobody speaks Modbus there.
             Err(_) if found.is_empty() && !is_modbus => break,
             Err(_) => {}
@@ -219,23 +241,41 @@ async fn http(address: &str) -> Vec<Found> {
     found
 }
 
-/// A serial server that passes on telegrams.
-async fn p1(address: &str) -> Option<Found> {
-    let settings = format!("driver = \"p1\"\naddress = \"{address}\"\n");
+/// Whether what a port says by itself is SML, which begins its files so, and no text as of a P1 port.
+async fn speaks_sml(mut stream: TcpStream) -> bool {
+    let mut heard = Vec::with_capacity(HEARD_MAX);
+    let listening = async {
+        while heard.len() < HEARD_MAX && stream.read_buf(&mut heard).await.unwrap_or(0) > 0 {
+            let is_text =
+                heard.iter().all(|byte| byte.is_ascii_graphic() || b" \r\n".contains(byte));
+            if heard.windows(SML_ESCAPE.len()).any(|bytes| bytes == SML_ESCAPE) {
+                return true;
+            } else if is_text && heard.len() >= TEXT_MIN {
+                return false;
+            }
+        }
+        false
+    };
+    timeout(TELEGRAM_TIME, listening).await.unwrap_or(false)
+}
+
+/// A serial server that passes on what a meter says by itself.
+async fn spoken(address: &str, driver: &str) -> Option<Found> {
+    let settings = format!("driver = \"{driver}\"\naddress = \"{address}\"\n");
     let config = parsed(&settings)?;
     let buses = Buses::new(CONNECT_TIME);
     let mut meter = Meter::open(&config, &buses, address, None).await.ok()?;
+    let what = if driver == "sml" { "SML files" } else { "P1 telegrams" };
     let until = Instant::now() + TELEGRAM_TIME;
     while Instant::now() < until {
         if let Ok(shown) = meter.read().await {
-            let power_mw = shown.total_power().map(Power::to_milliwatts);
             return Some(Found {
                 address: address.to_owned(),
-                what: "P1 telegrams".to_owned(),
+                what: what.to_owned(),
                 section: Some(METER),
                 settings,
                 also: Vec::new(),
-                power_mw: power_mw.map(|mw| mw.to_string()),
+                power_mw: power(&shown),
             });
         }
         sleep(TELEGRAM_POLL).await;
@@ -244,33 +284,4 @@ async fn p1(address: &str) -> Option<Found> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_battery_is_told_from_a_meter_whatever_models_it_has() {
-        let section = |models: &[u16]| sunspec_kind(models).map(|(_, section)| section);
-        let battery = Some(Some("[[site.battery]]"));
-        for models in [
-            &[1, 103, 120, 124, 802][..],
-            &[1, 701, 702, 704, 713],
-            &[1, 701, 802, 803, 804, 804],
-            &[1, 103, 803],
-            &[1, 802, 803, 804, 805, 805],
-        ] {
-            assert_eq!(section(models), battery, "{models:?}");
-        }
-        assert_eq!(section(&[1, 203]), Some(Some("[site.meter]")));
-        assert_eq!(section(&[1, 103, 120, 160]), Some(Some("[[site.pv]]")));
-        assert_eq!(section(&[1, 701, 702, 704]), Some(Some("[[site.pv]]")));
-        assert_eq!(section(&[1, 64_111]), None);
-    }
-
-    #[test]
-    fn parts_of_a_battery_are_named_and_belong_nowhere() {
-        for models in [&[1, 805][..], &[1, 803], &[1, 804, 805], &[1, 806], &[1, 807, 808, 809]] {
-            let (kind, section) = sunspec_kind(models).unwrap();
-            assert!(kind.contains("parts of a battery") && section.is_none(), "{models:?}");
-        }
-    }
-}
+mod tests;
