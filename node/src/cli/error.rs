@@ -189,6 +189,17 @@ pub enum CliError {
         /// Why, and what to do.
         problem: String,
     },
+    /// An arbiter did not take all that was to be opened to it.
+    #[error(
+        "{left} of {all} intervals were not opened; run the same again: what is open already stays \
+         as it is"
+    )]
+    NotOpened {
+        /// How many it did not take.
+        left: usize,
+        /// Of how many.
+        all: usize,
+    },
     /// The doctor found trouble.
     #[error("{}", if *.0 == 1 { "one thing is in trouble".to_owned() } else { format!("{} things are in trouble", .0) })]
     Unwell(usize),
@@ -258,6 +269,7 @@ impl CliError {
             | Self::Runtime(_)
             | Self::StoppedAtOnce
             | Self::Unpaid { .. }
+            | Self::NotOpened { .. }
             | Self::Unwell(_)
             | Self::NoBook(_)
             | Self::Certificate(_)

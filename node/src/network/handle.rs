@@ -258,3 +258,28 @@ impl NetworkHandle {
         })
     }
 }
+
+/// What a handle's commands come to in a test that has no network.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Asked(mpsc::Receiver<Command>);
+
+#[cfg(test)]
+impl Asked {
+    /// A handle of no network, and where what is asked by it comes out.
+    pub(crate) fn of_nobody() -> (NetworkHandle, Self) {
+        let (commands, asked) = mpsc::channel(COMMANDS_MAX);
+        let (status, contacts) =
+            (watch::channel(NetworkStatus::default()), watch::channel(Arc::default()));
+        (NetworkHandle::new(commands, status.1, contacts.1), Self(asked))
+    }
+
+    /// The next question, and whom it is for.
+    pub(crate) async fn next(&mut self) -> Option<(ParticipantId, Question)> {
+        loop {
+            if let Command::Ask { whom, question } = self.0.recv().await? {
+                return Some((whom, question));
+            }
+        }
+    }
+}

@@ -64,6 +64,8 @@ use boltgrid_protocol::peer::LightningContact;
 use libp2p::{Multiaddr, TransportError, noise};
 
 pub use event_loop::Network;
+#[cfg(test)]
+pub(crate) use handle::Asked;
 pub use handle::{LightningContacts, NetworkEvent, NetworkHandle, NetworkUnavailable};
 pub use offers::FoundOffers;
 pub use scoring::Scores;

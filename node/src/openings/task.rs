@@ -38,6 +38,10 @@ pub(crate) struct OpeningsTask {
     wishes: mpsc::Receiver<(Wish, desk::Answer)>,
 }
 
+/// No further interval is opened once a wish has taken as long as this: with the last word, whoever asked
+/// has its answer before a command gives up (`crate::cli::rpc`), and asks for the rest anew.
+const WISH_TIME: Duration = Duration::from_secs(12);
+
 /// A wish that is being done.
 struct UnderWay {
     to: ParticipantId,
@@ -46,6 +50,8 @@ struct UnderWay {
     /// What is still to be sent.
     left: VecDeque<(Interval, Opening)>,
     told: Vec<OpenedInterval>,
+    /// Nothing is sent any more from then on.
+    until: Instant,
     answer: desk::Answer,
 }
 
@@ -131,12 +137,16 @@ impl OpeningsTask {
             let sent = prepared.iter().filter_map(|(told, it)| Some((told.interval, it.clone()?)));
             (sent.collect(), prepared.iter().map(|(told, _)| told.clone()).collect())
         };
-        let under_way = UnderWay { to: wish.to, waits: None, left, told, answer };
+        let until = Instant::now() + WISH_TIME;
+        let under_way = UnderWay { to: wish.to, waits: None, left, told, until, answer };
         self.next(under_way)
     }
 
     /// Sends the next opening; answers the owner once there is none.
     fn next(&mut self, mut under_way: UnderWay) -> Option<UnderWay> {
+        if Instant::now() >= under_way.until {
+            under_way.left.clear();
+        }
         while let Some((interval, opening)) = under_way.left.pop_front() {
             info!(to = %under_way.to, %interval, masks = opening.masks(), "opening a share");
             let me = self.key.participant_id();

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use boltgrid_protocol::charter::{Charter, Disclosure, Feeder};
 use boltgrid_protocol::codec;
+use boltgrid_protocol::direct::{Answer, Question};
 use boltgrid_protocol::enrolment::{CertifiedEnrolment, Enrolment};
 use boltgrid_protocol::envelope::Verified;
 use boltgrid_protocol::id::{MessageHash, ParticipantId};
@@ -17,8 +19,15 @@ use boltgrid_protocol::roster::Rosters;
 use boltgrid_protocol::signing::Keypair;
 use boltgrid_protocol::units::{Energy, Interval, NetEnergy, Power, Timestamp};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
 use super::arbiter::Arbiter;
 use super::*;
+use crate::network::{Asked, NetworkEvent};
 use crate::site::charter_for_tests;
 use crate::store::{CohortRecord, Store};
 
@@ -353,4 +362,93 @@ fn only_what_this_node_shared_can_be_opened_and_so_many_intervals_at_once() {
     assert_eq!(ask(id(1), first, first.plus(INTERVALS_AT_ONCE)), Err(NotOpened::Span));
     assert_eq!(ask(id(1), first, first.minus(1)), Err(NotOpened::Span));
     assert_eq!(ask(id(20), first, first), Err(NotOpened::NoMember));
+}
+
+/// The arbiter, as it is from one site.
+struct Far {
+    asked: Asked,
+    tell: mpsc::Sender<NetworkEvent>,
+}
+
+impl Far {
+    /// Answers all questions that come, each after a while.
+    async fn answers(&mut self, after: Duration) {
+        while let Some((by, question)) = self.asked.next().await {
+            sleep(after).await;
+            assert!(matches!(question, Question::Open { .. }), "{question:?}");
+            let answer = Answer::Open(OpeningWord::Kept(Finding::Waits));
+            self.tell.send(NetworkEvent::Told { by, question, answer }).await.unwrap();
+        }
+    }
+}
+
+/// How a command gives up that asks a node and hears nothing.
+const COMMAND_TIME: Duration = Duration::from_secs(20);
+
+/// A site that opens the last twelve intervals to an arbiter: what became of each, and how long it took,
+/// each time that it is asked to, while the arbiter does something else.
+async fn opened(talk: impl AsyncFnOnce(&mut Far, &dyn Fn() -> BoxFuture<'static, Vec<Outcome>>)) {
+    let mut grid = Grid::new();
+    for after in 0..12 {
+        grid.deliver(after, |_| 1_000, 9_000);
+    }
+    let (network, asked) = Asked::of_nobody();
+    let of_grid = (Arc::clone(&grid.charter), grid.rosters.clone());
+    let of_node = (network, grid.store.archive());
+    let (task, tell, desk) = OpeningsTask::new(of_grid, key(2), of_node);
+    let (first, last) = (grid.first, grid.first.plus(11));
+    let open = move || {
+        let (desk, began) = (desk.clone(), Instant::now());
+        async move {
+            let wish = Wish { to: id(1), first, last, is_dry: false };
+            let opened = desk.open(wish).await.unwrap();
+            assert!(began.elapsed() < COMMAND_TIME, "it took {:?}", began.elapsed());
+            assert!(opened.iter().all(|it| it.given.is_ok()), "{opened:?}");
+            opened.into_iter().map(|it| it.outcome).collect()
+        }
+        .boxed()
+    };
+    let stop = CancellationToken::new();
+    let talking = async {
+        talk(&mut Far { asked, tell }, &open).await;
+        stop.cancel();
+    };
+    tokio::join!(task.run(stop.clone()), talking);
+}
+
+const KEPT: Outcome = Outcome::Said(OpeningWord::Kept(Finding::Waits));
+
+#[tokio::test(start_paused = true)]
+async fn an_arbiter_that_does_not_answer_is_not_asked_on_and_may_be_asked_again() {
+    opened(async |far, open| {
+        let outcomes = open().await;
+        assert_eq!(outcomes[0], Outcome::NotAnswered);
+        assert!(outcomes[1..].iter().all(|it| *it == Outcome::NotSent), "{outcomes:?}");
+        let (whom, question) = far.asked.next().await.unwrap();
+        assert_eq!(whom, id(1));
+        // Its word comes after all, and is nobody's by then.
+        let answer = Answer::Open(OpeningWord::Kept(Finding::NoGap));
+        far.tell.send(NetworkEvent::Told { by: whom, question, answer }).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        tokio::select! {
+            outcomes = open() => assert_eq!(outcomes, [KEPT; 12]),
+            () = far.answers(Duration::ZERO) => panic!("the site is gone"),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arbiter_that_is_slow_keeps_nobody_waiting_and_takes_the_rest_the_next_time() {
+    opened(async |far, open| {
+        tokio::select! {
+            outcomes = open() => {
+                let kept = outcomes.iter().filter(|it| **it == KEPT).count();
+                let left = outcomes.iter().filter(|it| **it == Outcome::NotSent).count();
+                assert!(kept >= 2 && left >= 6 && kept + left == 12, "{outcomes:?}");
+            }
+            () = far.answers(Duration::from_secs(5)) => panic!("the site is gone"),
+        }
+    })
+    .await;
 }

@@ -72,7 +72,19 @@ pub(super) fn open(it: &Open, out: &mut impl Write) -> Result<(), CliError> {
             it.to
         )?;
     }
-    Ok(())
+    match left(&given) {
+        left if it.yes && left > 0 => Err(CliError::NotOpened { left, all: given.len() }),
+        _ => Ok(()),
+    }
+}
+
+/// How many intervals could be opened and have not come to the arbiter.
+fn left(given: &[GivenReport]) -> usize {
+    let is_left = |it: &&GivenReport| {
+        let never_came = [GivenOutcome::NotSent, GivenOutcome::NotAnswered].contains(&it.outcome);
+        it.net_mwh.is_some() && never_came
+    };
+    given.iter().filter(is_left).count()
 }
 
 fn line(it: &GivenReport, is_sent: bool) -> String {
@@ -94,7 +106,9 @@ fn line(it: &GivenReport, is_sent: bool) -> String {
         format!(", as if it showed {ppm} ppm of the truth")
     };
     let became = match it.outcome {
-        GivenOutcome::NotSent => "not sent, since the arbiter did not answer before".to_owned(),
+        GivenOutcome::NotSent => {
+            "not sent, since the arbiter did not answer, or took too long, before".to_owned()
+        }
         GivenOutcome::NotAnswered => "the arbiter does not answer; open it again later".to_owned(),
         GivenOutcome::Refused => format!("NOT kept: {why}"),
         GivenOutcome::Waits => "kept; the arbiter waits for others".to_owned(),
@@ -203,6 +217,16 @@ mod tests {
         assert!(said.contains("from this site's meter, as if it showed 500000 ppm"), "{said}");
         let refused = GivenReport { why: Some("x".to_owned()), ..given(GivenOutcome::Refused) };
         assert!(line(&refused, true).contains("NOT kept: x"), "{}", line(&refused, true));
+    }
+
+    #[test]
+    fn what_never_came_to_the_arbiter_is_counted_and_what_cannot_be_opened_is_not() {
+        use GivenOutcome::{Cleared, NotAnswered, NotSent, Refused, Waits};
+        let all = [Cleared, Waits, NotAnswered, NotSent, Refused, NotSent].map(given);
+        assert_eq!(left(&all), 3);
+        assert_eq!(left(&[GivenReport { net_mwh: None, ..given(NotSent) }]), 0);
+        let error = CliError::NotOpened { left: 3, all: 6 };
+        assert!(error.to_string().contains("run the same again") && error.exit_code() == 1);
     }
 
     #[test]
