@@ -177,7 +177,8 @@ struct Run {
     /// Run the same intervals without machines first, and hold what was unsold against it
     #[arg(long, requires_all = ["miners", "intervals"])]
     compare_without_miners: bool,
-    /// Who sees the members' readings: `open`, everybody, or `counterparty`, those who trade with them
+    /// Who sees the members' readings: `open`, everybody; `counterparty`, those who trade with them;
+    /// or `masked`, these, and everybody the sum of a feeder's sites
     #[arg(long, value_name = "WHO", default_value = "open", value_parser = disclosure)]
     readings: Disclosure,
     /// How many intervals everyone has to pay for one; what is not paid by then is a default
