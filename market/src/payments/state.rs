@@ -20,8 +20,8 @@ use super::record::Record;
 use crate::ledger::{Account, Entry, Ledger, Posting};
 use crate::settlement::Settlement;
 
-/// Most payment hashes that are remembered, oldest forgotten first. One that is older is known to
-/// Lightning all the same, which pays no hash twice.
+/// Most payment hashes that are remembered. The oldest is forgotten first of those by which nothing can
+/// come any more; Lightning knows it all the same, and pays no hash twice.
 const HASHES_MAX: usize = 4096;
 /// How many of them are written down at once: some 90 bytes each.
 const HASHES_PER_RECORD: usize = 1024;
@@ -178,10 +178,18 @@ impl State {
         if self.used.insert(hash, use_).is_none() {
             self.order.push_back(hash);
         }
-        while self.order.len() > HASHES_MAX {
-            let oldest = self.order.pop_front();
-            oldest.map(|oldest| self.used.remove(&oldest));
+        if self.order.len() > HASHES_MAX {
+            // What is under way may take days, and thousands be paid meanwhile: its end must find its due.
+            let over = self.order.iter().position(|hash| !self.may_arrive(hash));
+            let forgotten = self.order.remove(over.unwrap_or(0));
+            forgotten.map(|forgotten| self.used.remove(&forgotten));
         }
+    }
+
+    /// Whether a payment may still arrive by this hash, and be of use.
+    fn may_arrive(&self, hash: &PaymentHash) -> bool {
+        let used = self.used.get(hash).filter(|used| used.end.is_none());
+        used.and_then(|used| self.open.get(&used.due)).is_some_and(|open| !open.is_paid())
     }
 
     /// Notes how a payment ended, if it is of this direction and was not known to be paid.

@@ -99,6 +99,8 @@ pub(crate) struct World {
     pub(crate) mail: Vec<Parcel>,
     pub(crate) lightning: Lightning,
     pub(crate) now: Timestamp,
+    /// A payment that somebody on its way holds.
+    pub(crate) stuck: Option<PaymentHash>,
     /// What the payer's node reads in every BOLT11 text; the truth, unless a test forges it.
     pub(crate) forged: Option<Bolt11>,
 }
@@ -165,6 +167,7 @@ impl World {
             nodes,
             mail: Vec::new(),
             lightning: Lightning::default(),
+            stuck: None,
             forged: None,
         }
     }
@@ -401,7 +404,7 @@ impl World {
 
     pub(crate) fn pending(&self) -> Vec<PaymentHash> {
         let pending = self.lightning.flights.iter().filter(|(_, it)| **it == Flight::Pending);
-        pending.map(|(hash, _)| *hash).collect()
+        pending.map(|(hash, _)| *hash).filter(|hash| self.stuck != Some(*hash)).collect()
     }
 
     /// A node is told of an outcome; Lightning does not know yet that it was.
