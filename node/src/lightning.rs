@@ -6,6 +6,7 @@
 //!              ├─ serve            the library's blocking calls, on threads of their own
 //!              ├─ events           what happened, told until it is kept
 //!              ├─ store, guard     what is on disk, and that it is not an old copy
+//!              ├─ fundings         one use of the coins at a time
 //!              ├─ begun            which payments may be under way, whatever the library says
 //!              └─ ldk, logs        building the library's node, and what it says
 //!   handle ──► what the other tasks ask of it
@@ -21,6 +22,7 @@ pub mod channel;
 mod convert;
 pub mod event;
 mod events;
+mod fundings;
 mod guard;
 pub mod handle;
 mod hold;
@@ -54,6 +56,7 @@ pub use payment::{
     Transaction,
 };
 pub use reading::read;
+pub(crate) use reading::read_any;
 pub use restore::{RestoreError, restore};
 pub use seed::{Seed, SeedError};
 pub use status::{Balances, LightningStatus};

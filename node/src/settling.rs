@@ -230,6 +230,7 @@ async fn pay(
             | LightningError::Ended
             | LightningError::TimedOut
             | LightningError::NotEnoughMoney
+            | LightningError::CoinsInUse
             | LightningError::Unreachable
             | LightningError::NoSuchChannel
             | LightningError::Failed(_)),

@@ -98,6 +98,7 @@ async fn make(
             error @ (LightningError::PaidBefore
             | LightningError::NoRoute
             | LightningError::NotEnoughMoney
+            | LightningError::CoinsInUse
             | LightningError::Unreachable
             | LightningError::NoSuchChannel
             | LightningError::BadParameter(_)
@@ -135,6 +136,7 @@ async fn pay(
             | LightningError::Ended
             | LightningError::TimedOut
             | LightningError::NotEnoughMoney
+            | LightningError::CoinsInUse
             | LightningError::Unreachable
             | LightningError::NoSuchChannel
             | LightningError::Failed(_)),

@@ -43,6 +43,12 @@ pub enum LightningError {
          each channel keeps a reserve there"
     )]
     NotEnoughMoney,
+    /// The coins may be spent already by what was funded before, which the wallet has not heard of yet.
+    #[error(
+        "another channel or splice is being funded, and the wallet has not seen yet by which coins; try \
+         again in a minute"
+    )]
+    CoinsInUse,
     /// The other side could not be reached.
     #[error("the other node cannot be reached at this address")]
     Unreachable,
@@ -79,6 +85,8 @@ pub enum Request {
     Pay(PaymentOrder, Reply<PaymentHash>),
     /// See [`LightningHandle::payment`].
     Payment(PaymentHash, Reply<Option<KnownPayment>>),
+    /// See [`LightningHandle::payments`].
+    Payments(Vec<PaymentHash>, Reply<Vec<Option<KnownPayment>>>),
     /// See [`LightningHandle::transactions`].
     Transactions(Reply<Vec<Transaction>>),
     /// See [`LightningHandle::address`].
@@ -266,6 +274,18 @@ impl LightningHandle {
     /// [`LightningError`].
     pub async fn payment(&self, hash: PaymentHash) -> Result<Option<KnownPayment>, LightningError> {
         self.ask(|reply| Request::Payment(hash, reply)).await
+    }
+
+    /// What Lightning knows of payments, each in its hash's place.
+    ///
+    /// # Errors
+    ///
+    /// [`LightningError`].
+    pub async fn payments(
+        &self,
+        hashes: Vec<PaymentHash>,
+    ) -> Result<Vec<Option<KnownPayment>>, LightningError> {
+        self.ask(|reply| Request::Payments(hashes, reply)).await
     }
 
     /// All transactions that the on-chain wallet knows of, the latest first.

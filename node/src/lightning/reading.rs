@@ -2,6 +2,7 @@
 //! Not for: whether it is what was agreed, or paying it.
 
 use boltgrid_protocol::units::Msat;
+use ldk_node::lightning_invoice::Bolt11Invoice;
 
 use super::convert;
 use super::payment::ReadInvoice;
@@ -11,15 +12,22 @@ use crate::config::lightning::BitcoinNetwork;
 #[must_use]
 pub fn read(bolt11: &str, network: BitcoinNetwork) -> Option<ReadInvoice> {
     let invoice = convert::read_bolt11(bolt11).ok()?;
-    if invoice.network() != convert::network(network) {
-        return None;
-    }
+    if invoice.network() == convert::network(network) { said(&invoice) } else { None }
+}
+
+/// What a BOLT11 text of whichever network says; none where it is not one, or not signed as it says.
+#[must_use]
+pub(crate) fn read_any(bolt11: &str) -> Option<ReadInvoice> {
+    said(&convert::read_bolt11(bolt11).ok()?)
+}
+
+fn said(invoice: &Bolt11Invoice) -> Option<ReadInvoice> {
     let amount = invoice.amount_milli_satoshis().map(Msat::from_millisatoshi).transpose().ok()?;
     Some(ReadInvoice {
         payee: convert::id(&invoice.recover_payee_pub_key()),
         amount,
-        payment_hash: convert::payment_hash(&invoice),
-        expires_at: convert::expires_at(&invoice),
+        payment_hash: convert::payment_hash(invoice),
+        expires_at: convert::expires_at(invoice),
         description: invoice.description().to_string(),
         final_cltv_blocks: u32::try_from(invoice.min_final_cltv_expiry_delta()).ok()?,
         has_hints: !invoice.route_hints().is_empty(),

@@ -17,6 +17,7 @@ use ldk_node::{ChannelDetails, Node, UserChannelId, lightning_types};
 use super::begun::{Begun, Note};
 use super::channel::{Channel, ChannelId, ChannelTerms};
 use super::convert;
+use super::fundings::Fundings;
 use super::handle::{LightningError, Reply, Request, Sending};
 use super::hold::{self, NodeKey};
 use super::payment::{
@@ -32,7 +33,11 @@ const CLTV_EXPIRY_DELTA_MAX: u32 = 432;
 const PARTS_MAX: u8 = 4;
 
 /// Carries out one request and answers it.
-pub(super) fn carry_out(node: &Node, (key, begun): (Option<&NodeKey>, &Begun), request: Request) {
+pub(super) fn carry_out(
+    node: &Node,
+    (key, begun, fundings): (Option<&NodeKey>, &Begun, &Fundings),
+    request: Request,
+) {
     match request {
         Request::Invoice(terms, reply) => {
             answer(reply, invoice(node, terms, None).map(|it| convert::invoice(&it)));
@@ -51,6 +56,10 @@ pub(super) fn carry_out(node: &Node, (key, begun): (Option<&NodeKey>, &Begun), r
         }
         Request::Pay(order, reply) => answer(reply, pay(node, begun, &order)),
         Request::Payment(hash, reply) => answer(reply, Ok(payment(node, begun, hash))),
+        Request::Payments(hashes, reply) => {
+            let known = hashes.into_iter().map(|hash| payment(node, begun, hash));
+            answer(reply, Ok(known.collect()));
+        }
         Request::Transactions(reply) => answer(reply, Ok(transactions(node))),
         Request::Address(reply) => {
             let address = node.onchain_payment().new_address();
@@ -60,12 +69,13 @@ pub(super) fn carry_out(node: &Node, (key, begun): (Option<&NodeKey>, &Begun), r
         Request::Channels(reply) => {
             answer(reply, Ok(node.list_channels().iter().map(convert::channel).collect()));
         }
-        Request::OpenChannel(terms, reply) => answer(reply, open_channel(node, &terms)),
+        Request::OpenChannel(terms, reply) => answer(reply, open_channel(node, fundings, &terms)),
         Request::CloseChannel { channel, force, reply } => {
             answer(reply, close_channel(node, channel, force));
         }
         Request::SpliceIn(channel, amount_sat, reply) => {
-            answer(reply, splice_in(node, channel, amount_sat));
+            let splice = || splice_in(node, channel, amount_sat);
+            answer(reply, fundings.splice(node, splice));
         }
         Request::SpliceOut(channel, amount_sat, reply) => {
             answer(reply, splice_out(node, channel, amount_sat));
@@ -245,11 +255,16 @@ pub(super) fn channel_config() -> ChannelConfig {
     }
 }
 
-fn open_channel(node: &Node, terms: &ChannelTerms) -> Result<ChannelId, LightningError> {
+fn open_channel(
+    node: &Node,
+    fundings: &Fundings,
+    terms: &ChannelTerms,
+) -> Result<ChannelId, LightningError> {
     let (key, address) = (convert::key(&terms.counterparty)?, convert::address(&terms.address)?);
     let push = Some(terms.push.to_millisatoshi()).filter(|push| *push > 0);
-    let opened = node.open_channel(key, address, terms.size_sat, push, Some(channel_config()));
-    opened.map(|it| ChannelId::from_number(it.0)).map_err(convert::error)
+    let open = || node.open_channel(key, address, terms.size_sat, push, Some(channel_config()));
+    let opened = fundings.open(node, || open().map_err(convert::error))?;
+    Ok(ChannelId::from_number(opened.0))
 }
 
 /// Connects to another node, and remembers its address. Blocks.

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::begun::Begun;
 use super::event::{Delivery, LightningEvents};
+use super::fundings::Fundings;
 use super::guard::Guard;
 use super::handle::{LightningHandle, Request};
 use super::hold::NodeKey;
@@ -289,6 +290,7 @@ async fn serve(
     mut requests: mpsc::Receiver<Request>,
 ) -> Result<(), LightningFailure> {
     let mut under_way = FuturesUnordered::new();
+    let fundings = Arc::new(Fundings::default());
     loop {
         tokio::select! {
             Some(done) = under_way.next(), if !under_way.is_empty() => {
@@ -299,7 +301,10 @@ async fn serve(
                 // Without any handle left there is nothing to do until the stop.
                 let Some(request) = request else { return std::future::pending().await };
                 let (node, key, begun) = (Arc::clone(node), key.clone(), Arc::clone(begun));
-                let work = move || serve::carry_out(&node, (key.as_deref(), &begun), request);
+                let fundings = Arc::clone(&fundings);
+                let work = move || {
+                    serve::carry_out(&node, (key.as_deref(), &begun, &fundings), request);
+                };
                 under_way.push(threads.run(work));
             }
         }

@@ -1,9 +1,9 @@
 //! A wallet from its words.
 
-use boltgrid::lightning::{RestoreError, Seed, restore};
+use boltgrid::lightning::{ChannelState, ChannelTerms, RestoreError, Seed, restore};
 
 use crate::bitcoind::Bitcoind;
-use crate::world::{Home, eventually, two_with_a_channel};
+use crate::world::{Home, eventually, msat, start_with_money, two_with_a_channel};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn words_bring_the_on_chain_money_back_on_another_machine_and_no_channel() {
@@ -38,4 +38,39 @@ async fn words_bring_the_on_chain_money_back_on_another_machine_and_no_channel()
     let over = restore(home.config.clone(), &home.data(), &seed).await;
     assert!(matches!(over, Err(RestoreError::Exists { .. })), "a wallet is not overwritten");
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_that_are_opened_at_once_do_not_spend_the_same_coin() {
+    let Some(chain) = Bitcoind::start().await else { return };
+    let homes: Vec<Home> = (0..4).map(|_| Home::new(chain.source())).collect();
+    let [opener, partners @ ..] = &homes[..] else { panic!("there are four") };
+    let node = start_with_money(&chain, [opener]).await.remove(0);
+    let mut others = Vec::new();
+    for home in partners {
+        others.push(home.start().await);
+    }
+    // All coins that there are are one, and nobody waits for a block in between.
+    let openings = others.iter().zip(partners).map(|(other, home)| {
+        node.handle.open_channel(ChannelTerms {
+            counterparty: other.handle.node_id(),
+            address: home.config.listen[0].clone(),
+            size_sat: 500_000,
+            push: msat(0),
+        })
+    });
+    for opened in futures::future::join_all(openings).await {
+        opened.unwrap();
+    }
+    eventually("all fundings are sent out", async || chain.waiting().await == 3).await;
+    chain.mine(6).await;
+    let all_usable = async || {
+        let channels = node.handle.channels().await.unwrap();
+        channels.iter().filter(|it| it.state == ChannelState::Usable).count() == 3
+    };
+    eventually("all channels are usable", all_usable).await;
+    node.stop().await;
+    for other in others {
+        other.stop().await;
+    }
 }
