@@ -6,6 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 #![expect(clippy::print_stderr, reason = "what a test did not see is said aloud")]
 
+mod index;
 mod lightning;
 mod parity;
+mod servers;
+mod sources;
 mod world;
