@@ -144,17 +144,21 @@ impl Frauds {
         tally
     }
 
-    /// After a default a node signs nothing by which the defaulter would owe it more.
+    /// After a default a node signs nothing by which the defaulter would owe it more, until its owner
+    /// forgives it.
     fn nobody_signs(&self, disputes: &Disputes) -> Tally {
         let mut tally = Tally::default();
         let not_paid = Why::NotPaid.to_string();
         for dealing in &self.dealings {
+            let gate = dealing.gate.to_unix_ms();
+            let is_before = |it: &&DisputeReport| {
+                let is_forgiven = it.forgiven_at_unix_ms.is_some_and(|at| at < gate);
+                it.at_unix_ms < gate && !is_forgiven
+            };
             let told = disputes.get(&dealing.node).into_iter().flatten();
-            let defaulted = told
-                .filter(|it| it.why == not_paid && it.counterparty == dealing.rogue)
-                .map(|it| it.at_unix_ms)
-                .min();
-            if defaulted.is_none_or(|at| at >= dealing.gate.to_unix_ms()) {
+            let mut defaults =
+                told.filter(|it| it.why == not_paid && it.counterparty == dealing.rogue);
+            if !defaults.any(|it| is_before(&it)) {
                 continue;
             }
             tally.check(!dealing.is_confirmed, || {
@@ -212,6 +216,7 @@ fn late_payments(
         // Whoever is down at the end may yet pay.
         let may_pay = |who: &str| disputes.contains_key(who) && !is_rogue(who);
         let late = told.iter().filter(|it| it.why == not_paid && may_pay(&it.counterparty));
+        let late = late.filter(|it| it.forgiven_at_unix_ms.is_none());
         for DisputeReport { interval, counterparty, resolved_at_unix_ms, .. } in late {
             tally.check(resolved_at_unix_ms.is_some(), || {
                 format!("interval {interval}: {counterparty} has not paid {node} in the end")

@@ -183,6 +183,13 @@ fn who_signs_for_a_defaulter_or_lets_it_owe_more_than_a_tranche_is_seen() {
     let name = "nobody_signs_for_a_defaulter";
     assert_eq!(violated(&frauds, both(DEFAULTED_AT), &played, (0, None)), [name]);
     assert_eq!(violated(&frauds, both(900_000), &played, (0, None)), [""; 0]);
+    let forgiven = |at| {
+        let mut disputes = both(DEFAULTED_AT);
+        disputes[0].forgiven_at_unix_ms = Some(at);
+        violated(&frauds, disputes, &played, (0, None))
+    };
+    assert_eq!(forgiven(DEFAULTED_AT + 1), [""; 0], "whom its owner forgave in time");
+    assert_eq!(forgiven(900_000), [name], "and not too late");
     let owes = violated(&frauds, both(900_000), &played, (75_001, None));
     assert_eq!(owes, ["rogues_owe_a_tranche_at_most"]);
 }
@@ -211,6 +218,8 @@ fn who_is_no_rogue_and_has_not_paid_in_the_end_or_is_trusted_as_before_is_seen()
     let name = "late_payments_end_defaults";
     assert_eq!(violated(&frauds, late(Some(10)), &played, (0, None)), [""; 0]);
     assert_eq!(violated(&frauds, late(None), &played, (0, None)), [name]);
+    let forgiven = DisputeReport { forgiven_at_unix_ms: Some(10), ..late(None).remove(0) };
+    assert_eq!(violated(&frauds, vec![forgiven], &played, (0, None)), [""; 0]);
     let trusted = violated_with(&frauds, late(Some(10)), &played, (0, None), 75_000);
     assert_eq!(trusted, [name]);
 }
