@@ -501,9 +501,12 @@ async fn open_lightning(
         );
         return Ok(None);
     };
-    if lightning.forward && !charter.settlement.forwarding {
-        warn!("`lightning.forward` is set, but the charter lets nobody pass payments on: none are");
-        lightning.forward = false;
+    lightning.forward &= charter.settlement.forwarding;
+    if charter.settlement.forwarding && !lightning.forward {
+        warn!(
+            "`lightning.forward` is false, and the charter has members pass on what others pay each \
+             other: who has a channel with this node alone reaches nobody else"
+        );
     }
     let chain = lightning.chain.clone();
     let (lightning, handle, events) =

@@ -20,6 +20,8 @@ pub enum Reach {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
     neighbours: BTreeMap<RosterIndex, BTreeSet<RosterIndex>>,
+    /// Whether nobody passes on what others pay each other.
+    is_direct_only: bool,
 }
 
 impl Graph {
@@ -41,6 +43,14 @@ impl Graph {
             }
         }
         graph
+    }
+
+    /// The same channels where members pass payments on, or do not: that is the charter's to say, and where
+    /// they do not nobody is reached but over a channel of one's own.
+    #[must_use]
+    pub fn passing_on(mut self, does: bool) -> Self {
+        self.is_direct_only = !does;
+        self
     }
 
     /// Links two members; nothing happens if they are or are the same.
@@ -77,13 +87,21 @@ impl Graph {
         self.neighbours.get(&member).into_iter().flatten().copied()
     }
 
-    /// Who is linked to both.
+    /// Whom others reach over one, if anybody passes payments on.
+    pub(super) fn reached_over(
+        &self,
+        member: RosterIndex,
+    ) -> impl Iterator<Item = RosterIndex> + '_ {
+        self.neighbours(member).filter(|_| !self.is_direct_only)
+    }
+
+    /// Who passes payments on between the two: whoever is linked to both, if anybody does.
     pub fn between(
         &self,
         one: RosterIndex,
         other: RosterIndex,
     ) -> impl Iterator<Item = RosterIndex> + '_ {
-        self.neighbours(one).filter(move |middle| self.are_linked(*middle, other))
+        self.reached_over(one).filter(move |middle| self.are_linked(*middle, other))
     }
 
     /// How two members reach each other.

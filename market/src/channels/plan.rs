@@ -11,7 +11,7 @@ use super::flows::DAY_MS;
 use super::own::{ChannelId, ChannelState, OwnChannel, View};
 use super::reason::{Reason, Waiting};
 use super::wanted::{Wanted, least_gain, wanted};
-use super::{Deed, Graph, Load, Loads, fee};
+use super::{Deed, Graph, Load, Loads, Reach, fee};
 
 /// What is added to a channel for what neither side can spend, in percent: each side's reserve of one
 /// percent (BOLT 2), …
@@ -112,6 +112,7 @@ pub fn plan(view: &View<'_>) -> Plan {
     for it in &wanted {
         planner.open(it);
     }
+    planner.note_beyond(&whole);
     planner.plan
 }
 
@@ -235,6 +236,18 @@ impl Planner<'_> {
         let least = least_gain(limits, sat_per_vb);
         let reason = Reason::Reach { gain, least, net_out: load.net_out() };
         self.step(Action::Open { partner, capacity }, reason);
+    }
+
+    /// Says with whom we trade and shall not reach, even once all plans are carried out.
+    fn note_beyond(&mut self, whole: &Graph) {
+        let View { me, flows, limits, sat_per_vb, members, .. } = *self.view;
+        for partner in members.iter().copied().filter(|it| *it != me) {
+            let a_day = flows.between(me, partner);
+            if a_day > Msat::ZERO && whole.reach(me, partner) == Reach::Beyond {
+                let least = least_gain(limits, sat_per_vb);
+                self.plan.waiting.push(Waiting::Beyond { partner, a_day, least });
+            }
+        }
     }
 
     /// Enough for what leaves on balance over some time and for what comes and goes within a week.

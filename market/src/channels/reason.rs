@@ -84,6 +84,15 @@ pub enum Waiting {
         /// How large it is.
         capacity: Msat,
     },
+    /// No channel and nobody in between joins us with a member with whom we trade.
+    Beyond {
+        /// Who.
+        partner: RosterIndex,
+        /// What we are expected to pay each other a day.
+        a_day: Msat,
+        /// What a channel would have to bring within reach to be worth its fees.
+        least: Msat,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -136,6 +145,15 @@ impl fmt::Display for Waiting {
                  the chain beyond the reserves",
                 sat(*needed),
                 sat(*there)
+            ),
+            Self::Beyond { partner, a_day, least } => write!(
+                f,
+                "with member {partner} some {} a day are traded, and no channel is planned by which either \
+                 reaches the other: one is opened where {} a day come within reach by it, and both may \
+                 have one more; what is owed waits, is a default once its time is over, and no more is \
+                 signed than may be owed",
+                sat(*a_day),
+                sat(*least)
             ),
             Self::AtLargest { partner, capacity } => write!(
                 f,

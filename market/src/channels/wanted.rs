@@ -134,7 +134,7 @@ fn gain(graph: &Graph, value: &Value, one: RosterIndex, other: RosterIndex) -> M
         }
     };
     let direct = std::iter::once(unreached(one, other));
-    let beyond_other = graph.neighbours(other).map(|it| unreached(one, it));
-    let beyond_one = graph.neighbours(one).map(|it| unreached(it, other));
+    let beyond_other = graph.reached_over(other).map(|it| unreached(one, it));
+    let beyond_one = graph.reached_over(one).map(|it| unreached(it, other));
     direct.chain(beyond_other).chain(beyond_one).fold(Msat::ZERO, Msat::saturating_add)
 }

@@ -30,6 +30,43 @@ fn a_member_that_many_trade_with_is_the_one_that_others_reach_each_other_over() 
 }
 
 #[test]
+fn where_nobody_passes_payments_on_everybody_who_pays_has_a_channel_of_its_own() {
+    let mut world = World { passes_on: false, ..a_seller() };
+    world.live();
+    let graph = world.graph();
+    assert_eq!(graph.links().count(), 6, "one for each pair that trades");
+    for (one, other) in [(1, 0), (2, 0), (3, 0), (4, 0), (1, 2), (3, 4)] {
+        assert_eq!(graph.reach(at(one), at(other)), Reach::Direct);
+    }
+    assert_eq!(graph.reach(at(1), at(3)), Reach::Beyond, "over the seller goes nothing");
+    let load = Loads::of(&graph, &flows(&[(1, 3, 500)])).between(at(1), at(0));
+    assert!(load.is_idle(), "{load:?}");
+    assert!(world.plan(1).waiting.is_empty(), "with whom nothing is traded nothing is to be said");
+}
+
+#[test]
+fn the_plan_says_with_whom_nothing_can_be_paid() {
+    let said = |world: &World, me| -> Vec<String> {
+        let waiting = world.plan(me).waiting.into_iter();
+        let beyond = waiting.filter(|it| matches!(it, Waiting::Beyond { .. }));
+        beyond.map(|it| it.to_string()).collect()
+    };
+    // Two pairs, and 30 sat a day between them: a quarter of that in a year is less than a channel costs.
+    let mut world = World::new(4, flows(&[(0, 1, 9_000), (2, 3, 9_000), (0, 2, 30)]));
+    world.live();
+    for (me, with) in [(0, 2), (2, 0)] {
+        let [text] = &said(&world, me)[..] else { panic!("{:?}", world.plan(me)) };
+        assert!(text.contains(&format!("with member {with} some 30 sat a day")), "{text}");
+        assert!(text.contains("36 sat a day") || text.contains("35 sat a day"), "{text}");
+    }
+    assert_eq!(said(&world, 1), [""; 0], "who has a way to all with whom it trades");
+    world.flows = flows(&[(0, 1, 9_000), (2, 3, 9_000), (0, 2, 50)]);
+    assert_eq!(said(&world, 0), [""; 0], "and not where a channel is about to be opened");
+    world.live();
+    assert_eq!(world.graph().reach(at(0), at(2)), Reach::Direct);
+}
+
+#[test]
 fn whoever_pays_opens_and_fills_the_channel_for_the_days_to_come() {
     let world = a_seller();
     let plan = world.plan(1);

@@ -54,13 +54,15 @@ pub(crate) struct World {
     pub(crate) sat_per_vb: u64,
     pub(crate) coins: Vec<Msat>,
     pub(crate) channels: Vec<Channel>,
+    pub(crate) passes_on: bool,
 }
 
 impl World {
     /// Members without channels.
     pub(crate) fn new(members: usize, flows: Flows) -> Self {
         let coins = vec![sat(1_000_000); members];
-        Self { flows, limits: Limits::default(), sat_per_vb: 10, coins, channels: Vec::new() }
+        let limits = Limits::default();
+        Self { flows, limits, sat_per_vb: 10, coins, channels: Vec::new(), passes_on: true }
     }
 
     pub(crate) fn own(&self, me: u32) -> Vec<OwnChannel> {
@@ -81,7 +83,7 @@ impl World {
     }
 
     pub(crate) fn graph(&self) -> Graph {
-        let mut graph = Graph::new();
+        let mut graph = Graph::new().passing_on(self.passes_on);
         for Channel { ends: [one, other], .. } in &self.channels {
             graph.link(at(*one), at(*other));
         }

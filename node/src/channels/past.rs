@@ -69,13 +69,14 @@ impl Past {
         &self.flows
     }
 
-    /// Who had channels with whom, by the orders of the day before `now`.
+    /// Who had channels with whom, by the orders of the day before `now`, and whether members pass on what
+    /// others pay each other.
     pub(super) fn graph(&self, now: Interval) -> Graph {
         let day = DAY_MS.checked_div(self.charter.interval.interval_ms).unwrap_or(0);
         let oldest = now.minus(day);
         let recent = self.named.iter().filter(|(_, (interval, _))| *interval >= oldest);
         let named = recent.map(|(member, (_, partners))| (*member, partners.clone())).collect();
-        Graph::of_named(&named)
+        Graph::of_named(&named).passing_on(self.charter.settlement.forwarding)
     }
 
     /// Reads what the archive holds of the intervals before `now`. Takes a while the first time:

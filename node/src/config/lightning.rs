@@ -125,7 +125,7 @@ pub struct LightningConfig {
     pub listen: Vec<String>,
     /// Addresses that others are told, as host:port; those of `listen` where there are none.
     pub external: Vec<String>,
-    /// Whether to pass on payments between other members, at no fee.
+    /// Whether to pass on payments between other members, at no fee, where the charter allows it.
     pub forward: bool,
     /// Nodes whose channels to us count before they are confirmed.
     pub zero_conf_partners: Vec<LightningId>,
@@ -139,7 +139,7 @@ impl RawLightning {
             seed_file: Some(PathBuf::from("wallet.seed")),
             listen: Some(vec!["0.0.0.0:9735".to_owned()]),
             external: Some(Vec::new()),
-            forward: Some(false),
+            forward: Some(true),
             zero_conf_partners: Some(Vec::new()),
             ..Self::default()
         }

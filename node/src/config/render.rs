@@ -171,7 +171,8 @@ const SECTIONS: &[Section] = &[
             key(
                 "forward",
                 "Whether to pass on payments between other members, at no fee, where the charter\n\
-                 allows it: for a node that is always on.",
+                 allows it. Plans of channels count on it: with whom a member does not pass on,\n\
+                 others may be left without a way to pay.",
             ),
             key(
                 "zero_conf_partners",
