@@ -33,9 +33,9 @@ pub(super) enum Wallet {
     /// Bring a wallet back from its 24 words, read from standard input
     ///
     /// For a lost or broken machine. What is on-chain comes back. What was in channels does not come by
-    /// this: no words hold a channel's state, and an old copy of it would lose the money. Ask each
-    /// partner to close its channel by force; what the library can still claim comes to the wallet.
-    /// The node must not be running.
+    /// this: no words hold a channel's state, and an old copy of it would lose the money. Once a partner
+    /// has closed its channel by force, what that pays is at keys of the old channel, which only
+    /// specialised tools find by these words. The node must not be running.
     Restore(Restore),
 }
 
@@ -151,10 +151,10 @@ impl Restore {
             "The wallet of Lightning node {node_id} is set up from its words.\n\n\
              At the next `boltgrid run` it looks through {chain} for what is on-chain; with a \
              bitcoind that takes hours where the chain is long, with Esplora or Electrum minutes.\n\
-             What was in channels is not in it: ask each partner to close its channel by force \
-             (`boltgrid channel close --force`). What such a close pays to this wallet's own \
-             addresses comes back; what was under way in payments, and what a partner does not \
-             close, does not."
+             What was in channels is not in it and does not come back by this program: once a \
+             partner has closed its channel by force (`boltgrid channel close --force`), it is at \
+             keys of that channel, which specialised tools find by these words; what was under way \
+             in payments is lost."
         )?;
         Ok(())
     }
