@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use boltgrid::store::{
-    BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord, DayRecord,
-    DisputeRecord, JournalError, Store, StoreError,
+    BalanceRecord, BookRecord, ByHandRecord, ChannelChange, ChannelRecord, ClearingRecord,
+    DayRecord, DisputeRecord, JournalError, Store, StoreError,
 };
 use boltgrid_market::effect::{JournalEntry, Slot};
 use boltgrid_market::payments::{Dispute, DueId, Payment, Stage, Why};
@@ -113,10 +113,41 @@ fn a_dispute_that_is_forgiven_stays_and_says_when() {
     let when = Timestamp::from_unix_ms(10);
     archive.forgive_dispute(&due(7), when).unwrap();
     archive.forgive_dispute(&due(6), when).unwrap();
-    let kept: Result<Vec<_>, _> = archive.disputes().collect();
+    let kept: Result<Vec<_>, _> =
+        archive.disputes(Interval::default(), Interval::from_number(u64::MAX)).collect();
     let kept: Vec<_> =
         kept.unwrap().into_iter().map(|it| (it.dispute.due, it.forgiven_at)).collect();
     assert_eq!(kept, [(due(8), None), (due(7), Some(when))]);
+    assert_eq!(archive.disputes(at(7), at(8)).count(), 1);
+    assert_eq!(archive.disputes(at(8), at(8)).count(), 0);
+}
+
+#[test]
+fn a_payment_by_hand_is_kept_once_where_it_was_begun_and_pruned_with_its_interval() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Store::open(dir.path()).unwrap().archive();
+    let record = |hash| ByHandRecord {
+        at: Timestamp::from_unix_ms(9),
+        payment_hash: PaymentHash::from_bytes([hash; 32]),
+        is_received: false,
+        amount: Msat::from_millisatoshi(5).unwrap(),
+        description: "firewood".to_owned(),
+        expires_at: Timestamp::from_unix_ms(10),
+    };
+    let kept = |from, before| -> Vec<(Interval, u8)> {
+        let kept: Result<Vec<_>, _> = archive.by_hand(at(from), at(before)).collect();
+        let hash = |it: ByHandRecord| it.payment_hash.as_bytes()[0];
+        kept.unwrap().into_iter().map(|(interval, it)| (interval, hash(it))).collect()
+    };
+    for (interval, hash) in [(7, 1), (8, 2), (9, 3)] {
+        assert!(archive.put_by_hand(at(interval), &record(hash)).unwrap());
+    }
+    assert!(!archive.put_by_hand(at(9), &record(1)).unwrap(), "tried again");
+    assert_eq!(kept(0, 100), [(at(9), 3), (at(8), 2), (at(7), 1)]);
+    assert_eq!(kept(8, 9), [(at(8), 2)]);
+    archive.remove_by_hand(at(8), &record(2).payment_hash).unwrap();
+    assert_eq!(archive.prune_before(at(9)).unwrap(), 1);
+    assert_eq!(kept(0, 100), [(at(9), 3)]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `boltgrid payment invoice`, `pay` and `look-up`: paying and being paid by hand, beside all trades.
+//! `boltgrid payment invoice`, `pay`, `look-up` and `by-hand`: paying and being paid by hand, beside all trades.
 //! Not for: what is due for trades; the node asks for that and pays it by itself.
 
 use std::io::Write;
@@ -10,10 +10,12 @@ use clap::Args;
 
 use super::error::CliError;
 use super::node::Node;
+use super::past::every_page;
 use super::rpc::Door;
 use super::show;
+use crate::clock;
 use crate::rpc::ByHandRpcClient;
-use crate::rpc::by_hand::{LookedUpReport, LookedUpState};
+use crate::rpc::by_hand::{ByHandReport, LookedUpReport, LookedUpState};
 
 /// How long `payment pay` waits for the end of a payment …
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -117,6 +119,52 @@ impl LookUp {
     }
 }
 
+/// `payment by-hand`: all of them since an interval.
+pub(super) fn list(node: &Node, from: u64, out: &mut impl Write) -> Result<(), CliError> {
+    let payments = all(&node.door()?, from)?;
+    if node.json {
+        return show::json(out, &payments);
+    }
+    if payments.is_empty() {
+        writeln!(out, "no payments by hand")?;
+    }
+    let now = clock::now().to_unix_ms();
+    for it in &payments {
+        writeln!(
+            out,
+            "{}  {} {} {}  {}  {}",
+            show::moment(Timestamp::from_unix_ms(it.at_unix_ms)),
+            sat(it.amount_msat),
+            if it.is_received { "asked for," } else { "to pay," },
+            how_far(it, now),
+            it.payment_hash,
+            it.description,
+        )?;
+    }
+    Ok(())
+}
+
+/// All payments by hand since an interval, page by page.
+fn all(door: &Door, from: u64) -> Result<Vec<ByHandReport>, CliError> {
+    let from = from.to_string();
+    door.ask(|it| async move {
+        let page = async |before| ByHandRpcClient::by_hand(&it, from.clone(), before).await;
+        every_page(page, |it: &ByHandReport| it.interval).await
+    })
+}
+
+const fn how_far(it: &ByHandReport, now_unix_ms: u64) -> &'static str {
+    match (it.state, it.is_received) {
+        (Some(LookedUpState::Paid), true) => "received",
+        (Some(LookedUpState::Paid), false) => "paid",
+        (Some(LookedUpState::Failed), _) => "failed",
+        (Some(LookedUpState::Pending), false) => "under way",
+        (Some(LookedUpState::Pending), true) if it.expires_at_unix_ms <= now_unix_ms => "expired",
+        (Some(LookedUpState::Pending), true) => "not paid yet",
+        (None, _) => "Lightning knows nothing of it",
+    }
+}
+
 fn look_up(door: &Door, payment_hash: &str) -> Result<LookedUpReport, CliError> {
     let hash = payment_hash.to_owned();
     door.ask(|node| async move { ByHandRpcClient::look_up(&node, hash).await })
@@ -135,9 +183,6 @@ fn ended(door: &Door, payment_hash: &str) -> Result<LookedUpReport, CliError> {
 }
 
 fn told(out: &mut impl Write, it: &LookedUpReport) -> Result<(), CliError> {
-    let sat = |msat: u64| {
-        show::money(SignedMsat::from_millisatoshi(i64::try_from(msat).unwrap_or(i64::MAX)))
-    };
     let amount = it.amount_msat.map_or_else(|| "an unknown amount".to_owned(), sat);
     match (it.state, it.is_received) {
         (LookedUpState::Pending, true) => writeln!(out, "{amount}: not paid yet")?,
@@ -151,6 +196,10 @@ fn told(out: &mut impl Write, it: &LookedUpReport) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+fn sat(msat: u64) -> String {
+    show::money(SignedMsat::from_millisatoshi(i64::try_from(msat).unwrap_or(i64::MAX)))
 }
 
 fn msat(sat: u64) -> String {

@@ -23,14 +23,15 @@ use super::past::every_page;
 use super::rpc::Door;
 use super::show;
 use crate::dispatcher::Log;
+use crate::rpc::by_hand::ByHandReport;
 use crate::rpc::code::Code;
 use crate::rpc::kept::RegisterReport;
 use crate::rpc::market::PriceReport;
 use crate::rpc::past::{BalanceReport, ChannelPastReport};
 use crate::rpc::payment::{DisputeReport, PaymentReport};
 use crate::rpc::{
-    ChannelPastRpcClient, DispatchPastRpcClient, DisputeRpcClient, GridRpcClient, MarketRpcClient,
-    MeterPastRpcClient, PaymentRpcClient, WalletPastRpcClient,
+    ByHandRpcClient, ChannelPastRpcClient, DispatchPastRpcClient, DisputeRpcClient, GridRpcClient,
+    MarketRpcClient, MeterPastRpcClient, PaymentRpcClient, WalletPastRpcClient,
 };
 use crate::status::{TradeReport, quoted};
 use table::{Format, Table, is_there};
@@ -63,6 +64,8 @@ pub(super) struct Export {
 enum What {
     /// What was paid, at which stage each payment is
     Payments,
+    /// What was asked for and paid by hand, beside all trades
+    ByHand,
     /// This node's trades
     Trades,
     /// The price of every interval
@@ -101,6 +104,7 @@ struct DisputeRow {
     why: String,
     at_unix_ms: u64,
     resolved_at_unix_ms: Option<u64>,
+    forgiven_at_unix_ms: Option<u64>,
 }
 
 /// An export under way.
@@ -164,6 +168,11 @@ impl Work<'_> {
                     }
                 })
             }
+            What::ByHand => self.pages(what, self.span.1, |it: &ByHandReport| it.interval, {
+                |it: HttpClient, before| async move {
+                    ByHandRpcClient::by_hand(&it, from(), before).await
+                }
+            }),
             What::Trades => self.pages(what, self.span.1, |it: &TradeReport| it.interval, {
                 |it: HttpClient, before| async move { it.trades(from(), before, None).await }
             }),
@@ -198,7 +207,12 @@ impl Work<'_> {
                     },
                 )
             }
-            What::Disputes => self.disputes(what).map(Some),
+            What::Disputes => self.pages(what, self.span.1, |it: &DisputeRow| it.interval, {
+                |it: HttpClient, before| async move {
+                    let page = it.disputes(Some(from()), before).await?;
+                    Ok(page.into_iter().map(DisputeRow::from).collect())
+                }
+            }),
             What::Transactions => self.transactions(what),
         }
     }
@@ -234,16 +248,6 @@ impl Work<'_> {
             Ok(())
         })?;
         finish(table).map(Some)
-    }
-
-    fn disputes(&self, what: What) -> Result<Written, CliError> {
-        let (from, before) = self.span;
-        let is_in = |at: u64| at >= from && before.is_none_or(|before| at < before);
-        let disputes = self.door.ask(|it| async move { it.disputes().await })?;
-        let rows = disputes.into_iter().filter(|it| is_in(it.interval)).map(DisputeRow::from);
-        let mut table = self.table::<DisputeRow>(what)?;
-        table.add(&rows.collect::<Vec<_>>())?;
-        finish(table)
     }
 
     fn transactions(&self, what: What) -> Result<Option<Written>, CliError> {
@@ -300,6 +304,14 @@ pub(super) fn payments(door: &Door, from: String) -> Result<Vec<PaymentReport>, 
     })
 }
 
+/// All disputes, page by page.
+pub(super) fn disputes(door: &Door) -> Result<Vec<DisputeReport>, CliError> {
+    door.ask(|it| async move {
+        let page = async |before| it.disputes(None, before).await;
+        every_page(page, |it: &DisputeReport| it.interval).await
+    })
+}
+
 /// One row in a line, after a line with the fields' names.
 pub(super) fn csv<T: Serialize>(out: impl Write, rows: &[T]) -> Result<(), CliError> {
     let mut writer = csv::Writer::from_writer(out);
@@ -321,6 +333,7 @@ impl From<DisputeReport> for DisputeRow {
             why: it.why,
             at_unix_ms: it.at_unix_ms,
             resolved_at_unix_ms: it.resolved_at_unix_ms,
+            forgiven_at_unix_ms: it.forgiven_at_unix_ms,
         }
     }
 }

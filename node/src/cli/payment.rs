@@ -13,7 +13,7 @@ use super::node::Node;
 use super::{by_hand, export, show};
 use crate::rpc::forgive::ForgiveReport;
 use crate::rpc::payment::{AccountReport, DisputeReport, PaymentReport, PaymentStage};
-use crate::rpc::{DisputeRpcClient, ForgiveRpcClient, PaymentRpcClient};
+use crate::rpc::{ForgiveRpcClient, PaymentRpcClient};
 
 /// See what was paid, what is owed and what is in dispute.
 #[derive(Debug, Subcommand)]
@@ -35,6 +35,8 @@ pub(super) enum Payment {
     Pay(by_hand::Pay),
     /// Show how a payment is, by its hash
     LookUp(by_hand::LookUp),
+    /// Show the invoices that were made and paid by hand, the latest first
+    ByHand(Since),
 }
 
 /// Whom to forgive.
@@ -77,8 +79,9 @@ impl Payment {
             Self::Invoice(it) => it.run(out),
             Self::Pay(it) => it.run(out),
             Self::LookUp(it) => it.run(out),
+            Self::ByHand(Since { from, node }) => by_hand::list(&node, from, out),
             Self::Disputes(node) => {
-                let disputes = node.ask(|it| async move { it.disputes().await })?;
+                let disputes = export::disputes(&node.door()?)?;
                 if node.json { show::json(out, &disputes) } else { quarrels(out, &disputes) }
             }
         }

@@ -252,7 +252,8 @@ fn disputes(
     w: &'static Words,
     format: Format,
 ) -> Result<Vec<Dispute>, ArchiveError> {
-    let latest = dashboard.answers.archive.disputes().take(DISPUTES_SHOWN);
+    let ever = (Interval::default(), Interval::from_number(u64::MAX));
+    let latest = dashboard.answers.archive.disputes(ever.0, ever.1).take(DISPUTES_SHOWN);
     latest
         .map(|record| {
             let record = record?;

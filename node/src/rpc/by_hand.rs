@@ -1,4 +1,5 @@
-//! JSON-RPC of payments by the owner's own hand: `payment.invoice`, `payment.pay` and `payment.look_up`.
+//! JSON-RPC of payments by the owner's own hand: `payment.invoice`, `payment.pay`, `payment.look_up` and
+//! `payment.by_hand`.
 //!
 //! They move the owner's money.
 //! Not for: what trades come to; the node asks for that and pays it by itself, and keeps it
@@ -7,18 +8,23 @@
 use std::time::Duration;
 
 use boltgrid_protocol::lightning::PaymentHash;
-use boltgrid_protocol::units::Msat;
+use boltgrid_protocol::units::{Interval, Msat};
 use jsonrpsee::core::{RpcResult, async_trait};
 use jsonrpsee::proc_macros::rpc;
 use jsonrpsee::types::ErrorObjectOwned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Answers;
 use super::code::Code;
+use super::past::{page, span};
 use super::wallet::not_done;
-use crate::lightning::{Direction, InvoiceTerms, KnownPayment, PaymentOrder, PaymentState};
+use super::{Answers, unreadable};
+use crate::clock;
+use crate::lightning::{
+    self, Direction, InvoiceTerms, KnownPayment, LightningError, PaymentOrder, PaymentState,
+};
 use crate::status::{Quoted, QuotedOption};
+use crate::store::ByHandRecord;
 
 /// Most bytes of a description: what BOLT 11 has room for.
 const DESCRIPTION_BYTES_MAX: usize = 639;
@@ -52,6 +58,16 @@ pub trait ByHandRpc {
     /// How a Lightning payment is, by its hash: to this node or from it, by hand or for a trade.
     #[method(name = "look_up", param_kind = map)]
     async fn look_up(&self, payment_hash: String) -> RpcResult<LookedUpReport>;
+
+    /// The invoices that were made by hand and those that were paid by hand since `from_interval`, the latest
+    /// first, a page of them ([`super::past`]); only what was before `before_interval`, if given. Kept for
+    /// `keep_days` of the config.
+    #[method(name = "by_hand", param_kind = map)]
+    async fn by_hand(
+        &self,
+        from_interval: String,
+        before_interval: Option<String>,
+    ) -> RpcResult<Vec<ByHandReport>>;
 }
 
 /// The result of `payment.invoice`.
@@ -102,6 +118,54 @@ pub struct LookedUpReport {
     pub state: LookedUpState,
     /// The payer's receipt; null before it arrived, and where this node is paid.
     pub preimage: Option<String>,
+}
+
+/// A payment by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ByHandReport {
+    /// The interval in which the invoice was made, or first begun to be paid.
+    #[serde(with = "Quoted")]
+    pub interval: u64,
+    /// When.
+    #[serde(with = "Quoted")]
+    pub at_unix_ms: u64,
+    /// Whether this node is to be paid; otherwise it pays.
+    pub is_received: bool,
+    /// How much the invoice asks for.
+    #[serde(with = "Quoted")]
+    pub amount_msat: u64,
+    /// What forwarding cost this node; null while it has not arrived.
+    #[serde(with = "QuotedOption")]
+    pub fee_msat: Option<u64>,
+    /// What the invoice says that it is for.
+    pub description: String,
+    /// When it can no longer be paid.
+    #[serde(with = "Quoted")]
+    pub expires_at_unix_ms: u64,
+    /// What the payment is known by.
+    pub payment_hash: String,
+    /// How far it is; null where Lightning knows nothing of it, as in a wallet that was restored.
+    pub state: Option<LookedUpState>,
+    /// The payer's receipt; null before it arrived, and where this node is paid.
+    pub preimage: Option<String>,
+}
+
+impl ByHandReport {
+    fn new((interval, kept): (Interval, ByHandRecord), known: Option<KnownPayment>) -> Self {
+        let known = known.map(LookedUpReport::from);
+        Self {
+            interval: interval.to_number(),
+            at_unix_ms: kept.at.to_unix_ms(),
+            is_received: kept.is_received,
+            amount_msat: kept.amount.to_millisatoshi(),
+            fee_msat: known.as_ref().and_then(|it| it.fee_msat),
+            description: kept.description,
+            expires_at_unix_ms: kept.expires_at.to_unix_ms(),
+            payment_hash: kept.payment_hash.to_string(),
+            state: known.as_ref().map(|it| it.state),
+            preimage: known.and_then(|it| it.preimage),
+        }
+    }
 }
 
 impl From<KnownPayment> for LookedUpReport {
@@ -165,7 +229,16 @@ impl ByHandRpcServer for Answers {
         expiry_s: Option<u32>,
     ) -> RpcResult<InvoiceReport> {
         let terms = terms(&amount_msat, description, expiry_s)?;
+        let (amount, description) = (terms.amount, plain(&terms.description));
         let made = self.lightning()?.invoice(terms).await.map_err(not_done)?;
+        self.keep_by_hand(ByHandRecord {
+            at: clock::now(),
+            payment_hash: made.payment_hash,
+            is_received: true,
+            amount,
+            description,
+            expires_at: made.expires_at,
+        })?;
         Ok(InvoiceReport {
             invoice: made.bolt11,
             payment_hash: made.payment_hash.to_string(),
@@ -175,9 +248,17 @@ impl ByHandRpcServer for Answers {
 
     async fn pay(&self, invoice: String, fee_max_msat: Option<String>) -> RpcResult<BegunReport> {
         let fee_max = fee_max_msat.map(|text| millisatoshi("fee_max_msat", &text)).transpose()?;
+        let lightning = self.lightning()?;
+        // Kept before it is begun: whoever asks may have gone away by the time that it is.
+        let kept = self.keep_order(&invoice)?;
         let order = PaymentOrder { bolt11: invoice, fee_max: fee_max.unwrap_or(FEE_MAX_DEFAULT) };
-        let payment_hash = self.lightning()?.pay(order).await.map_err(not_done)?;
-        Ok(BegunReport { payment_hash: payment_hash.to_string() })
+        let begun = lightning.pay(order).await;
+        if let (Some((interval, hash)), Err(why)) = (kept, &begun)
+            && is_nothing(why)
+        {
+            self.archive.remove_by_hand(interval, &hash).map_err(unreadable)?;
+        }
+        Ok(BegunReport { payment_hash: begun.map_err(not_done)?.to_string() })
     }
 
     async fn look_up(&self, payment_hash: String) -> RpcResult<LookedUpReport> {
@@ -187,6 +268,80 @@ impl ByHandRpcServer for Answers {
         let known = self.lightning()?.payment(hash).await.map_err(not_done)?;
         let unknown = || Code::NotFound.because("Lightning knows of no such payment on this node");
         Ok(known.ok_or_else(unknown)?.into())
+    }
+
+    async fn by_hand(
+        &self,
+        from_interval: String,
+        before_interval: Option<String>,
+    ) -> RpcResult<Vec<ByHandReport>> {
+        let (from, before) = span(&from_interval, before_interval.as_ref())?;
+        let kept = self.archive.by_hand(from, before);
+        let kept = page(kept.map(|it| it.map(|(interval, it)| (interval, (interval, it)))))?;
+        let known = match &self.lightning {
+            Some(lightning) => {
+                let hashes = kept.iter().map(|(_, it)| it.payment_hash).collect();
+                lightning.payments(hashes).await.map_err(not_done)?
+            }
+            None => Vec::new(),
+        };
+        let known = known.into_iter().chain(std::iter::repeat(None));
+        Ok(kept
+            .into_iter()
+            .zip(known)
+            .map(|(kept, known)| ByHandReport::new(kept, known))
+            .collect())
+    }
+}
+
+impl Answers {
+    /// Keeps an invoice that is about to be paid, if it says how much; none where it was kept before.
+    fn keep_order(
+        &self,
+        invoice: &str,
+    ) -> Result<Option<(Interval, PaymentHash)>, ErrorObjectOwned> {
+        let Some(read) = lightning::read_any(invoice) else { return Ok(None) };
+        let Some(amount) = read.amount else { return Ok(None) };
+        let interval = self.keep_by_hand(ByHandRecord {
+            at: clock::now(),
+            payment_hash: read.payment_hash,
+            is_received: false,
+            amount,
+            description: plain(&read.description),
+            expires_at: read.expires_at,
+        })?;
+        Ok(interval.map(|interval| (interval, read.payment_hash)))
+    }
+
+    /// Keeps a payment by hand under the interval that it is in; none where it was kept before.
+    fn keep_by_hand(&self, record: ByHandRecord) -> Result<Option<Interval>, ErrorObjectOwned> {
+        let interval = self.charter.interval.interval_at(record.at);
+        let is_new = self.archive.put_by_hand(interval, &record).map_err(unreadable)?;
+        Ok(is_new.then_some(interval))
+    }
+}
+
+/// A description as it is kept and listed: whoever wrote it moves nobody's cursor.
+fn plain(description: &str) -> String {
+    let printable = |it: char| if it.is_control() { ' ' } else { it };
+    description.chars().map(printable).take(DESCRIPTION_BYTES_MAX).collect()
+}
+
+/// Whether a payment that was refused so is nothing to be listed. One that found no route is: Lightning
+/// has it as failed.
+const fn is_nothing(why: &LightningError) -> bool {
+    match why {
+        LightningError::Busy
+        | LightningError::PaidBefore
+        | LightningError::NotEnoughMoney
+        | LightningError::CoinsInUse
+        | LightningError::Unreachable
+        | LightningError::NoSuchChannel
+        | LightningError::BadParameter(_) => true,
+        LightningError::NoRoute
+        | LightningError::Ended
+        | LightningError::TimedOut
+        | LightningError::Failed(_) => false,
     }
 }
 

@@ -169,10 +169,18 @@ pub(super) fn span(
 pub(super) fn page<At: Copy + PartialEq, T>(
     entries: impl Iterator<Item = Result<(At, T), ArchiveError>>,
 ) -> Result<Vec<T>, ErrorObjectOwned> {
+    page_of(PAGE_MIN, entries)
+}
+
+/// The same for entries of another size: after `min` of them the page ends with the interval that it is in.
+pub(super) fn page_of<At: Copy + PartialEq, T>(
+    min: usize,
+    entries: impl Iterator<Item = Result<(At, T), ArchiveError>>,
+) -> Result<Vec<T>, ErrorObjectOwned> {
     let (mut page, mut last) = (Vec::new(), None);
     for entry in entries {
         let (interval, entry) = entry.map_err(unreadable)?;
-        if page.len() >= PAGE_MIN && last != Some(interval) {
+        if page.len() >= min && last != Some(interval) {
             break;
         }
         last = Some(interval);

@@ -12,14 +12,15 @@ use jsonrpsee::proc_macros::rpc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Answers;
 use super::code::Code;
-use super::past::{page, span};
-use super::{Answers, unreadable};
+use super::past::{page, page_of, span};
 use crate::status::{Quoted, QuotedOption};
 use crate::store::DisputeRecord;
 
-/// Most disputes in one answer.
-const DISPUTES_MAX: usize = 4096;
+/// After so many disputes a page ends with the interval that it is in: what both sides signed is some
+/// kilobytes of each.
+const DISPUTES_PAGE_MIN: usize = 512;
 
 /// What was paid, and what each member owes.
 #[rpc(server, client, namespace = "payment", namespace_separator = ".")]
@@ -42,9 +43,15 @@ pub trait PaymentRpc {
 /// What is in dispute.
 #[rpc(server, client, namespace = "dispute", namespace_separator = ".")]
 pub trait DisputeRpc {
-    /// All disputes, the latest first, also those that are over.
-    #[method(name = "list")]
-    async fn disputes(&self) -> RpcResult<Vec<DisputeReport>>;
+    /// Disputes about an interval and all after it, the latest first, a page of them ([`super::past`]), also
+    /// those that are over; all without `from_interval`, and only those before `before_interval`, if given.
+    /// Kept for good.
+    #[method(name = "list", param_kind = map)]
+    async fn disputes(
+        &self,
+        from_interval: Option<String>,
+        before_interval: Option<String>,
+    ) -> RpcResult<Vec<DisputeReport>>;
 }
 
 /// How far a payment is.
@@ -255,9 +262,16 @@ impl PaymentRpcServer for Answers {
 
 #[async_trait]
 impl DisputeRpcServer for Answers {
-    async fn disputes(&self) -> RpcResult<Vec<DisputeReport>> {
-        let disputes = self.archive.disputes().take(DISPUTES_MAX);
-        disputes.map(|it| Ok(DisputeReport::from(&it.map_err(unreadable)?))).collect()
+    async fn disputes(
+        &self,
+        from_interval: Option<String>,
+        before_interval: Option<String>,
+    ) -> RpcResult<Vec<DisputeReport>> {
+        let from = from_interval.as_deref().unwrap_or("0");
+        let (from, before) = span(from, before_interval.as_ref())?;
+        let report = |it: DisputeRecord| (it.dispute.due.interval, DisputeReport::from(&it));
+        let disputes = self.archive.disputes(from, before).map(|it| it.map(report));
+        Ok(page_of(DISPUTES_PAGE_MIN, disputes)?)
     }
 }
 

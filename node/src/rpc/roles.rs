@@ -5,7 +5,7 @@ use crate::access::Role;
 
 /// Every method by name with the least role that may call it. A node compares it with what it serves
 /// when it starts, and no caller reaches a method that is not here.
-pub(super) const METHODS: [(&str, Role); 79] = [
+pub(super) const METHODS: [(&str, Role); 80] = [
     ("alert.list", Role::Read),
     ("alert.subscribe_alerts", Role::Read),
     ("alert.test", Role::Admin),
@@ -68,6 +68,7 @@ pub(super) const METHODS: [(&str, Role); 79] = [
     ("offer.publish", Role::Trade),
     ("offer.withdraw", Role::Trade),
     ("payment.accounts", Role::Read),
+    ("payment.by_hand", Role::Read),
     ("payment.forgive", Role::Admin),
     ("payment.invoice", Role::Admin),
     ("payment.list", Role::Read),

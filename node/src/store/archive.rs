@@ -9,6 +9,7 @@
 //!
 //! Not for: what this node signed (the journal).
 
+mod by_hand;
 mod checks;
 mod days;
 mod decisions;
@@ -33,6 +34,7 @@ use serde::de::DeserializeOwned;
 use sled::{Batch, IVec, Tree};
 
 use super::FolderLock;
+pub use by_hand::ByHandRecord;
 pub use days::DayRecord;
 pub use decisions::DecisionRecord;
 pub use money::{BalanceRecord, ChannelChange, ChannelRecord};
@@ -61,6 +63,8 @@ pub struct Archive {
     settlements: Tree,
     /// `[interval, payment hash] → Payment`
     payments: Tree,
+    /// `[interval, payment hash] → ByHandRecord`
+    by_hand: Tree,
     /// `[interval, cause] → DisputeRecord`
     disputes: Tree,
     /// `[interval] → BalanceRecord`
@@ -444,7 +448,7 @@ impl Archive {
         let mut pruned = 0_usize;
         let trees = [&self.readings, &self.books, &self.clearings, &self.settlements];
         let others = [&self.payments, &self.balances, &self.substitutes, &self.corrections];
-        for tree in trees.into_iter().chain(others) {
+        for tree in trees.into_iter().chain(others).chain([&self.by_hand]) {
             pruned += prune(tree, interval)?;
         }
         Ok(pruned)

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use archive::{
-    Archive, ArchiveError, BalanceRecord, BookRecord, ChannelChange, ChannelRecord, ClearingRecord,
-    CohortRecord, DayRecord, DecisionRecord, DisputeRecord, SignedBytes,
+    Archive, ArchiveError, BalanceRecord, BookRecord, ByHandRecord, ChannelChange, ChannelRecord,
+    ClearingRecord, CohortRecord, DayRecord, DecisionRecord, DisputeRecord, SignedBytes,
 };
 pub(crate) use elsewhere::{ElsewhereError, KeptElsewhere, keep_write_ahead_log};
 pub use folder::{FolderError, FolderLock};

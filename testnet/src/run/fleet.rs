@@ -231,7 +231,17 @@ impl Fleet {
     pub async fn disputes(&self) -> BTreeMap<String, Vec<DisputeReport>> {
         let ask = |member: &Member| {
             let (client, participant) = (member.client.clone(), member.place.participant);
-            async move { Some((participant.to_string(), client.disputes().await.ok()?)) }
+            async move {
+                let mut disputes: Vec<DisputeReport> = Vec::new();
+                loop {
+                    let before = disputes.last().map(|it| it.interval.to_string());
+                    let page = client.disputes(None, before).await.ok()?;
+                    if page.is_empty() {
+                        return Some((participant.to_string(), disputes));
+                    }
+                    disputes.extend(page);
+                }
+            }
         };
         let up = self.members.iter().filter(|member| member.answers());
         join_all(up.map(ask)).await.into_iter().flatten().collect()

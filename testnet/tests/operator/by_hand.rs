@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use boltgrid::access::Role;
 use boltgrid::rpc::PaymentRpcClient as _;
-use boltgrid::rpc::by_hand::{InvoiceReport, LookedUpReport, LookedUpState};
+use boltgrid::rpc::by_hand::{ByHandReport, InvoiceReport, LookedUpReport, LookedUpState};
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
@@ -19,8 +19,12 @@ const COFFEE: &str = "lnbc2500u1pvjluezsp5zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zyg3zy
 
 /// What a command of a site's owner comes to.
 async fn owner(world: &World, site: &str, args: &[&str]) -> Output {
+    ordered(world, site, &[&["payment"], args].concat()).await
+}
+
+async fn ordered(world: &World, site: &str, args: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
-    command.args(["node", "--", "payment"]).args(args);
+    command.args(["node", "--"]).args(args);
     command.arg("--config").arg(world.config_file(site));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut asking = command.kill_on_drop(true).spawn().unwrap();
@@ -81,6 +85,26 @@ async fn what_one_owner_asks_for_by_hand_another_pays_once_and_no_account_change
     assert!(foreign.contains("another bitcoin network"), "{foreign}");
     let spoilt = refused(&world, &payer, &["pay", "lnbcrt1nonsense"]).await;
     assert!(spoilt.contains("not an invoice"), "{spoilt}");
+    // A refused invoice is nothing that was begun, and one that is paid is listed once.
+    for (site, is_received) in [(&payer, false), (&payee, true)] {
+        let listed: Vec<ByHandReport> = told(&world, site, &["by-hand"]).await;
+        let [it] = listed.as_slice() else { panic!("{listed:?}") };
+        assert_eq!((&it.payment_hash, it.is_received), (&invoice.payment_hash, is_received));
+        assert_eq!((it.state, it.amount_msat), (Some(LookedUpState::Paid), 21_000));
+        assert_eq!(it.description, "firewood, a basket");
+        assert_eq!(it.preimage, if is_received { None } else { receipt.preimage.clone() });
+        assert_eq!(it.expires_at_unix_ms, invoice.expires_at_unix_ms);
+    }
+    let files = folder.path().join("exported");
+    let to = files.display().to_string();
+    let exported = ordered(&world, &payer, &["export", &to, "--only", "by-hand,disputes"]).await;
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let csv = std::fs::read_to_string(files.join("by-hand.csv")).unwrap();
+    let row = csv.lines().nth(1).unwrap();
+    assert!(row.contains(",false,21000,0,\"firewood, a basket\","), "{csv}");
+    assert!(row.contains(&format!("{},paid,", invoice.payment_hash)), "{csv}");
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+
     let unknown = refused(&world, &payer, &["look-up", &"00".repeat(32)]).await;
     assert!(unknown.contains("knows of no such payment"), "{unknown}");
 

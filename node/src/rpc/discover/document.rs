@@ -58,6 +58,7 @@ fn shapes() -> BTreeMap<&'static str, Shape> {
         grid::CharterReport,
         grid::LineReport,
         by_hand::BegunReport,
+        by_hand::ByHandReport,
         by_hand::InvoiceReport,
         by_hand::LookedUpReport,
         grid::MemberReport,
@@ -134,7 +135,7 @@ fn codes(method: &Method) -> Vec<Code> {
         codes.push(Code::BadParameter);
     }
     match noun {
-        "payment" if ["invoice", "pay", "look_up"].contains(&word) => {
+        "payment" if ["invoice", "pay", "look_up", "by_hand"].contains(&word) => {
             codes.extend([Code::NoLightning, Code::NotFound, Code::NotDone, Code::Busy]);
         }
         "wallet" | "channel" | "escrow" => {

@@ -81,6 +81,7 @@ impl Archive {
             clearings: tree("clearings")?,
             settlements: tree("settlements")?,
             payments: tree("payments")?,
+            by_hand: tree("by_hand")?,
             disputes: tree("disputes")?,
             balances: tree("balances")?,
             channel_log: tree("channel_log")?,
@@ -108,7 +109,7 @@ impl Archive {
     fn read_all(&self) -> Result<(), sled::Error> {
         let intervals = [&self.readings, &self.books, &self.clearings, &self.settlements];
         let others = [&self.payments, &self.disputes, &self.evidence, &self.peers];
-        let money = [&self.balances, &self.channel_log];
+        let money = [&self.balances, &self.channel_log, &self.by_hand];
         let checks = [&self.anomalies, &self.quality_events, &self.quality_windows];
         let masked = [&self.cohorts, &self.openings];
         let missing = [&self.substitutes, &self.corrections, &self.days, &self.decisions];

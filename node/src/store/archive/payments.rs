@@ -96,13 +96,20 @@ impl Archive {
         self.put_dispute(&DisputeRecord { forgiven_at: Some(at), ..found })
     }
 
-    /// All disputes that are kept, the latest interval first.
+    /// The disputes from `from` to before `before`, the latest interval first.
     ///
     /// # Errors
     ///
     /// Each item may be an [`ArchiveError`].
-    pub fn disputes(&self) -> impl Iterator<Item = Result<DisputeRecord, ArchiveError>> {
-        self.disputes.iter().rev().map(|entry| value("disputes", &entry?.1))
+    pub fn disputes(
+        &self,
+        from: Interval,
+        before: Interval,
+    ) -> impl Iterator<Item = Result<DisputeRecord, ArchiveError>> {
+        self.disputes
+            .range(key(from)..key(before.max(from)))
+            .rev()
+            .map(|entry| value("disputes", &entry?.1))
     }
 }
 
