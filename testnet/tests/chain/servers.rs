@@ -138,11 +138,15 @@ impl Index {
     fn summaries(&self, from: usize) -> Value {
         let heights = (0..=from.min(self.height())).rev().take(10);
         let blocks = heights.map(|height| {
-            let header = &self.blocks[height].header;
+            let block = &self.blocks[height];
+            let header = &block.header;
             json!({
                 "id": self.hash(height), "height": height, "timestamp": header.time,
                 "previousblockhash": (height > 0).then_some(header.prev_blockhash),
-                "merkle_root": header.merkle_root,
+                "merkle_root": header.merkle_root, "mediantime": header.time, "difficulty": 1.0,
+                "version": header.version.to_consensus(), "nonce": header.nonce,
+                "bits": header.bits.to_consensus(), "tx_count": block.txdata.len(),
+                "size": block.total_size(), "weight": block.weight().to_wu(),
             })
         });
         blocks.collect()
