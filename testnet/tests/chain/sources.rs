@@ -16,6 +16,7 @@ use boltgrid::store::Store;
 use boltgrid_protocol::units::Msat;
 use boltgrid_testnet::chain::{Choice, Faucet};
 use boltgrid_testnet::run::ports;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -116,7 +117,12 @@ async fn waits(faucet: &Faucet) -> bool {
     !waiting.as_array().unwrap().is_empty()
 }
 
-async fn lives_by(source: impl Fn(&Ground, &Servers) -> ChainSource) {
+fn lives_by(source: impl Fn(&Ground, &Servers) -> ChainSource) {
+    let _turn = turn();
+    Runtime::new().unwrap().block_on(live_by(source));
+}
+
+async fn live_by(source: impl Fn(&Ground, &Servers) -> ChainSource) {
     let ground = Ground::start(&Choice::Embedded).await;
     let servers = Servers::start(ground.source.client()).await;
     let mut faucet = Faucet::new(ground.source.client(), 1);
@@ -174,21 +180,18 @@ async fn lives_by(source: impl Fn(&Ground, &Servers) -> ChainSource) {
     ground.source.stop().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wallet_lives_by_an_esplora_server() {
-    let _turn = turn();
-    lives_by(|_, servers| ChainSource::Esplora(servers.esplora_url.clone())).await;
+#[test]
+fn a_wallet_lives_by_an_esplora_server() {
+    lives_by(|_, servers| ChainSource::Esplora(servers.esplora_url.clone()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wallet_lives_by_an_electrum_server() {
-    let _turn = turn();
-    lives_by(|_, servers| ChainSource::Electrum(servers.electrum_url.clone())).await;
+#[test]
+fn a_wallet_lives_by_an_electrum_server() {
+    lives_by(|_, servers| ChainSource::Electrum(servers.electrum_url.clone()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wallet_lives_by_a_bitcoind_that_is_logged_in_to_by_its_cookie() {
-    let _turn = turn();
+#[test]
+fn a_wallet_lives_by_a_bitcoind_that_is_logged_in_to_by_its_cookie() {
     let folder = tempfile::tempdir().unwrap();
     let cookie = folder.path().join(".cookie");
     lives_by(|ground, _| {
@@ -199,6 +202,5 @@ async fn a_wallet_lives_by_a_bitcoind_that_is_logged_in_to_by_its_cookie() {
             port: access.port,
             login: Login::CookieFile(cookie.clone()),
         }
-    })
-    .await;
+    });
 }
