@@ -26,6 +26,7 @@ const TOPIC: &str = "tele/meter/SENSOR";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
     SunSpec,
+    SunSpecRtu,
     MapTcp,
     MapRtu,
     Http,
@@ -37,12 +38,17 @@ pub(crate) enum Wire {
 impl Wire {
     /// Whether the device answers only what it is asked.
     pub(crate) fn is_asked(self) -> bool {
-        matches!(self, Self::SunSpec | Self::MapTcp | Self::MapRtu | Self::Http)
+        self.has_units() || self == Self::Http
     }
 
     /// Whether answers say whose they are.
     pub(crate) fn has_units(self) -> bool {
-        matches!(self, Self::SunSpec | Self::MapTcp | Self::MapRtu)
+        matches!(self, Self::SunSpec | Self::MapTcp) || self.is_rtu()
+    }
+
+    /// Whether answers are frames of a serial line.
+    pub(crate) fn is_rtu(self) -> bool {
+        matches!(self, Self::SunSpecRtu | Self::MapRtu)
     }
 
     /// Longer than the driver waits.
@@ -55,6 +61,9 @@ impl Wire {
         let map = folder.join("map.toml");
         let text = match self {
             Self::SunSpec => format!("driver = \"sunspec\"\naddress = \"{at}\"\n"),
+            Self::SunSpecRtu => {
+                format!("driver = \"sunspec\"\naddress = \"rtu-tcp://{at}\"\n")
+            }
             Self::MapTcp | Self::MapRtu => {
                 let text = format!(
                     "name = \"own\"\nmanufacturer = \"none\"\nmodels = [\"own\"]\n\
@@ -145,7 +154,7 @@ impl Says {
                 let answer = [&head[..4], &length, &head[6..8], &[count], &words].concat();
                 stream.write_all(&answer).await?;
             },
-            Wire::MapRtu => loop {
+            Wire::SunSpecRtu | Wire::MapRtu => loop {
                 let mut asked = [0; 8];
                 stream.read_exact(&mut asked).await?;
                 let words = self.registers(&asked[2..6]);

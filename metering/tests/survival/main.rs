@@ -133,6 +133,11 @@ async fn sunspec_over_tcp_survives_every_fault() {
 }
 
 #[tokio::test]
+async fn sunspec_over_a_serial_server_survives_every_fault() {
+    survives(Wire::SunSpecRtu).await;
+}
+
+#[tokio::test]
 async fn a_register_map_over_tcp_survives_every_fault() {
     survives(Wire::MapTcp).await;
 }

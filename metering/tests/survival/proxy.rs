@@ -121,7 +121,7 @@ fn spoilt(answer: &[u8], fault: Fault, wire: Wire) -> Vec<u8> {
         Fault::None | Fault::Late | Fault::ClockJumps | Fault::Reboot => {}
         Fault::NoAnswer => bytes.clear(),
         Fault::HalfAnswer => bytes.truncate(bytes.len() / 2),
-        Fault::WrongUnit if wire == Wire::MapRtu => {
+        Fault::WrongUnit if wire.is_rtu() => {
             bytes[0] ^= 0x20;
             let body = bytes.len() - 2;
             let crc = crc16_modbus(&bytes[..body]).to_le_bytes();
