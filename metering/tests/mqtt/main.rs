@@ -107,6 +107,22 @@ async fn a_meter_is_read_and_found_again_after_whatever_its_broker_does() {
 }
 
 #[tokio::test]
+async fn what_a_broker_was_not_asked_to_deliver_so_is_not_taken() {
+    let topic = "tele/plug/SENSOR";
+    let other = SENSOR.replace("\"Power\":12", "\"Power\":13");
+    // Exactly once, where at most once was asked for: with a number before what it says.
+    let mut unasked = message(topic, &[&[0, 7], other.as_bytes()].concat(), false);
+    unasked[0] = 0x34;
+    let broker = Broker::start(move |number| match number {
+        0 => Some(unasked.clone()),
+        _ => Some(message(topic, SENSOR.as_bytes(), false)),
+    })
+    .await;
+    let mut meter = MqttMeter::open(&config(&broker.address), "meter", None).await.unwrap();
+    assert_eq!(until(&mut meter, power).await, 12_000);
+}
+
+#[tokio::test]
 async fn mistakes_are_named() {
     let refused = async |config: MqttConfig, why: &str| {
         let error = MqttMeter::open(&config, "meter", None).await.unwrap_err();

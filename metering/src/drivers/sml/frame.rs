@@ -205,6 +205,23 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_filled_up_with_more_than_it_needs_is_none() {
+        let mut bytes = sent(b"abcd1234");
+        let len = bytes.len();
+        let mut filled = |fill: u8| {
+            bytes[len - 3] = fill;
+            let crc = crc(&bytes[..len - 2]).to_le_bytes();
+            bytes[len - 2..].copy_from_slice(&crc);
+            files(Frames::default().push(&bytes))
+        };
+        assert_eq!(filled(3), [Ok(b"abcd1".to_vec())]);
+        for fill in [4, 8, 9, 255] {
+            let [Err(why)] = &filled(fill)[..] else { panic!("{fill}") };
+            assert!(why.contains("more than it needs"), "{why}");
+        }
+    }
+
+    #[test]
     fn a_changed_byte_costs_its_file_and_no_other() {
         let (one, two) = (sent(b"first file."), sent(b"second file"));
         for place in 0..one.len() {
