@@ -128,8 +128,9 @@ pub(super) struct World {
     /// What happened, and when.
     pub(super) story: Vec<String>,
     pub(super) began: Instant,
-    /// Where nobody's coins go, to two addresses so that a block mined anew is another one.
-    pub(super) nobody: [Address; 2],
+    /// Where nobody's coins go: to another address after each reorganisation, so that a block that is
+    /// mined anew is another one than any that was undone.
+    pub(super) nobody: Address,
     pub(super) has_small_disks: bool,
     /// Disks whose power can be cut, by node. Unmounted before the folder goes, as those below.
     pub(super) power: BTreeMap<usize, PowerDisk>,
@@ -234,7 +235,7 @@ impl World {
 
     /// Mines blocks for nobody, and lets all who run know them.
     pub(super) async fn mine(&mut self, blocks: u32) -> Result<(), Trouble> {
-        self.client().generate(blocks, &self.nobody[0]).await?;
+        self.client().generate(blocks, &self.nobody).await?;
         self.follow().await?;
         Ok(())
     }

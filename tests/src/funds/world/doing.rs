@@ -8,6 +8,7 @@ use std::time::Duration;
 use boltgrid_testnet::run::disks;
 use tokio::time::{Instant, sleep};
 
+use super::founding::nobody;
 use super::{Flaw, LOOK_EVERY, Trouble, World, tail};
 use crate::funds::check::{Deal, Violation};
 use crate::funds::line::{Ask, Seen, Told};
@@ -76,10 +77,9 @@ impl World {
             }
             Step::Mine { blocks } => self.mine(*blocks).await?,
             Step::Reorg { depth } => {
-                let (client, nobody) = (self.client(), self.nobody[1].clone());
-                client.reorganise(*depth, &nobody).await?;
-                self.nobody.reverse();
                 self.counts.reorgs += 1;
+                self.nobody = nobody(self.client(), self.counts.reorgs);
+                self.client().reorganise(*depth, &self.nobody).await?;
                 self.follow().await?;
             }
             Step::Close { node, with, force, after_ms } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bitcoin::{Address, Amount, Network};
 use boltgrid_protocol::lightning::LightningId;
-use boltgrid_testnet::chain::{Faucet, Source};
+use boltgrid_testnet::chain::{Client, Faucet, Source};
 use boltgrid_testnet::run::disks::{Disks, DisksError};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -70,7 +70,7 @@ impl World {
         }
         let from = chain.client().height().await?;
         let trace = Trace::new(chain.client(), Vec::new(), from);
-        let nobody = [1, 2].map(|seed| Faucet::new(chain.client(), seed ^ u64::MAX).address());
+        let nobody = nobody(chain.client(), 0);
         let mut world = Self {
             plan,
             options,
@@ -164,4 +164,9 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// An address of nobody's, another one for each number.
+pub(super) fn nobody(chain: Client, number: u64) -> Address {
+    Faucet::new(chain, !number).address()
 }
