@@ -169,16 +169,16 @@ impl Payments {
         };
         let asked = open.amount_of(used.tranche).unwrap_or_default();
         let invoice = open.attempt.as_ref().map(|attempt| attempt.invoice.clone());
-        let (counts, proof_kept) = (open.paid == used.tranche, amount_msat < asked);
+        let (counts, is_too_little) = (open.paid == used.tranche, amount_msat < asked);
         let mut effects = Vec::new();
-        if proof_kept {
+        if is_too_little {
             let received_msat = amount_msat.to_millisatoshi();
             let why = Why::WrongPayment { received_msat };
             effects.extend(self.dispute(now, &used.due, why, invoice));
         }
         let record = Record::Received { payment_hash, amount_msat, at: now };
         effects.insert(0, self.write(now, record));
-        if !counts || proof_kept {
+        if !counts || is_too_little {
             effects.extend(not_taken("payment_beside_what_was_asked_for"));
             return effects;
         }

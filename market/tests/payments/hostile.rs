@@ -242,3 +242,30 @@ fn that_nothing_was_known_before_a_payment_was_begun_again_does_not_fail_it() {
     let second = Invoice { payment_hash: hash(&mut world), ..first };
     assert_eq!(ask(&mut world, FIRST, &second), Some(InvoiceRefusal::Paying));
 }
+
+#[test]
+fn what_arrives_and_is_less_than_was_asked_for_pays_nothing_and_is_kept_as_a_dispute() {
+    let mut world = World::new();
+    world.settle(0, (250_000, PRICE));
+    while world.pending().is_empty() {
+        for node in [HOSTILE, HONEST] {
+            for job in std::mem::take(&mut world.nodes[node].jobs) {
+                world.work(node, job);
+            }
+        }
+        for parcel in std::mem::take(&mut world.mail) {
+            world.deliver(&parcel);
+        }
+        world.pass(50);
+    }
+    let hash = world.pending()[0];
+    let payee = world.lightning.made[&hash].payee;
+    world.lightning.made.get_mut(&hash).unwrap().amount = msat(19_999);
+    world.tell(payee, (hash, true));
+    assert_eq!(world.nodes[payee].engine.unpaid().count(), 1);
+    let why: Vec<&Why> = world.disputes(payee).into_iter().map(|it| &it.why).collect();
+    assert_eq!(why, [&Why::WrongPayment { received_msat: 19_999 }]);
+    // Nor after a restart, which reads what arrived.
+    world.crash(payee);
+    assert_eq!(world.nodes[payee].engine.unpaid().count(), 1);
+}
