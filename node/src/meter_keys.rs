@@ -58,6 +58,15 @@ pub enum MeterKeyError {
     #[cfg(feature = "pkcs11")]
     #[error(transparent)]
     Hsm(#[from] hsm::HsmError),
+    /// The key that is to follow was never made.
+    #[error(
+        "`next_meter_key_file` names {path}, and there is no such file; \
+         `boltgrid enrol request --next-meter-key` makes the key and asks for its enrolment"
+    )]
+    NoNextKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// None of the keys is the enrolled one.
     #[error(
         "the meter key that is enrolled is not at hand; use the key that was enrolled, or enrol the \
@@ -92,6 +101,9 @@ impl MeterKeys {
         };
         let mut signers = vec![first];
         if let Some(next) = &config.next_file {
+            if !next.exists() {
+                return Err(MeterKeyError::NoNextKey { path: next.clone() });
+            }
             signers.push(MeterSigner::File(keys::read(next)?));
         }
         Ok(Self { signers })
@@ -162,4 +174,22 @@ async fn open_hsm(config: &HsmConfig) -> Result<MeterSigner, MeterKeyError> {
 #[expect(clippy::unused_async, reason = "with the feature it waits for the module")]
 async fn open_hsm(_: &HsmConfig) -> Result<MeterSigner, MeterKeyError> {
     Err(MeterKeyError::NoHsm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_next_key_that_was_never_made_is_named_with_the_command_that_makes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, next] = ["meter.key", "meter.next.key"].map(|name| dir.path().join(name));
+        keys::create(&file).unwrap();
+        let config = MeterKeysConfig { file, hsm: None, next_file: Some(next.clone()) };
+        let missing = MeterKeys::open(&config).await.err().unwrap().to_string();
+        assert!(missing.contains("meter.next.key"), "{missing}");
+        assert!(missing.contains("boltgrid enrol request --next-meter-key"), "{missing}");
+        keys::create(&next).unwrap();
+        assert_eq!(MeterKeys::open(&config).await.unwrap().public().count(), 2);
+    }
 }
