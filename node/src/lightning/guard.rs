@@ -45,8 +45,8 @@ pub enum GuardError {
     #[error(
         "Lightning's store is not the one that this node has used: it is missing, new, or from \
          another node. Put the `lightning` folder back into the data folder. If it is lost, ask each \
-         partner to close its channel by force, and run `boltgrid wallet restore`, which brings the \
-         on-chain money back"
+         partner to close its channel by force, move what is there now away, and run \
+         `boltgrid wallet restore`, which brings the on-chain money back"
     )]
     AnotherStore,
     /// The journal is older than the store.
