@@ -23,6 +23,8 @@ use crate::funds::trace::Trace;
 
 /// How long a wallet may take to see its coins, and a channel to be usable.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the transactions of a closing may take to be sent out.
+const CLOSING_TIME: Duration = Duration::from_secs(2);
 /// Confirmations until a channel can be used.
 const CONFIRMATIONS: u32 = 6;
 /// The id of a node before its first start.
@@ -128,9 +130,29 @@ impl World {
         Trouble::Refused { node, why: format!("{}; {said}", why.map_or("", String::as_str)) }
     }
 
+    /// Whether every channel of the plan is there, be it usable or not.
+    async fn is_complete(&mut self) -> Result<bool, Trouble> {
+        for Opening { from, to, .. } in self.plan.channels.clone() {
+            let with = self.stations[to].id;
+            let Some(Told::Seen(seen)) = self.ask(from, Ask::Glance).await else {
+                return Err(self.refused(from));
+            };
+            if seen.channels.iter().all(|it| it.with != with) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Opens every channel of the plan that is not there.
     pub(in crate::funds) async fn open_channels(&mut self) -> Result<(), Trouble> {
         let mut opened = Vec::new();
+        if self.counts.opened > 0 && !self.is_complete().await? {
+            // What hurries a closing spends coins of the wallet, which hears of that from the chain, and
+            // would give the same coins to a new channel.
+            self.until_waiting(1, CLOSING_TIME).await?;
+            self.mine(1).await?;
+        }
         for opening in self.plan.channels.clone() {
             let Opening { from, to, size_sat, push_sat, .. } = opening;
             let (with, address) = (self.stations[to].id, self.links[&(from, to)].address());
